@@ -1,0 +1,269 @@
+"""Asks partners over HTTP and HTTPS: hands messages to them, calls them, and polls them for what is new."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+from yarl import URL
+
+from adapters.http_addresses import header_name, joined, path_of, query_of
+from adapters.http_network import Allow, Mtls, Permissions, Proxy, Tls, TlsFiles, WebAddress, unlisted
+from adapters.http_oauth import OAuth2, Tokens
+from adapters.http_outbound_auth import Auth, OutboundAuth, credentials
+from adapters.http_replies import failure, receipt
+from adapters.http_transport import HttpTransport, Reply, Request
+from pipe import blocking
+from pipe.contract import (
+    Arrival,
+    Blob,
+    ConnectionConfig,
+    Door,
+    Doors,
+    Duration,
+    Expression,
+    Health,
+    Options,
+    Outgoing,
+    Probe,
+    Receipt,
+    Services,
+    Size,
+    Template,
+    Timeout,
+    turns,
+)
+from pipe.errors import Busy, PipeError, ReplyTooLarge, StoreError
+
+Header = Annotated[str, AfterValidator(header_name)]
+_METHODS = ("get", "post", "put", "patch", "delete")
+
+
+class HttpConfig(ConnectionConfig):
+    """A partner's HTTP interface."""
+
+    type: Literal["http_client"] = "http_client"
+    url: WebAddress = Field(description="Where the partner is; the paths of targets are appended.", examples=["https://sms.partner.example/v2"])
+    auth: OutboundAuth = Field(default="none", description="How we prove who we are.")
+    tls: Tls = Field(default=Tls(), description="How the partner's certificate is checked.")
+    proxy: Proxy | None = Field(default=None, description="A forward proxy on the way.")
+    allow: Allow | None = Field(default=None, description="Where this connection may lead; without it only to the host of `url`.")
+    max_reply: Size = Field(default=Size(10 << 20), description="Largest answer, counted unpacked.")
+    probe: Probe | None = Field(default=None, description="A cheap question that tells whether the partner is there.")
+
+    @property
+    def oauth2(self) -> OAuth2 | None:
+        return self.auth.oauth2 if isinstance(self.auth, Auth) else None
+
+    @property
+    def mtls(self) -> Mtls | None:
+        return self.auth.mtls if isinstance(self.auth, Auth) else None
+
+    def others(self) -> list[tuple[str, str]]:
+        """Addresses beside `url` that this connection leads to, with their keys."""
+        token = [("auth.oauth2.token_url", self.oauth2.token_url)] if self.oauth2 else []
+        return [*token, *([("proxy.url", self.proxy.url)] if self.proxy else [])]
+
+    @model_validator(mode="after")
+    def _all_listed(self) -> HttpConfig:
+        if (problem := unlisted(self.allow, self.url, self.others())) is not None:
+            raise ValueError(problem)
+        if self.proxy and URL(self.proxy.url).scheme != "http":
+            raise ValueError("`proxy.url` starts with http://: the way to the proxy is plain, the one to the partner is not")
+        return self
+
+
+class HttpTarget(Options):
+    """What is asked: exactly one method with its path, below the path of `url`."""
+
+    get: Template | None = Field(default=None, description="Path of a GET; it has no body.")
+    post: Template | None = Field(default=None, description="Path of a POST.", examples=["/orders/${body.id}"])
+    put: Template | None = Field(default=None, description="Path of a PUT.")
+    patch: Template | None = Field(default=None, description="Path of a PATCH.")
+    delete: Template | None = Field(default=None, description="Path of a DELETE; it has no body.")
+    query: dict[str, Expression] = Field(default={}, description="Names and expressions; null leaves a name out, a list repeats it.")
+    headers: dict[Header, Template] = Field(default={}, description="Further headers.", examples=[{"X-Region": "${body.region}"}])
+
+    @model_validator(mode="after")
+    def _one_method(self) -> HttpTarget:
+        if len([name for name in _METHODS if getattr(self, name) is not None]) != 1:
+            raise ValueError("a target has exactly one of get, post, put, patch, delete")
+        return self
+
+    @property
+    def method(self) -> str:
+        """In capitals, as it is sent."""
+        return next(name for name in _METHODS if getattr(self, name) is not None).upper()
+
+    @property
+    def path(self) -> Template:
+        path: Template = getattr(self, self.method.lower())
+        return path
+
+
+class HttpSubscription(Options):
+    """Polls a path: what it answers is a message, unless it is the same as before."""
+
+    get: str = Field(description="Path below that of `url`, sent as it stands.", examples=["/events?state=new"])
+    every: Duration = Field(default=Duration(60), description="Pause between two questions.")
+    headers: dict[Header, str] = Field(default={}, description="Further headers.")
+
+
+class HttpClient:
+    """Sink, caller and polling source over HTTP/1.1."""
+
+    Config: ClassVar[type[ConnectionConfig]] = HttpConfig
+    Subscription: ClassVar[type[Options]] = HttpSubscription
+    Target: ClassVar[type[Options]] = HttpTarget
+    takes: ClassVar[Literal["bytes", "values"]] = "bytes"
+    answers: ClassVar[Literal[True]] = True
+    refusable: ClassVar[bool] = False
+
+    def __init__(self, name: str, config: HttpConfig, services: Services) -> None:
+        self.name, self.config, self.clock = name, config, services.clock
+        self.timeout = config.timeout or services.default_timeout
+        self._base = URL(config.url).raw_path
+        self._transport = self._to(config.url, config.concurrency)
+        self._tokens_at = self._to(config.oauth2.token_url, 1) if config.oauth2 else None
+        self._tokens = Tokens(config.oauth2, self._tokens_at, self.clock) if config.oauth2 and self._tokens_at else None
+        self._etags: dict[str, str] = {}
+
+    def _to(self, origin: str, limit: int) -> HttpTransport:
+        config = self.config
+        permissions = Permissions(config.allow, config.url, *(address for _, address in config.others()))
+        tls = TlsFiles(config.tls, config.mtls)
+        return HttpTransport(
+            self.name, origin, permissions=permissions, tls=tls, limit=limit, max_reply=config.max_reply, proxy=config.proxy
+        )
+
+    async def open(self) -> None:
+        """Reads certificates and makes the pool; asks nobody. Raises TlsFailed, AddressForbidden, SecretMissing."""
+        await self._transport.open()
+        if self._tokens_at is not None:
+            await self._tokens_at.open()
+
+    async def close(self) -> None:
+        """Closes every kept connection. Safe before open, safe twice."""
+        await self._transport.close()
+        if self._tokens_at is not None:
+            await self._tokens_at.close()
+
+    async def check(self) -> Health:
+        """Asks the probe, where one is configured; else only connects. Sends no credentials but the probe's. Never raises."""
+        try:
+            if self.config.probe is None:
+                await self._transport.reach(self.timeout)
+                return Health("up")
+            path = joined(self._base, self.config.probe.get)
+            reply = await self._authorised(Request("GET", path, {"Accept": "*/*"}), "probe", self.timeout)
+        except PipeError as error:
+            return Health("down", str(error))
+        if reply.status < 500:
+            return Health("up")
+        return Health("down", f"the probe {self.config.probe.get} of {self._transport.where} answered {reply.status}")
+
+    def natural(self, target: Any) -> bool:
+        """GET, PUT and DELETE may be repeated by HTTP's own rules."""
+        return target.method in {"GET", "PUT", "DELETE"}
+
+    async def send(self, outgoing: Outgoing) -> Receipt:
+        """One exchange; the receipt holds what a 2xx answered. Errors that stand for a status hold it as `reply`."""
+        reply = await self._authorised(self._request(outgoing), outgoing.id, outgoing.timeout)
+        return self._judged(reply)
+
+    def _judged(self, reply: Reply) -> Receipt:
+        """The receipt of a 2xx; else raises what the status stands for."""
+        answer, who = receipt(reply), self._transport.where
+        error = failure(answer, self.clock.now(), who)
+        if error is not None:
+            raise error
+        if reply.cut is not None:
+            raise ReplyTooLarge(f"the answer of {who} was cut: {reply.cut}", reply=answer)
+        return answer
+
+    def _request(self, outgoing: Outgoing) -> Request:
+        target, message = outgoing.target, outgoing.message
+        headers = {"Accept": "*/*", "X-Pipe-Message-Id": outgoing.id}
+        body: bytes | Blob = b""
+        if target.method not in {"GET", "DELETE"}:
+            body = message.body or b""
+            headers["Content-Type"] = message.content_type or "application/octet-stream"
+        if outgoing.key is not None:
+            headers["Idempotency-Key"] = outgoing.key
+        for name, template in target.headers.items():
+            put(headers, name, template.fill(message))
+        path = joined(self._base, path_of(target.path, message), query_of(target.query, message) if target.query else "")
+        return Request(target.method, path, headers, body)
+
+    async def _authorised(self, request: Request, request_id: str, timeout: Timeout) -> Reply:
+        """One exchange with our credentials; with OAuth a 401 gets one new token and one repetition."""
+        headers = {"Accept-Encoding": "gzip, deflate", "User-Agent": "pipe-gateway", **request.headers}
+        request = Request(request.method, request.target, headers, request.body)
+        if self._tokens is None:
+            for name, value in (await self._credentials(request, request_id)).items():
+                put(headers, name, value)
+            return await self._transport.exchange(request, timeout)
+        token = await self._tokens.current(timeout)
+        put(headers, "Authorization", f"Bearer {token}")
+        reply = await self._transport.exchange(request, timeout)
+        if reply.status == 401:
+            self._tokens.forget(token)
+            put(headers, "Authorization", f"Bearer {await self._tokens.current(timeout)}")
+            reply = await self._transport.exchange(request, timeout)
+        return reply
+
+    async def _credentials(self, request: Request, request_id: str) -> dict[str, str]:
+        call = (self.config.auth, request_id, request.body, self.clock.now())
+        if isinstance(request.body, Blob):
+            return await blocking.run(f"blobs {self.name}", credentials, *call)
+        return credentials(*call)
+
+    # --- polling
+
+    async def run(self, doors: Doors) -> None:
+        """Polls for every door until cancelled. Raises the PeerError of a partner that is lost."""
+        async for door in turns(doors, self.clock):
+            try:
+                await self._poll(door)
+            except Busy as error:
+                await self.clock.sleep(error.retry_after or 0)
+            except StoreError:
+                continue  # not accepted, so not remembered: the next poll brings it again
+
+    async def _poll(self, door: Door) -> None:
+        options: HttpSubscription = door.options
+        headers = {"Accept": "*/*", **options.headers}
+        known = self._etags.get(door.route)
+        if known is not None:
+            headers["If-None-Match"] = known
+        target = joined(self._base, options.get)
+        reply = await self._authorised(Request("GET", target, headers), f"poll {door.route}", self.timeout)
+        if reply.status in {204, 304}:
+            return
+        self._judged(reply)
+        etag = reply.headers.get("ETag")
+        await door.accept(_arrival(reply, options.get, etag))
+        if etag is not None:
+            self._etags[door.route] = etag
+
+
+def put(headers: dict[str, str], name: str, value: str) -> None:
+    """Sets a header, whatever case an earlier one of that name has."""
+    for known in headers:
+        if known.lower() == name.lower():
+            headers[known] = value
+            return
+    headers[name] = value
+
+
+def _arrival(reply: Reply, path: str, etag: str | None) -> Arrival:
+    answer = receipt(reply)
+    version = etag or hashlib.sha256(reply.body).hexdigest()
+    return Arrival(
+        body=reply.body,
+        headers=answer.headers,
+        content_type=answer.content_type,
+        fingerprint=f"GET {path}",
+        identity=f"{path} {version}",
+    )

@@ -1,0 +1,1 @@
+"""What a message costs: the gateway beside bare aiohttp, in the same run, on the same machine, as ratios."""

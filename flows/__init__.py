@@ -1,0 +1,8 @@
+"""The business flows, each in a folder of its own. Adding one: import it, add it to FLOWS."""
+
+from __future__ import annotations
+
+from flows import appeals
+from pipe.contract import Flow
+
+FLOWS: tuple[Flow, ...] = (appeals.FLOW,)

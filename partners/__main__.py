@@ -1,0 +1,39 @@
+"""`python -m partners --data DIR [--port-base 8091|0]`: the stand-ins as a process of their own."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from partners.house import PORTS, start
+
+
+async def run(data: Path, port_base: int, *, fsync: bool = False) -> None:
+    """Runs them until SIGTERM or SIGINT; says where they are on standard output, one `name address` a line."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    ports = {name: port_base and port_base + place for place, name in enumerate(PORTS)}
+    async with await start(data, ports, fsync=fsync) as partners:
+        for name, address in partners.addresses.items():
+            sys.stdout.write(f"{name} {address}\n")
+        sys.stdout.flush()
+        await stopped.wait()
+
+
+def main() -> None:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(prog="python -m partners", description="Stand-ins of the partners, on loopback.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of their records and of their socket")
+    parser.add_argument("--port-base", type=int, default=min(PORTS.values()), help="first port; 0 takes free ones")
+    parser.add_argument("--fsync", action="store_true", help="records are on disk before the answer leaves")
+    arguments = parser.parse_args()
+    asyncio.run(run(arguments.data, arguments.port_base, fsync=arguments.fsync))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""PIPE: an integration gateway that loses nothing it accepted."""

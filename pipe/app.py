@@ -1,0 +1,154 @@
+"""The composition root: the only module that imports adapters, flows, monitoring and web."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from loguru import logger
+
+import flows
+from adapters import ADAPTERS
+from pipe.clock import Clock, SystemClock
+from pipe.config.loader import load
+from pipe.config.models import Configuration
+from pipe.contract import Adapter, Blob, Message, Spool, Timeout
+from pipe.engine import Catalogue, Engine
+from pipe.errors import StoreUnavailable
+from pipe.fates import fate
+from pipe.store.store import Store
+from transformers import TRANSFORMERS, json_format
+from web.listener import Listeners
+
+ADDRESSES = "addresses.json"
+
+
+def catalogue() -> Catalogue:
+    """Everything that is built in, and what other packages add by the entry-point group `pipe.adapters`."""
+    outside = tuple(point.load() for point in entry_points(group="pipe.adapters"))
+    adapters: dict[str, type[Adapter]] = {kind.Config.model_fields["type"].default: kind for kind in (*ADAPTERS, *outside)}
+    steps = {step.name: step for flow in flows.FLOWS for step in flow.steps}
+    return Catalogue(adapters, {step.name: step for step in TRANSFORMERS}, steps, as_bytes)
+
+
+def as_bytes(message: Message) -> Message:
+    """Plain values become JSON, text becomes UTF-8; bytes stay as they are."""
+    body = message.body
+    if isinstance(body, (bytes, Blob)):
+        return message
+    if isinstance(body, str):
+        return message.but(body=body.encode(), content_type=message.content_type or "text/plain; charset=utf-8")
+    return message.but(body=json_format.encode(body), content_type=json_format.MEDIA_TYPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What `pipe run` was told."""
+
+    config: Path
+    data: Path
+    listen: str = "127.0.0.1:8080"
+    store: str | None = None
+
+
+@dataclass(slots=True)
+class Lent:
+    """What adapters are lent: see `pipe.contract.Services`."""
+
+    clock: Clock
+    store: Store
+    listeners: Listeners | None = None
+    default_timeout: Timeout = field(default_factory=Timeout)
+
+    def spool(self, limit: int) -> Spool:
+        return self.store.spool(limit)
+
+    def mount(self, listener: str | None, prefix: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Callable[[], None]:
+        assert self.listeners is not None
+        return self.listeners.mount(listener, prefix, handler)
+
+    def secured(self, listener: str | None) -> bool:
+        assert self.listeners is not None
+        return self.listeners.secured(listener)
+
+    async def fate(self, id: str, caller: str | None) -> Mapping[str, Any] | None:  # noqa: A002
+        return await self.store.read(lambda connection: fate(connection, self.store.loader, id, caller))
+
+
+class Gateway:
+    """One running gateway."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings, self.clock = settings, clock or SystemClock()
+        self.catalogue = catalogue()
+        self.store = Store(settings.data, url=settings.store, clock=self.clock)
+        self.lent = Lent(self.clock, self.store)
+        self.engine: Engine
+        self._stopping = asyncio.Event()
+        self._exit = 0
+
+    def read_configuration(self) -> Configuration:
+        """The configuration as it lies on disk. Raises ConfigInvalid with every mistake."""
+        known = self.catalogue
+        return load(self.settings.config, adapters=known.adapters, transformers=known.transformers, flows=known.flows)
+
+    async def start(self) -> None:
+        """Everything up, in order: configuration, store, listeners, engine. Raises a PipeError that says what is wrong."""
+        configuration = self.read_configuration()
+        await self.store.open((flow.name, flow.migrations) for flow in flows.FLOWS)
+        self.store.start()
+        self.store.writer.on_failure = self._store_failed
+        self.lent.default_timeout = configuration.defaults.timeout
+        self.lent.listeners = Listeners(configuration.listeners, None if configuration.listeners else self.settings.listen)
+        self.engine = Engine(self.store, self.clock, self.catalogue, self.lent)
+        await self.engine.start(configuration)
+        await self.lent.listeners.start()
+        self._write_addresses()
+
+    async def stop(self) -> None:
+        """Everything down, in reverse; what was accepted and is not done stays in the store."""
+        self.engine.draining = True
+        if self.lent.listeners is not None:
+            await self.lent.listeners.stop(grace=5)
+        await self.engine.stop()
+        await self.store.close()
+        (self.settings.data / ADDRESSES).unlink(missing_ok=True)
+
+    async def run(self) -> int:
+        """Until SIGTERM or SIGINT; returns the exit code."""
+        await self.start()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._stopping.set)
+        logger.bind(action="started", **self.addresses()).info("the gateway is ready")
+        await self._stopping.wait()
+        logger.bind(action="stopping").info("the gateway stops")
+        await self.stop()
+        return self._exit
+
+    def addresses(self) -> dict[str, str]:
+        """The URL of each listener, as bound."""
+        assert self.lent.listeners is not None
+        return {name: f"http://{host}:{port}" for name, (host, port) in self.lent.listeners.addresses().items()}
+
+    def _write_addresses(self) -> None:
+        path = self.settings.data / ADDRESSES
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps({**self.addresses(), "pid": os.getpid()}))
+        temporary.replace(path)
+
+    def _store_failed(self, error: StoreUnavailable) -> None:
+        # What the disk holds is no longer known: a new process must look at it afresh.
+        logger.bind(action="store_failed", error=error.text).critical("the gateway stops because its store failed")
+        self._exit = 2
+        self._stopping.set()
+
+

@@ -1,0 +1,1 @@
+"""The configuration: strict YAML, frozen models, lint, the computed promise, secrets by reference."""

@@ -1,0 +1,233 @@
+"""One connection at work: its turn-taking, rates, breaker and state. Adapters know nothing of all this."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from loguru import logger
+
+from pipe.contract import Breaker, Clock, ConnectionConfig, Health, KeyedRate, Message, Outgoing, Rate, Receipt, State
+from pipe.errors import Busy, ConnectionWaits, PipeError, Unreachable, Verdict
+from pipe.events import Events, Turned
+from pipe.expression import Expression
+from pipe.rate import Bucket, KeyedBuckets
+
+DOWN_AFTER = 3
+LONGEST_PAUSE_S = 3600.0
+SYNC_PATIENCE_S = 2.0
+
+
+class Connection:
+    """Decides when a send may begin and learns from how it ended.
+
+    Closed (down, breaker open, paused, asked to wait) it admits nobody: messages wait and spend nothing. When its time
+    is up it admits one trial; a good one opens it, a bad one closes it for longer.
+    """
+
+    def __init__(self, name: str, adapter: Any, config: ConnectionConfig, clock: Clock, events: Events) -> None:
+        self.name, self.adapter, self.config = name, adapter, config
+        self._clock, self._events = clock, events
+        self.slots = asyncio.Semaphore(config.concurrency)
+        self._rates, self._keyed = _buckets(config.rate)
+        breaker = config.breaker
+        self._breaker: Breaker | None = breaker if isinstance(breaker, Breaker) else None
+        self._window: deque[bool] = deque(maxlen=self._breaker.of if self._breaker else 1)
+        self._unreachable = 0
+        self._closed_until = float("-inf")
+        self._half_open = False
+        self._trial = False
+        self._backoff = 0.0
+        self._ask_first = False
+        self.paused = False
+        self.opened = False
+        self.state: State = "unknown"
+        self.reason = ""
+        self.since = clock.now()
+        self.last_ok: float | None = None
+        self.last_error: tuple[float, str] | None = None
+        self._waiters: set[Callable[[], None]] = set()
+        self._reopening: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Opens the adapter. Where it cannot be opened now it is tried again in the background, and messages wait."""
+        try:
+            await self.adapter.open()
+        except PipeError as error:
+            self._ask_first = True
+            self._close(self._next_backoff(), "down", error.text)
+        else:
+            self.opened = True
+
+    # --- may a send begin? ---
+
+    def admits(self) -> bool:
+        """Whether a send may begin now."""
+        if not self.opened or self.paused or self._clock.monotonic() < self._closed_until:
+            return False
+        return not (self._half_open and self._trial)
+
+    def on_open(self, callback: Callable[[], None]) -> None:
+        """Calls back each time the connection opens again."""
+        self._waiters.add(callback)
+
+    def forget(self, callback: Callable[[], None]) -> None:
+        """Undoes on_open."""
+        self._waiters.discard(callback)
+
+    def delay(self, message: Message) -> float:
+        """Seconds that the connection's rates make this message wait; the place is taken."""
+        now = self._clock.monotonic()
+        delay = max((bucket.reserve(now) for bucket in self._rates), default=0.0)
+        for per, buckets in self._keyed:
+            delay = max(delay, buckets.reserve(str(per(message)), now))
+        return delay
+
+    async def send(self, outgoing: Outgoing, judge: Callable[[Receipt | PipeError], Receipt]) -> tuple[Receipt, bool]:
+        """One attempt, classified by `judge`; with whether it was a trial. Raises ConnectionWaits where it is closed."""
+        async with self.slots:
+            if not self.admits():
+                raise ConnectionWaits(f"{self.name} is {self.state}: {self.reason}", connection=self.name)
+            trial = self._half_open
+            self._trial = self._trial or trial
+            try:
+                receipt = await self._timed(outgoing, judge)
+            except PipeError as error:
+                error.facts.setdefault("connection", self.name)
+                error.facts["trial"] = trial
+                self._learn(error, trial=trial)
+                raise
+            finally:
+                if trial:
+                    self._trial = False
+            self._learn(None, trial=trial)
+            return receipt, trial
+
+    async def _timed(self, outgoing: Outgoing, judge: Callable[[Receipt | PipeError], Receipt]) -> Receipt:
+        try:
+            receipt = await self.adapter.send(outgoing)
+        except PipeError as error:
+            return judge(error)
+        return judge(receipt)
+
+    # --- learning ---
+
+    def _learn(self, error: PipeError | None, *, trial: bool) -> None:
+        if error is None or not _is_connections_fault(error):
+            self._good(trial=trial)
+            return
+        self.last_error = (self._clock.now(), str(error.text))
+        self._window.append(False)
+        self._unreachable = self._unreachable + 1 if isinstance(error, Unreachable) else 0
+        if isinstance(error, Busy):
+            self._close(error.retry_after if error.retry_after is not None else self.config.reconnect.first, "degraded", error.text)
+        elif error.verdict is Verdict.STOP or self._unreachable >= DOWN_AFTER:
+            self._ask_first = True
+            self._close(self._next_backoff(), "down", error.text)
+        elif trial:
+            self._close(max(self._next_backoff(), self._breaker.open if self._breaker else 0.0), "down", error.text)
+        elif self._breaker is not None and self._tripped(self._breaker):
+            self._close(self._breaker.open, "down", f"breaker open: {error.text}")
+
+    def _good(self, *, trial: bool) -> None:
+        self.last_ok = self._clock.now()
+        self._unreachable = 0
+        self._window.append(True)
+        if trial or self.state != "up":
+            self._half_open, self._backoff = False, 0.0
+            if trial:
+                self._window.clear()
+            self._turn("up", "")
+            self._wake()
+
+    def _tripped(self, breaker: Breaker) -> bool:
+        enough = len(self._window) >= max(2, breaker.of // 2)
+        return enough and self._window.count(False) >= breaker.failures * len(self._window)
+
+    def _next_backoff(self) -> float:
+        reconnect = self.config.reconnect
+        self._backoff = min(reconnect.max, self._backoff * 2 or reconnect.first)
+        return self._backoff
+
+    # --- closing and opening ---
+
+    def _close(self, seconds: float, state: State, reason: str) -> None:
+        until = self._clock.monotonic() + min(seconds, LONGEST_PAUSE_S)
+        self._closed_until = max(self._closed_until, until)
+        self._half_open = True
+        self._turn(state, reason)
+        if self._reopening is None or self._reopening.done():
+            self._reopening = asyncio.create_task(self._reopen(), name=f"reopen {self.name}")
+
+    async def _reopen(self) -> None:
+        while True:
+            while (left := self._closed_until - self._clock.monotonic()) > 0:
+                await self._clock.sleep(left)
+            if not self._ask_first:
+                break
+            health = await self._look()
+            if health.state != "down":
+                self._ask_first = False
+                break
+            self._closed_until = self._clock.monotonic() + self._next_backoff()
+            self._turn("down", health.reason or self.reason)
+        self._wake()
+
+    async def _look(self) -> Health:
+        if not self.opened:
+            try:
+                await self.adapter.open()
+            except PipeError as error:
+                return Health("down", error.text)
+            self.opened = True
+        return await self.adapter.check()
+
+    def pause(self) -> None:
+        """Closes it by a person's hand."""
+        self.paused = True
+        self._turn("paused", "paused by a person")
+
+    def resume(self) -> None:
+        """Opens it by a person's hand."""
+        self.paused = False
+        self._turn("unknown", "")
+        self._wake()
+
+    def note(self, health: Health) -> None:
+        """Takes up what a probe saw, where no traffic says otherwise."""
+        if self.paused or self._half_open:
+            return
+        self._turn(health.state, health.reason)
+
+    async def close(self) -> None:
+        """Stops its task and closes the adapter."""
+        if self._reopening is not None:
+            self._reopening.cancel()
+            await asyncio.gather(self._reopening, return_exceptions=True)
+        await self.adapter.close()
+
+    def _wake(self) -> None:
+        for callback in list(self._waiters):
+            callback()
+
+    def _turn(self, state: State, reason: str) -> None:
+        changed = state != self.state
+        before, self.state, self.reason = self.state, state, reason
+        if changed:
+            self.since = self._clock.now()
+            log = logger.bind(action="connection_state", connection=self.name, state=state, before=before, reason=reason)
+            log.log("WARNING" if state in ("down", "degraded") else "INFO", "the connection changed its state")
+            self._events.tell(Turned(self.name, state, reason, before))
+
+
+def _is_connections_fault(error: PipeError) -> bool:
+    return error.code.startswith("PIPE-20") and error.code not in ("PIPE-2006", "PIPE-2010", "PIPE-2012", "PIPE-2013")
+
+
+def _buckets(rate: Rate | list[Rate | KeyedRate] | None) -> tuple[list[Bucket], list[tuple[Expression, KeyedBuckets]]]:
+    entries = rate if isinstance(rate, list) else [rate] if rate is not None else []
+    plain = [Bucket(entry) for entry in entries if isinstance(entry, Rate)]
+    keyed = [(entry.per, KeyedBuckets(entry.rate)) for entry in entries if isinstance(entry, KeyedRate)]
+    return plain, keyed

@@ -1,0 +1,458 @@
+"""What everything in the house agrees on. Read this first.
+
+A `Source` hands arrivals to a `Door`; the door returns once the message is safe on disk. Steps make one message into
+another. A `Sink` hands one message to a partner and says what it answered. Adapters know protocols and nothing else:
+they never retry, never queue, never remember. The engine does, by the verdict of the error that an adapter raises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
+
+from pipe.clock import Clock
+from pipe.config.units import Duration, Percent, Rate, Secret, Size
+from pipe.expression import Expression, Template
+
+if TYPE_CHECKING:
+    from aiohttp import web
+    from sqlalchemy import Executable, Result
+
+__all__ = [
+    "Accepted", "Adapter", "Arrival", "Blob", "Breaker", "Caller", "Clock", "ConnectionConfig", "Door", "Doors",
+    "Duration", "Expression", "Flow", "FlowStep", "Health", "KeyedRate", "Message", "Options", "Outgoing", "Percent", "Probe",
+    "Rate", "Receipt", "Reconnect", "Secret", "Services", "Sink", "Size", "Source", "Spool", "State", "Strict",
+    "Template", "Timeout", "Transaction", "Transformer", "path_beside", "pieces", "read_beside", "step", "turns",
+]  # fmt: skip
+
+
+# --- messages -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message at one moment of its way. A step returns a new one: `message.but(body=…)`."""
+
+    id: str
+    route: str
+    body: Any
+    """bytes or a Blob until decoded, then plain values: dict, list, str, int, float, Decimal, bool, None"""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """names are lower_snake: `idempotency_key`"""
+    params: Mapping[str, str] = field(default_factory=dict)
+    """named parts of the path or topic"""
+    query: Mapping[str, str] = field(default_factory=dict)
+    content_type: str | None = None
+    """with its charset, where the body is bytes"""
+    received_at: float = 0.0
+    """seconds since 1970, frozen at acceptance: `now` and `date` of expressions"""
+    deadline: float | None = None
+    caller: str | None = None
+    company: Mapping[str, Any] | None = None
+    item: Any = None
+    """what a `split` made this message from, before its steps"""
+    parent: Mapping[str, Any] | None = None
+    """id, name (without extension) and headers of the message that a `split` took apart"""
+    hops: int = 0
+    """how many routes it has passed"""
+
+    def but(self, **changes: Any) -> Message:
+        """The same message with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A body too large for memory: a file of the gateway's own, fsynced, named by chance."""
+
+    path: Path
+    size: int
+    sha256: str
+
+    def open(self) -> Iterator[bytes]:
+        """The bytes in pieces of 256 KiB; for threads and small files."""
+        with self.path.open("rb") as file:
+            while piece := file.read(262144):
+                yield piece
+
+    def read(self) -> bytes:
+        """All of it."""
+        return self.path.read_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a source received, before anything was decided about it."""
+
+    body: bytes | Blob
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    content_type: str | None = None
+    caller: str | None = None
+    fingerprint: str = ""
+    """what beside the body makes two requests the same: method and path"""
+    identity: str | None = None
+    """the protocol's own name of this very arrival (update id; path, size and time of a file): taken once per route"""
+    company: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The message is on disk: the source may confirm it to the peer."""
+
+    id: str
+    reply: Receipt | None = None
+    """what to answer on a synchronous route"""
+    replayed: bool = False
+    """a repetition: nothing was stored again"""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a partner answered; the `body` and `headers` of `success:`, `retry_when:`, `dead_when:` and `reply:`."""
+
+    status: int | str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    """plain values where the adapter understands the content type, else bytes"""
+    content_type: str | None = None
+    fault: Any = None
+    """a typed fault of the protocol (SOAP), where there is one"""
+
+
+# --- configuration ------------------------------------------------------------------------------------------------
+
+
+class Strict(BaseModel):
+    """A block of the configuration: frozen, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+class Timeout(Strict):
+    """How long one attempt may take."""
+
+    connect: Duration = Field(default=Duration(5), description="Until the connection stands, TLS included.")
+    read: Duration = Field(default=Duration(20), description="Longest silence while an answer is awaited.")
+    total: Duration = Field(default=Duration(30), description="The whole attempt.")
+
+
+class Reconnect(Strict):
+    """How a lost connection is established again. Not the retry of a message: that is `retry`."""
+
+    first: Duration = Field(default=Duration(1), description="Pause before the first try; doubles each time.")
+    max: Duration = Field(default=Duration(60), description="Longest pause.")
+
+
+class Breaker(Strict):
+    """Stops calling a partner that mostly fails; its messages wait without spending attempts."""
+
+    failures: Percent = Field(default=Percent(0.5), description="Share of failed attempts that opens it.")
+    of: int = Field(default=20, ge=2, le=1000, description="How many of the last attempts are looked at (at least half of them must be there).")
+    open: Duration = Field(default=Duration(30), description="How long it stays open before one trial.")
+
+
+class Probe(Strict):
+    """A cheap question that tells whether the partner is there."""
+
+    get: str = Field(description="Path to ask for; any answer below 500 is well.", examples=["/ping"])
+    every: Duration = Field(default=Duration(30), description="Pause between two questions.")
+
+
+class KeyedRate(Strict):
+    """A rate for each value of something."""
+
+    per: Expression = Field(description="What is counted apart.", examples=["headers.chat"])
+    rate: Rate = Field(description="At most so many for each value.")
+
+
+class ConnectionConfig(Strict):
+    """Keys that every connection has."""
+
+    type: str = Field(description="Which adapter.")
+    timeout: Timeout | None = Field(default=None, description="Instead of `defaults: timeout`.")
+    reconnect: Reconnect = Field(default=Reconnect(), description="Pauses between tries to establish it again.")
+    rate: Rate | list[Rate | KeyedRate] | None = Field(default=None, description="At most so many sends, `30/s`; or a list: `[30/s, {per: headers.chat, rate: 1/s}]`.")
+    concurrency: int = Field(default=8, ge=1, le=1000, description="Sends at the same time.")
+    breaker: Breaker | Literal[False] = Field(default=Breaker(), description="`false` switches it off.")
+
+
+class Options(Strict):
+    """Keys that an adapter adds to `from:` or `to:`."""
+
+
+def read_beside(info: ValidationInfo, path: str) -> str:
+    """The text of a file that a configuration names, its path relative to the YAML file; for pydantic validators.
+
+    It becomes part of the revision. Raises ValueError that says why it cannot be had.
+    """
+    context = info.context or {}
+    if "read" in context:
+        return str(context["read"](path))
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"`{path}` cannot be read: {error.strerror}") from None
+
+
+def path_beside(info: ValidationInfo, path: str) -> Path:
+    """Where a file is that a configuration names, its path relative to the YAML file; for pydantic validators."""
+    return Path((info.context or {}).get("base", ".")) / path
+
+
+# --- adapters -----------------------------------------------------------------------------------------------------
+
+State = Literal["up", "degraded", "down", "paused", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How a connection is, in words that ops can act upon."""
+
+    state: State
+    reason: str = ""
+
+
+class Door(Protocol):
+    """A route's entrance, given to its source."""
+
+    @property
+    def route(self) -> str: ...
+    @property
+    def options(self) -> Any:
+        """The adapter's own keys of `from:`, an instance of its `Subscription`."""
+
+    @property
+    def max_body(self) -> int: ...
+    @property
+    def synchronous(self) -> bool: ...
+    async def accept(self, arrival: Arrival) -> Accepted:
+        """Returns once the message is safe on disk (synchronous routes: once it is answered).
+
+        Raises a PipeError where it is refused; then nothing is stored, and the peer must not get an acknowledgement.
+        """
+
+
+class Doors(Protocol):
+    """The entrances of one connection; their content changes on reload, in one step."""
+
+    def __iter__(self) -> Iterator[Door]: ...
+    @property
+    def version(self) -> int:
+        """Grows with every change."""
+
+    async def changed(self, version: int) -> None:
+        """Returns when the version is no longer `version`."""
+
+
+class Spool(Protocol):
+    """Takes an incoming body piece by piece; small ones stay in memory, large ones go to disk."""
+
+    async def write(self, piece: bytes) -> None:
+        """Raises TooLarge past the limit."""
+
+    async def finish(self) -> bytes | Blob:
+        """The whole body; a Blob is fsynced."""
+
+    def discard(self) -> None:
+        """Forgets it; harmless after finish."""
+
+
+class Services(Protocol):
+    """What the gateway lends to adapters."""
+
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def default_timeout(self) -> Timeout: ...
+    def spool(self, limit: int) -> Spool: ...
+    def mount(self, listener: str | None, prefix: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Callable[[], None]:
+        """Serves everything below `prefix` of a listener (None: the default one); call the result to stop."""
+
+    def secured(self, listener: str | None) -> bool:
+        """Whether that listener is loopback only, or demands client certificates."""
+
+    async def fate(self, id: str, caller: str | None) -> Mapping[str, Any] | None:
+        """The story of a message for the caller that sent it; None for everybody else."""
+
+
+class Adapter(Protocol):
+    """Anything the gateway connects to. `open`, then `run` or `send`, then `close`; a closed adapter is not reused."""
+
+    Config: ClassVar[type[ConnectionConfig]]
+
+    def __init__(self, name: str, config: Any, services: Services) -> None: ...
+    async def open(self) -> None:
+        """Acquires what it needs. Raises a PipeError where it cannot; the supervisor tries again."""
+
+    async def close(self) -> None:
+        """Safe before open, safe twice."""
+
+    async def check(self) -> Health:
+        """Asks the partner cheaply, without side effects. Never raises."""
+
+
+@runtime_checkable
+class Source(Adapter, Protocol):
+    """Receives messages."""
+
+    Subscription: ClassVar[type[Options]]
+    """its keys of `from:`"""
+    refusable: ClassVar[bool]
+    """False where the peer cannot be told no (files, MQTT, mail): the door keeps what it refuses as a dead letter"""
+
+    async def run(self, doors: Doors) -> None:
+        """Receives until cancelled; confirms to the peer only after `accept` returned. Raises when the peer is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One attempt to hand one message to a partner."""
+
+    message: Message
+    target: Any
+    """the adapter's own keys of `to:`, an instance of its `Target`"""
+    id: str
+    """stable over all attempts of this delivery"""
+    attempt: int
+    timeout: Timeout
+    key: str | None = None
+    """what `idempotent_by:` says; sent as `Idempotency-Key` over HTTP"""
+    idempotent: bool = False
+
+
+@runtime_checkable
+class Sink(Adapter, Protocol):
+    """Hands messages to a partner."""
+
+    Target: ClassVar[type[Options]]
+    """its keys of `to:`"""
+    takes: ClassVar[Literal["bytes", "values"]]
+    """bytes: the engine encodes plain values as JSON before `send`"""
+
+    def natural(self, target: Any) -> bool:
+        """Whether repeating this target is harmless by the protocol's own rules (PUT, GET, a file of the same name)."""
+
+    async def send(self, outgoing: Outgoing) -> Receipt:
+        """One attempt. Raises the PipeError whose verdict fits; never retries itself."""
+
+
+@runtime_checkable
+class Caller(Sink, Protocol):
+    """A sink whose receipts carry the partner's reply: it can answer synchronous routes and `enrich`."""
+
+    answers: ClassVar[Literal[True]]
+
+
+# --- steps --------------------------------------------------------------------------------------------------------
+
+
+class Transformer(Protocol):
+    """A pure function of a message, made from its YAML."""
+
+    name: ClassVar[str]
+    """the key in `steps:`"""
+    Config: ClassVar[type[BaseModel]]
+    """what stands behind the key; a RootModel where that is not a map"""
+    heavy: ClassVar[bool]
+    """runs in a thread"""
+
+    def __init__(self, config: Any) -> None: ...
+    def apply(self, message: Message) -> Message | None:
+        """The message after this step; None = dropped on purpose. Raises PayloadError with `path` among its facts."""
+
+
+class Transaction(Protocol):
+    """What a flow step may do: everything commits together with the fact that its message is done, or not at all."""
+
+    @property
+    def now(self) -> float: ...
+    def new_id(self) -> str: ...
+    def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
+        """Runs SQL of SQLAlchemy Core on the step's own tables."""
+
+    def emit(self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None) -> str:
+        """Sends a message on: through this route, or to another one of `from: internal`; returns its id.
+
+        `at` (seconds since 1970) makes it due later; `cancel` names it, so that `tx.cancel` can take it back.
+        """
+
+    def cancel(self, key: str) -> int:
+        """Takes back what was emitted with `cancel=key` and is not due yet; returns how many."""
+
+    def publish(self, topic: str, event: Mapping[str, Any]) -> int:
+        """Appends to a feed that pages follow; returns its number."""
+
+    def audit(self, event: str, *, before: Any = None, after: Any = None, target: str = "") -> None:
+        """Writes who did what."""
+
+
+StepFunction = Callable[[Message, Transaction], Iterable[Message] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowStep:
+    """A function that a route calls by `flow: NAME`; made by `@step`."""
+
+    name: str
+    function: StepFunction
+
+    def __call__(self, message: Message, tx: Transaction) -> Iterable[Message] | None:
+        return self.function(message, tx)
+
+
+def step(name: str) -> Callable[[StepFunction], FlowStep]:
+    """Makes a flow step of a plain function. What it yields goes on through the route; nothing yielded = consumed."""
+    return lambda function: FlowStep(name, function)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One business flow: its steps and its tables. Stands in `flows/NAME/__init__.py`, listed in `flows.FLOWS`."""
+
+    name: str
+    steps: Sequence[FlowStep] = ()
+    migrations: Sequence[Callable[[Any], None]] = ()
+    """each gets a SQLAlchemy Connection, runs once, in this order, at start; never change one that was released"""
+    subjects: Sequence[tuple[str, str]] = ()
+    """(table, column) pairs that hold a subject's keyed hash, for `pipe erase`"""
+
+
+async def pieces(body: bytes | Blob) -> AsyncIterator[bytes]:
+    """A body in pieces, whichever it is, for adapters that stream."""
+    if isinstance(body, Blob):
+        for piece in body.open():
+            yield piece
+    else:
+        yield body
+
+
+async def turns(doors: Doors, clock: Clock) -> AsyncIterator[Door]:
+    """Each door when its turn comes: at once, then `door.options.every` seconds after its last turn; for sources that poll.
+
+    Never ends. A door that a reload adds has its turn at once.
+    """
+    due: dict[str, float] = {}
+    while True:
+        version, present = doors.version, list(doors)
+        due = {door.route: due.get(door.route, clock.monotonic()) for door in present}
+        for door in present:
+            if due[door.route] <= clock.monotonic():
+                yield door
+                due[door.route] = clock.monotonic() + door.options.every
+        waits = [asyncio.ensure_future(doors.changed(version))]
+        if due:
+            waits.append(asyncio.ensure_future(clock.sleep(max(0.0, min(due.values()) - clock.monotonic()))))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)

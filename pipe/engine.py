@@ -1,0 +1,330 @@
+"""The engine: keeps routes, connections, stations and sources together, and nothing else.
+
+A revision of the configuration is taken up in one step (`apply`): work that has begun finishes on what it began with,
+everything else finds the new routes and connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from loguru import logger
+from sqlalchemy import select, update
+
+from pipe.answering import Answering
+from pipe.clock import Clock
+from pipe.config.models import Configuration, ConnectionSpec
+from pipe.confirming import Confirming
+from pipe.connection import Connection
+from pipe.contract import Adapter, FlowStep, Message, Services, Source, Timeout, Transformer
+from pipe.door import RouteDoor
+from pipe.enriching import Enriching
+from pipe.errors import PipeError, Poison
+from pipe.events import Events
+from pipe.inflight import InFlight
+from pipe.outcomes import Outcomes
+from pipe.prepared import Prepared
+from pipe.retry import RetryPolicy
+from pipe.room import Room, waiting
+from pipe.route import Route
+from pipe.scheduler import Scheduler
+from pipe.sources import RunningSource
+from pipe.stations.flow import FlowStation
+from pipe.stations.internal import EndStation, RouteStation
+from pipe.stations.split import SplitStation
+from pipe.stations.station import Station
+from pipe.stations.target import TargetStation
+from pipe.steps.pipeline import StepStopped
+from pipe.store import schema
+from pipe.store.journal import Outcome, Work
+from pipe.store.schema import ANSWERING, DEAD, READY, UNCERTAIN
+from pipe.store.store import Store
+from pipe.store.transaction import Tx
+from pipe.store.writer import Committed
+
+CRASHES = 3
+PATIENCE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What the composition root puts in."""
+
+    adapters: Mapping[str, type[Adapter]]
+    transformers: Mapping[str, type[Transformer]]
+    flows: Mapping[str, FlowStep]
+    as_bytes: Callable[[Message], Message]
+    """plain values become JSON, bytes stay"""
+
+
+class Engine:
+    """Created once in a process, on its loop."""
+
+    def __init__(self, store: Store, clock: Clock, catalogue: Catalogue, services: Services) -> None:
+        self.store, self.clock, self.catalogue, self._services = store, clock, catalogue, services
+        self.as_bytes = catalogue.as_bytes
+        self.events = Events()
+        self.configuration = Configuration()
+        self.routes: dict[str, Route] = {}
+        self.connections: dict[str, Connection] = {}
+        self.stations: dict[tuple[str, str], Station] = {}
+        self.sources: dict[str, RunningSource] = {}
+        self.paused_routes: set[str] = set()
+        self.room = Room(self.configuration.limits)
+        self.outcomes = Outcomes(store, self.configuration.limits.hops)
+        self.answering, self.confirming, self.enriching = Answering(self), Confirming(self), Enriching(self)
+        self.scheduler = Scheduler(self)
+        self.prepared = Prepared()
+        self.suspects = asyncio.Lock()
+        """deliveries that were in work when the process died are worked on one at a time"""
+        self.in_flight = InFlight(store.data / "inflight")
+        self.running = False
+        self.draining = False
+        self.sync_deadline = 30.0
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._scheduling: asyncio.Task[None] | None = None
+
+    # --- life ---
+
+    async def start(self, configuration: Configuration) -> None:
+        """Recovers what the process before left behind, then works and receives."""
+        self.store.on_commit = self._committed
+        crashed = self.in_flight.left_over
+        await self.store.write(lambda tx: _recover(tx, crashed))
+        self.room.reload(await self.store.read(waiting, 60.0))
+        self._restore_control(await self.store.read(lambda c: c.execute(select(schema.control)).fetchall()))
+        self.running = True
+        await self.apply(configuration)
+        await self._bury_poison()
+        self._scheduling = asyncio.create_task(self.scheduler.run(), name="scheduler")
+
+    async def stop(self, grace_s: float = PATIENCE_S) -> bool:
+        """Stops receiving, lets work in progress end, closes everything. True where all of it ended in time."""
+        self.draining = True
+        await asyncio.gather(*(source.stop() for source in self.sources.values()))
+        self.running = False
+        clean = await self._quiet(grace_s)
+        if self._scheduling is not None:
+            self._scheduling.cancel()
+            await asyncio.gather(self._scheduling, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(connection.close() for connection in self.connections.values()), return_exceptions=True)
+        if clean:
+            self.in_flight.close()
+        return clean
+
+    async def _quiet(self, grace_s: float) -> bool:
+        until = self.clock.monotonic() + grace_s
+        while self._tasks and self.clock.monotonic() < until:
+            await asyncio.wait(set(self._tasks), timeout=0.1)
+        return not self._tasks
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs a worker as long as the engine lives."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- configuration ---
+
+    async def apply(self, configuration: Configuration) -> None:
+        """Takes up a checked configuration. Raises before anything is changed where an adapter cannot be made."""
+        made = {
+            name: self._made(spec) for name, spec in configuration.connections.items() if not self._unchanged(spec)
+        }
+        routes = {
+            name: Route(config, configuration.revision, self.catalogue.transformers, self.catalogue.flows, self.enriching, self.store.vault)
+            for name, config in configuration.routes.items()
+        }
+        await asyncio.gather(*(connection.open() for connection in made.values()))
+        kept = {name: self.connections[name] for name in configuration.connections if name not in made}
+        retired = [connection for name, connection in self.connections.items() if kept.get(name) is not connection]
+        self.configuration, self.routes, self.connections = configuration, routes, {**kept, **made}
+        self.outcomes.routes, self.outcomes.listeners = routes, _listeners(configuration)
+        self.room.limits = configuration.limits
+        self._new_stations()
+        await self._new_sources(retired)
+        for connection in retired:
+            self.spawn(self._retire(connection))
+        for station in self.stations.values():
+            station.kick()
+        self.scheduler.due(0.0)
+
+    def _unchanged(self, spec: ConnectionSpec) -> bool:
+        before = self.configuration.connections.get(spec.name)
+        return before is not None and before.type == spec.type and before.config == spec.config and spec.name in self.connections
+
+    def _made(self, spec: ConnectionSpec) -> Connection:
+        adapter = self.catalogue.adapters[spec.type](spec.name, spec.config, self._services)
+        connection = Connection(spec.name, adapter, spec.config, self.clock, self.events)
+        if spec.name in self.connections and self.connections[spec.name].paused:
+            connection.pause()
+        return connection
+
+    def _new_stations(self) -> None:
+        """Stations are made anew; workers of the old ones finish what they have begun."""
+        old, self.stations = self.stations, {}
+        for name, route in self.routes.items():
+            for stage in route.stages:
+                for station in stage.stations:
+                    self.stations[name, station] = self._station(route, station)
+        for key, station in old.items():
+            new = self.stations.get(key)
+            if new is not None:
+                new.inherit(station)
+
+    def _station(self, route: Route, name: str) -> Station:
+        stage, concurrency = route.by_station[name], route.config.concurrency
+        if stage.flow is not None:
+            return FlowStation(self, route.name, name, concurrency)
+        if stage.split is not None:
+            return SplitStation(self, route.name, name, 4)
+        target = route.targets.get(name)
+        if target is None:
+            return EndStation(self, route.name, name, concurrency)
+        if target.config.kind == "route":
+            return RouteStation(self, route.name, name, concurrency)
+        assert target.config.connection is not None
+        return TargetStation(self, route.name, name, concurrency, self.connections[target.config.connection])
+
+    async def _new_sources(self, retired: list[Connection]) -> None:
+        gone = [name for name, source in self.sources.items() if source.connection in retired or not self._doors(name)]
+        await asyncio.gather(*(self.sources.pop(name).stop() for name in gone))
+        for name, connection in self.connections.items():
+            doors = self._doors(name)
+            if not doors:
+                continue
+            if name not in self.sources:
+                self.sources[name] = RunningSource(self, connection)
+            self.sources[name].doors.replace(doors)
+            self.sources[name].start()
+
+    def _doors(self, connection: str) -> tuple[RouteDoor, ...]:
+        adapter = self.connections[connection].adapter if connection in self.connections else None
+        if not isinstance(adapter, Source):
+            return ()
+        routes = [name for name, route in self.routes.items() if route.config.source.connection == connection]
+        return tuple(RouteDoor(self, name, refusable=adapter.refusable) for name in routes)
+
+    async def _retire(self, connection: Connection) -> None:
+        async with asyncio.timeout(PATIENCE_S * 2):
+            for _ in range(connection.config.concurrency):
+                await connection.slots.acquire()
+        await connection.close()
+
+    # --- commits ---
+
+    def _committed(self, committed: Committed) -> None:
+        self.room.committed(committed)
+        for work in committed.ready:
+            if isinstance(work, Work):
+                station = self.stations.get((work.route, work.station))
+                if station is not None:
+                    station.push(work)
+            else:
+                route, name, delivery = work
+                station = self.stations.get((route, name))
+                if station is not None:
+                    station.want(delivery)
+        self.scheduler.due(committed.due)
+
+    async def load(self, route: str, station: str, owned: set[int], wanted: set[int], limit: int) -> tuple[list[Work], bool]:
+        """Ready deliveries of a station that are not in memory, and whether there may be more. Damaged ones are buried."""
+        d = schema.delivery.c
+        at = (d.route == route, d.station == station)
+        known = set(owned)
+
+        def query(connection: Any) -> Any:
+            ready = select(d.id).where(*at, d.state == READY).order_by(d.id).limit(limit + len(known))
+            found = [row.id for row in connection.execute(ready) if row.id not in known]
+            chosen = [*found[:limit], *wanted]
+            return (*self.store.loader.works(connection, d.id.in_(chosen), d.done_at.is_(None)), len(found) > limit)
+
+        works, damaged, more = await self.store.read(query)
+        for work, error in damaged:
+            logger.bind(action="row_damaged", message=work.message.id, route=route).critical("a stored message is damaged: it is kept aside and not delivered")
+            outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), attempted=False)
+            await self.store.write(lambda tx, work=work, outcome=outcome: self.outcomes.end(tx, work, outcome, []))
+        return works, more
+
+    # --- what others ask ---
+
+    def is_paused(self, route: str) -> bool:
+        """Whether a person paused the route."""
+        return route in self.paused_routes
+
+    def is_in_work(self, work: Work) -> bool:
+        """Whether an attempt for this delivery may be under way."""
+        station = self.stations.get((work.route, work.station))
+        return station is not None and station.is_in_work(work.id)
+
+    def timeout_of(self, connection: Connection, expires_at: float | None) -> Timeout:
+        """The time limits of an attempt; none reaches beyond the deadline."""
+        timeout = connection.config.timeout or self.configuration.defaults.timeout
+        if expires_at is None:
+            return timeout
+        left = max(0.05, expires_at - self.clock.now())
+        if left >= timeout.total:
+            return timeout
+        return timeout.model_copy(update={"total": type(timeout.total)(left)})
+
+    def flow_retry(self, route: str) -> RetryPolicy:
+        """How a flow that asks for another try is tried again."""
+        return RetryPolicy(self.routes[route].config.retry)
+
+    async def room_for_emissions(self, route: str) -> None:
+        """Returns when a split may go on."""
+        while not self.room.for_emissions(route, self.routes[route].config.queue):
+            await self.clock.sleep(0.05)
+
+    def buried(self, error: PipeError, stop: StepStopped | None) -> Outcome:
+        """The outcome of what a peer sent and the door would have refused."""
+        return Outcome(
+            DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), attempted=False,
+            step=stop.step.path if stop else None, place=str(stop.step.place) if stop else None, body_at_step=stop.body if stop else None,
+        )  # fmt: skip
+
+    def look_at_disk(self) -> None:
+        """Takes up whether the disk is below its floor."""
+        free = self.store.free_bytes()
+        low = free if free < self.room.limits.disk_floor else None
+        if (low is None) != (self.room.disk_low is None):
+            logger.bind(action="disk_floor", free=free).log("ERROR" if low is not None else "INFO", "the disk crossed its floor")
+        self.room.disk_low = low
+
+    # --- recovery ---
+
+    def _restore_control(self, rows: Any) -> None:
+        self.paused_routes = {row.name for row in rows if row.kind == "route" and row.state == "paused"}
+        self._paused_connections = {row.name for row in rows if row.kind == "connection" and row.state == "paused"}
+
+    async def _bury_poison(self) -> None:
+        d = schema.delivery.c
+        works, _ = await self.store.read(lambda c: self.store.loader.works(c, d.crashes >= CRASHES, d.done_at.is_(None)))
+        for work in works:
+            error = Poison(f"the process died {work.crashes} times while it worked on this message")
+            outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), maybe_delivered=True)
+            await self.store.write(lambda tx, work=work, outcome=outcome: self.outcomes.end(tx, work, outcome, []))
+
+
+def _recover(tx: Tx, crashed: list[int]) -> None:
+    d = schema.delivery
+    note = "the gateway stopped while it waited for the partner's answer"
+    tx.execute(update(d).where(d.c.state == ANSWERING).values(state=UNCERTAIN, code="PIPE-6002", note=note))
+    for delivery in crashed:
+        tx.execute(update(d).where(d.c.id == delivery, d.c.done_at.is_(None)).values(crashes=d.c.crashes + 1))
+
+
+def _listeners(configuration: Configuration) -> dict[tuple[str, str], list[str]]:
+    listeners: dict[tuple[str, str], list[str]] = {}
+    for name, route in configuration.routes.items():
+        if route.source.kind == "outcome":
+            for of in route.source.of:
+                for outcome in route.source.outcomes:
+                    listeners.setdefault((of, outcome), []).append(name)
+    return listeners

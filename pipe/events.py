@@ -1,0 +1,58 @@
+"""What the engine tells whoever watches: monitoring subscribes, the engine knows nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """One attempt at a station ended."""
+
+    route: str
+    station: str
+    connection: str | None
+    outcome: str
+    code: str | None
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A door decided: accepted, replayed, or refused with a code."""
+
+    route: str
+    outcome: str
+    code: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """A connection changed its state."""
+
+    connection: str
+    state: str
+    reason: str
+    before: str
+
+
+Event = Attempted | Arrived | Turned
+
+
+class Events:
+    """Subscribers are called on the loop, at once; they must be quick and must not raise."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[Callable[[Event], None]] = []
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
+        """Calls `subscriber` with every event from now on."""
+        self._subscribers.append(subscriber)
+
+    def tell(self, event: Event) -> None:
+        """Hands an event to all subscribers."""
+        for subscriber in self._subscribers:
+            subscriber(event)

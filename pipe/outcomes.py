@@ -1,0 +1,118 @@
+"""What hangs on an outcome, in the same transaction: taps, gathers, and routes that wait for outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from pipe.contract import Blob, Message
+from pipe.errors import NoSuchTarget, PipeError, TooManyHops
+from pipe.gathering import Gathering
+from pipe.store import journal, schema
+from pipe.store.journal import Entry, Outcome, Work
+from pipe.store.schema import DEAD
+from pipe.store.transaction import Tx
+
+if TYPE_CHECKING:
+    from pipe.route import Route
+    from pipe.store.store import Store
+
+
+class Outcomes:
+    """Runs on the writer's thread; reads the routes, changes nothing but the transaction."""
+
+    def __init__(self, store: Store, most_hops: int) -> None:
+        self._store, self._most_hops = store, most_hops
+        self.routes: Mapping[str, Route] = {}
+        self.listeners: dict[tuple[str, str], list[str]] = {}
+        """(route, outcome) → routes whose `from:` is that outcome"""
+        self.gathering = Gathering(self)
+
+    # --- ends ---
+
+    def end(self, tx: Tx, work: Work, outcome: Outcome, taps: list[tuple[str, Message]]) -> bool:
+        """Ends a delivery with everything that follows from it. False where a person had ended it already."""
+        self.tap(tx, work, taps)
+        if not journal.end(tx, work, outcome, self._store.vault):
+            return False
+        self.follow(tx, work, outcome)
+        return True
+
+    def follow(self, tx: Tx, work: Work, outcome: Outcome) -> None:
+        """What others do about an outcome."""
+        if work.gather is not None:
+            self.gathering.child_ended(tx, work, outcome)
+        for listener in self.listeners.get((work.route, outcome.state), ()):
+            self.emit_to(tx, listener, self._report(tx, work, outcome), origin=work.message)
+
+    def tap(self, tx: Tx, work: Work, taps: list[tuple[str, Message]]) -> None:
+        """Stores copies for other routes, each once however often the steps ran."""
+        for n, (route, message) in enumerate(taps):
+            name = f"{work.message.id}.tap{n}"
+            if tx.execute(select(schema.message.c.seq).where(schema.message.c.id == name)).first() is None:
+                self.emit_to(tx, route, message.but(id=name), origin=work.message)
+
+    def _report(self, tx: Tx, work: Work, outcome: Outcome) -> Message:
+        body = work.message.body
+        text = None if isinstance(body, Blob) else body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+        fate = {
+            "id": work.message.id, "route": work.route, "target": work.station, "outcome": outcome.state, "code": outcome.code,
+            "text": outcome.note, "status": outcome.status, "attempts": work.attempts, "body": text,
+        }  # fmt: skip
+        return work.message.but(id=tx.new_id(), body=fate, content_type=None)
+
+    def original(self, row: Any) -> Message:
+        """The accepted message of a row of the table `message`."""
+        return self._store.loader.message({**row, "message_id": row["id"]})
+
+    # --- emissions ---
+
+    def emit_to(
+        self, tx: Tx, route: str, message: Message, *, origin: Message, at: float | None = None, cancel: str | None = None
+    ) -> str:
+        """A message for the start of another route; returns its id."""
+        target = self.routes.get(route)
+        message = message.but(route=route, received_at=tx.now, hops=origin.hops + 1, params={}, query={}, deadline=None)
+        if target is None:
+            raise NoSuchTarget(f"there is no route {route}")
+        if target.config.deadline is not None:
+            message = message.but(deadline=(at or tx.now) + target.config.deadline)
+        self.store(tx, target, message, 0, origin=origin.id, at=at, cancel_key=cancel)
+        return message.id
+
+    def emit_on(self, tx: Tx, work: Work, message: Message, **facts: Any) -> str:
+        """A message for the next stage of the same route; returns its id."""
+        route = self.routes[work.route]
+        stage = route.by_station[work.station].index + 1
+        message = message.but(route=work.route, received_at=work.message.received_at, deadline=work.message.deadline, hops=work.message.hops)
+        self.store(tx, route, message, stage, origin=work.message.id, gather=work.gather, position=work.position, **facts)
+        return message.id
+
+    def split_child(self, tx: Tx, work: Work, child: Message, position: int, *, gathered: bool) -> None:
+        """One item of a split, for the next stage of the same route."""
+        route = self.routes[work.route]
+        stage = route.by_station[work.station].index + 1
+        self.store(tx, route, child, stage, origin=work.message.id, position=position, gather=work.seq if gathered else None)
+
+    def store(self, tx: Tx, route: Route, message: Message, stage: int, **facts: Any) -> None:
+        """Writes an emission; one that cannot enter its route is a dead letter there, not a failure of its sender."""
+        error: PipeError | None = None
+        try:
+            entry = route.entry(message, stage, counter="emitted", **facts)
+            if message.hops > self._most_hops:
+                error = TooManyHops(f"it has passed {message.hops} routes")
+        except PipeError as failed:
+            error = failed
+            entry = Entry(message, route.stages[stage].stations, stage, route.revision, counter="emitted", **facts)
+        if entry.gather is not None:
+            self.gathering.child_begins(tx, entry)
+        works = journal.store(tx, entry, self._store.vault)
+        if error is not None:
+            self.bury(tx, works, error)
+
+    def bury(self, tx: Tx, works: list[Work], error: PipeError) -> None:
+        """Makes dead letters of deliveries that were just stored."""
+        for work in works:
+            self.end(tx, work, Outcome(DEAD, code=error.code, note=error.text, error=error, at=tx.now), [])

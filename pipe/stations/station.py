@@ -1,0 +1,242 @@
+"""A queue of deliveries with its workers. What does not fit into memory stays in the store and is read when there is room."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections import deque
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from pipe.contract import Message
+from pipe.errors import GatewayDefect, PipeError
+from pipe.steps.pipeline import Run, StepStopped
+from pipe.store import journal
+from pipe.store.journal import Outcome, Work
+from pipe.store.schema import DEAD, DISCARDED, EXPIRED
+
+if TYPE_CHECKING:
+    from pipe.engine import Engine
+    from pipe.route import Route
+
+IN_MEMORY = 1000
+READ_AT_ONCE = 500
+
+
+class Station:
+    """Base of the three kinds; each says in `attempt` what it does with one delivery."""
+
+    def __init__(self, engine: Engine, route: str, name: str, concurrency: int) -> None:
+        self.engine, self.route_name, self.name, self.concurrency = engine, route, name, concurrency
+        self.queue: deque[Work] = deque()
+        self.owned: set[int] = set()
+        """deliveries in memory: queued, parked or in work"""
+        self._wanted: set[int] = set()
+        self._behind = True
+        self._ended: set[int] | None = None
+        self._workers = 0
+        self._reading = False
+        self.paused = False
+        self.successor: Station | None = None
+        """the station of a later revision, which must not take up what this one has in work"""
+
+    # --- what the engine calls ---
+
+    def push(self, work: Work) -> None:
+        """Takes a delivery that is ready. When memory is full it is left in the store."""
+        if work.id in self.owned:
+            return
+        if self._behind or len(self.owned) >= IN_MEMORY:
+            self._behind = True
+            self.kick()
+            return
+        self.owned.add(work.id)
+        self.queue.append(work)
+        self.kick()
+
+    def want(self, delivery: int) -> None:
+        """Takes a delivery that is known by its number only."""
+        if delivery not in self.owned:
+            self._wanted.add(delivery)
+            self.kick()
+
+    def kick(self) -> None:
+        """Starts as many workers as there is work for, and reads more where there is room."""
+        if not self.may_run():
+            return
+        while self._workers < self.concurrency and self._workers < len(self.queue):
+            self._workers += 1
+            self.engine.spawn(self._work())
+        if (self._behind or self._wanted) and len(self.owned) < IN_MEMORY // 2 and not self._reading:
+            self._reading = True
+            self.engine.spawn(self._read())
+
+    def may_run(self) -> bool:
+        """Whether work may begin now."""
+        return not self.paused and self.engine.running and not self.engine.is_paused(self.route_name)
+
+    def inherit(self, before: Station) -> None:
+        """Takes over from the station of the revision before: what is in work stays its own, the rest is read anew."""
+        in_work = before.owned - {work.id for work in before.queue}
+        self.paused, self._behind = before.paused, True
+        before.queue.clear()
+        before.owned &= in_work
+        before.successor = self
+        self.owned |= in_work
+
+    def is_in_work(self, delivery: int) -> bool:
+        """Whether a worker may have it in hands."""
+        return delivery in self.owned and all(work.id != delivery for work in self.queue)
+
+    @property
+    def route(self) -> Route:
+        """Today's revision of its route."""
+        return self.engine.routes[self.route_name]
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in work or being read."""
+        return self._workers == 0 and not self._reading
+
+    # --- working ---
+
+    async def _work(self) -> None:
+        try:
+            while self.queue and self.may_run():
+                work = self.queue.popleft()
+                if work.crashes:
+                    async with self.engine.suspects:
+                        await self._one(work)
+                else:
+                    await self._one(work)
+        finally:
+            self._workers -= 1
+            self.kick()
+
+    async def _one(self, work: Work) -> None:
+        slot = self.engine.in_flight.enter(work.id)
+        try:
+            await self.handle(work)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # boundary of the route: a defect becomes a dead letter, never a stopped route
+            await self._defect(work, error)
+        finally:
+            self.engine.in_flight.leave(slot)
+
+    async def _defect(self, work: Work, error: Exception) -> None:
+        logger.bind(action="defect", route=self.route_name, station=self.name, message=work.message.id).opt(exception=error).error(
+            "the gateway has a defect; the message is a dead letter"
+        )
+        failure = error if isinstance(error, PipeError) else GatewayDefect(f"{type(error).__name__}: {error}")
+        work.attempts += 1
+        outcome = Outcome(DEAD, code=failure.code, note=failure.text, error=failure, at=self.engine.clock.now(), traceback=traceback.format_exc())
+        try:
+            await self.end(work, outcome)
+        except PipeError as refused:
+            logger.bind(action="store_refused", message=work.message.id, error=refused.text).error("the outcome could not be stored; it is tried again after a restart")
+            self.forget(work)
+
+    async def handle(self, work: Work) -> None:
+        """Works one delivery off, to an outcome that is stored."""
+        raise AssertionError(f"{type(self).__name__} handles nothing")
+
+    async def prepare(self, work: Work) -> Run:
+        """The message after the route's steps of this stage. Raises StepStopped."""
+        if work.output is not None:
+            return Run(work.output)
+        route = self.route
+        stage = route.by_station.get(work.station) or route.stages[work.stage]
+        run = Run(work.message)
+        if stage.index == 0:
+            run = Run(work.decoded) if work.decoded is not None else await route.door.run(work.message)
+        await stage.pipeline.continue_(run)
+        return run
+
+    def stopped(self, work: Work, stop: StepStopped) -> Outcome:
+        """The outcome of a delivery whose steps failed."""
+        error = stop.error
+        return Outcome(
+            DEAD, code=error.code, note=error.text, error=error, at=self.engine.clock.now(), step=stop.step.path, place=str(stop.step.place),
+            body_at_step=stop.body, traceback=stop.trace,
+        )  # fmt: skip
+
+    def filtered(self, why: str) -> Outcome:
+        """The outcome of a delivery that a filter or a `when` dropped."""
+        return Outcome(DISCARDED, code="filtered", note=why, attempted=False)
+
+    def expired(self, work: Work) -> Outcome | None:
+        """The outcome of a delivery whose deadline is over; None where it is not."""
+        if work.expires_at is None or self.engine.clock.now() < work.expires_at:
+            return None
+        return Outcome(EXPIRED, code="PIPE-6001", note="the deadline passed before it was delivered", attempted=False)
+
+    async def end(self, work: Work, outcome: Outcome, taps: list[tuple[str, Message]] | None = None) -> bool:
+        """Stores a final outcome with all that hangs on it, then forgets the delivery."""
+        ended = await self.engine.store.write(lambda tx: self.engine.outcomes.end(tx, work, outcome, taps or []))
+        self.forget(work)
+        return ended
+
+    async def put_off(self, work: Work, outcome: Outcome, taps: list[tuple[str, Message]] | None = None) -> None:
+        """Stores that a delivery waits, then forgets it until it is due."""
+
+        def unit(tx: journal.Tx) -> None:
+            self.engine.outcomes.tap(tx, work, taps or [])
+            journal.put_off(tx, work, outcome, self.engine.store.vault)
+
+        await self.engine.store.write(unit)
+        self.forget(work)
+
+    def forget(self, work: Work) -> None:
+        """The delivery is no longer this station's business."""
+        if self.successor is not None:
+            self.successor.forget(work)
+        self.owned.discard(work.id)
+        if self._ended is not None:
+            self._ended.add(work.id)
+        if (self._behind or self._wanted) and not self._reading:
+            self.kick()
+
+    def requeue(self, work: Work) -> None:
+        """Puts a delivery back to the front: nothing was tried."""
+        if self.successor is not None:
+            self.forget(work)
+            self.successor.want(work.id)
+        else:
+            self.queue.appendleft(work)
+
+    def park(self, work: Work, seconds: float) -> None:
+        """Puts a delivery aside for some seconds, without a worker."""
+        asyncio.get_running_loop().call_later(seconds, self._unpark, work)
+
+    def _unpark(self, work: Work) -> None:
+        if self.successor is not None:
+            self.requeue(work)
+        else:
+            self.queue.append(work)
+            self.kick()
+
+    # --- reading what is in the store ---
+
+    async def _read(self) -> None:
+        """Reads what is ready in the store. What ends while it reads is left out, or it would be delivered twice."""
+        self._ended = set()
+        wanted, self._wanted = set(list(self._wanted)[:READ_AT_ONCE]), set(list(self._wanted)[READ_AT_ONCE:])
+        try:
+            works, more = await self.engine.load(self.route_name, self.name, self.owned | wanted, wanted, READ_AT_ONCE)
+            if not more:
+                self._behind = False
+            for work in works:
+                if work.id not in self._ended and work.id not in self.owned:
+                    self.owned.add(work.id)
+                    self.queue.append(work)
+        except PipeError as error:
+            self._wanted |= wanted
+            self._behind = True
+            logger.bind(action="read_failed", route=self.route_name, station=self.name, error=error.text).warning("the queue could not be read; it is tried again")
+            await self.engine.clock.sleep(1)
+        finally:
+            self._ended = None
+            self._reading = False
+            self.kick()

@@ -1,0 +1,200 @@
+"""Delivers to a partner: the target's own steps, one attempt, and what its answer means."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from pipe.connection import Connection
+from pipe.contract import Message, Outgoing, Receipt
+from pipe.errors import ConnectionWaits, NoAnswer, PipeError, Verdict
+from pipe.events import Attempted
+from pipe.route import Target
+from pipe.stations.judge import judge_of, verdict
+from pipe.stations.station import Station
+from pipe.steps.pipeline import Run, StepStopped
+from pipe.store import codec
+from pipe.store.journal import REPLY_LIMIT, Outcome, Work
+from pipe.store.schema import DEAD, DELIVERED, RETRY, UNCERTAIN
+
+if TYPE_CHECKING:
+    from pipe.engine import Engine
+
+LEAST_REST_S = 0.001
+
+
+class TargetStation(Station):
+    """One target of a route."""
+
+    def __init__(self, engine: Engine, route: str, name: str, concurrency: int, connection: Connection) -> None:
+        super().__init__(engine, route, name, concurrency)
+        self.connection = connection
+        connection.on_open(self.kick)
+
+    def may_run(self) -> bool:
+        """Also waits while the connection is closed: waiting there costs no attempts."""
+        return self.connection.admits() and super().may_run()
+
+    async def handle(self, work: Work) -> None:
+        if work.state == UNCERTAIN:
+            await self.engine.confirming.ask(self, work)
+            return
+        if (late := self.expired(work)) is not None:
+            await self.end(work, late)
+            return
+        try:
+            run = await self._prepared(work)
+        except StepStopped as stop:
+            work.attempts += 1
+            await self.end(work, self.stopped(work, stop))
+            return
+        if run.message is None:
+            await self.end(work, self.filtered("a filter of the route dropped it"), run.taps)
+            return
+        await self._deliver(work, run)
+
+    async def _prepared(self, work: Work) -> Run:
+        """The route's steps run once for all targets of a message, as long as they go at the same time."""
+        if work.output is not None or len(self.route.stages[work.stage].stations) == 1:
+            return await self.prepare(work)
+        return await self.engine.prepared.get(work.seq, lambda: self.prepare(work))
+
+    async def _deliver(self, work: Work, run: Run) -> None:
+        assert run.message is not None
+        target = self.route.targets[self.name]
+        if work.own_output is None and target.config.when is not None and not target.config.when.is_true(run.message):
+            await self.end(work, self.filtered(f"`when: {target.config.when}` is not true"), run.taps)
+            return
+        if not work.paced and (rest := self.connection.delay(run.message)) > LEAST_REST_S:
+            work.paced = True
+            self.park(work, rest)
+            return
+        work.paced = False
+        outcome = await self.attempt(work, run, target)
+        if outcome is None:
+            self.requeue(work)
+        elif outcome.state in (RETRY, UNCERTAIN):
+            await self.put_off(work, outcome, run.taps)
+        else:
+            await self.end(work, outcome, run.taps)
+
+    async def attempt(self, work: Work, run: Run, target: Target) -> Outcome | None:
+        """One attempt and its outcome; None where the connection closed before it began."""
+        clock = self.engine.clock
+        begun, at = clock.monotonic(), clock.now()
+        outgoing: Message | None = None
+        try:
+            outgoing = work.own_output or await self._own_steps(run, target)
+            if outgoing is None:
+                return self.filtered("a filter of the target dropped it")
+            receipt, _ = await self.send(work, outgoing, target)
+        except StepStopped as stop:
+            work.attempts += 1
+            outcome = self.stopped(work, stop)
+        except ConnectionWaits:
+            return None
+        except PipeError as error:
+            failed = self._failed(work, error, target, clock.monotonic() - begun)
+            if failed is None:
+                return None
+            outcome = failed
+        else:
+            work.attempts += 1
+            outcome = Outcome(DELIVERED, status=None if receipt.status is None else str(receipt.status))
+            outcome.extra["receipt"] = receipt
+            if self.route.config.gather is not None:
+                outcome.reply = receipt_bytes(receipt)
+        outcome.at, outcome.ms = at, (clock.monotonic() - begun) * 1000
+        if outcome.state != DELIVERED or len(self.route.targets) > 1:
+            outcome.output = run.message
+            outcome.output_own = outgoing if not target.pipeline.empty else None
+        self._tell(work, outcome)
+        return outcome
+
+    async def _own_steps(self, run: Run, target: Target) -> Message | None:
+        assert run.message is not None
+        return run.message if target.pipeline.empty else (await target.pipeline.run(run.message)).message
+
+    async def send(self, work: Work, message: Message, target: Target) -> tuple[Receipt, bool]:
+        """Hands the message to the connection. Raises the PipeError that says what happened."""
+        config, adapter = target.config, self.connection.adapter
+        key = None if config.idempotent_by is None else config.idempotent_by(message)
+        idempotent = is_idempotent(config, adapter)
+        outgoing = Outgoing(
+            self.engine.as_bytes(message) if adapter.takes == "bytes" else message,
+            config.options,
+            f"{work.message.id}.{self.name}" if len(self.route.targets) > 1 else work.message.id,
+            work.attempts + 1,
+            self.engine.timeout_of(self.connection, work.expires_at),
+            None if key is None else str(key),
+            idempotent,
+        )
+        try:
+            async with asyncio.timeout(outgoing.timeout.total + 1):
+                return await self.connection.send(outgoing, judge_of(config, message))
+        except TimeoutError as error:
+            raise NoAnswer(f"{self.connection.name} did not end within {outgoing.timeout.total:g} s", connection=self.connection.name) from error
+
+    def _failed(self, work: Work, error: PipeError, target: Target, took: float) -> Outcome | None:
+        idempotent = is_idempotent(target.config, self.connection.adapter)
+        decision = verdict(error, idempotent=idempotent)
+        outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, extra={"error": error})
+        if isinstance(error.reply, Receipt):
+            outcome.status, outcome.reply = str(error.reply.status), receipt_bytes(error.reply)
+        free = decision is Verdict.STOP or bool(error.facts.get("trial"))
+        if free and decision in (Verdict.RETRY, Verdict.STOP):
+            return None  # the connection is at fault and closed now: the message waits and spends nothing
+        work.attempts += 1
+        work.spent += took
+        if decision is Verdict.UNCERTAIN:
+            return self._uncertain(outcome, target, work)
+        pause = target.retry.next_pause(work.attempts, work.spent) if decision is Verdict.RETRY else None
+        if decision is Verdict.DEAD or pause is None:
+            if decision is Verdict.RETRY:
+                outcome.extra["class"] = "retries_exhausted"
+            return outcome
+        return self._retry(work, outcome, error, pause)
+
+    def _retry(self, work: Work, outcome: Outcome, error: PipeError, pause: float) -> Outcome:
+        pause = max(pause, min(error.retry_after or 0.0, 3600.0))
+        hold = self.route.config.on_stuck.hold
+        if work.order_key is not None and hold != "forever" and work.spent + pause > hold:
+            outcome.extra["class"] = "stuck"
+            return outcome
+        work.spent += pause
+        outcome.state, outcome.error, outcome.next_at = RETRY, None, self.engine.clock.now() + pause
+        return outcome
+
+    def _uncertain(self, outcome: Outcome, target: Target, work: Work) -> Outcome:
+        outcome.state, outcome.error, outcome.maybe_delivered = UNCERTAIN, None, True
+        if target.config.on_uncertain is not None:
+            outcome.next_at = self.engine.clock.now() + target.config.on_uncertain.confirm.after
+        elif work.order_key is not None and (hold := self.route.config.on_stuck.hold) != "forever":
+            outcome.next_at = self.engine.clock.now() + hold
+        return outcome
+
+    def _tell(self, work: Work, outcome: Outcome) -> None:
+        self.engine.events.tell(
+            Attempted(self.route_name, self.name, self.connection.name, outcome.state, outcome.code, outcome.ms / 1000, work.message.id)
+        )
+
+
+def is_idempotent(config: Any, adapter: Any) -> bool:
+    """Whether repeating this target is harmless: said so, de-duplicated by the partner, or by the protocol's own rules."""
+    if config.idempotent is not None:
+        return bool(config.idempotent)
+    return config.idempotent_by is not None or bool(adapter.natural(config.options))
+
+
+def receipt_bytes(receipt: Receipt) -> bytes:
+    """A receipt for the journal, its body cut at 64 KiB."""
+    body = receipt.body
+    if isinstance(body, (bytes, bytearray)):
+        body = bytes(body[:REPLY_LIMIT]).decode("utf-8", "replace")
+    elif isinstance(body, str):
+        body = body[:REPLY_LIMIT]
+    elif body is not None and len(codec.dump(body)) > REPLY_LIMIT:
+        body = codec.dump(body)[:REPLY_LIMIT].decode("utf-8", "ignore")
+    return codec.dump({"status": receipt.status, "headers": dict(receipt.headers), "content_type": receipt.content_type, "body": body})
+
+

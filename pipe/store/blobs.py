@@ -1,0 +1,83 @@
+"""Bodies too large for a row: files of the gateway's own, synced with their folder before the commit that names them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from pipe.contract import Blob
+from pipe.errors import TooLarge
+
+IN_MEMORY = 1 << 20
+
+
+class BlobSpool:
+    """Collects a body: up to 1 MiB in memory, then in a file."""
+
+    def __init__(self, folder: Path, name: str, limit: int) -> None:
+        self._path, self._limit = folder / name, limit
+        self._memory: list[bytes] = []
+        self._file: BinaryIO | None = None
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    async def write(self, piece: bytes) -> None:
+        """Takes the next piece. Raises TooLarge past the limit."""
+        self._size += len(piece)
+        if self._size > self._limit:
+            self.discard()
+            raise TooLarge(f"the body is larger than {self._limit} bytes")
+        if self._file is None and self._size <= IN_MEMORY:
+            self._memory.append(piece)
+            return
+        await asyncio.to_thread(self._append, piece)
+
+    async def finish(self) -> bytes | Blob:
+        """The whole body; what went to disk is synced."""
+        if self._file is None:
+            return b"".join(self._memory)
+        await asyncio.to_thread(self._sync)
+        return Blob(self._path, self._size, self._hash.hexdigest())
+
+    def discard(self) -> None:
+        """Removes what was written."""
+        self._memory.clear()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._path.unlink(missing_ok=True)
+
+    def _append(self, piece: bytes) -> None:
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("xb")
+            for earlier in self._memory:
+                self._file.write(earlier)
+                self._hash.update(earlier)
+            self._memory.clear()
+        self._file.write(piece)
+        self._hash.update(piece)
+
+    def _sync(self) -> None:
+        assert self._file is not None
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def sweep(folder: Path, known: set[str], older_than: float) -> int:
+    """Removes files that no row names and that are older than `older_than` (seconds since 1970); returns how many."""
+    removed = 0
+    for path in folder.glob("*"):
+        if path.name not in known and path.stat().st_mtime < older_than:
+            path.unlink(missing_ok=True)
+            removed += 1
+    return removed

@@ -1,0 +1,102 @@
+"""How messages lie in rows: body, envelope, checksum, and sealing of what is sensitive."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipe.contract import Blob, Message
+from pipe.errors import MappingFailed, RowDamaged
+from pipe.store.vault import Vault
+
+_DECIMAL = "\x00decimal"
+_EXACT = b" "  # before what orjson would not give back exactly
+_ENVELOPE = ("headers", "params", "query", "content_type", "deadline", "caller", "company", "item", "parent", "hops")
+
+
+def dump(value: Any) -> bytes:
+    """Plain values as JSON; a Decimal keeps its digits. Raises MappingFailed for anything that is no plain value."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS)
+    except TypeError:
+        return _dump_exact(value)
+
+
+def load(data: bytes) -> Any:
+    """The value that `dump` was given."""
+    return json.loads(data, object_hook=_untagged) if data[:1] == _EXACT else orjson.loads(data)
+
+
+def pack(body: Any, vault: Vault | None, about: str) -> tuple[str, bytes, int]:
+    """Kind, bytes and size in bytes of a body; sealed where a vault is given."""
+    if isinstance(body, bytes):
+        kind, data, size = "bytes", body, len(body)
+    elif isinstance(body, Blob):
+        kind, data, size = "blob", dump([body.path.name, body.size, body.sha256]), body.size
+    else:
+        kind, data = "json", dump(body)
+        size = len(data)
+    if vault is not None and kind != "blob":
+        return kind + "+", vault.seal(data, about), size
+    return kind, data, size
+
+
+def unpack(kind: str, data: bytes, blobs: Path, vault: Vault, about: str) -> Any:
+    """The body that `pack` was given."""
+    if kind.endswith("+"):
+        kind, data = kind[:-1], vault.open(data, about)
+    if kind == "bytes":
+        return data
+    if kind == "blob":
+        name, size, sha256 = load(data)
+        return Blob(blobs / name, size, sha256)
+    return load(data)
+
+
+def envelope(message: Message, vault: Vault | None = None) -> bytes:
+    """All of a message but its body, id, route and time; sealed where a vault is given, as it may hold the same values."""
+    fields = {name: value for name in _ENVELOPE if (value := getattr(message, name)) not in (None, {}, 0)}
+    data = dump(fields)
+    return b"+" + vault.seal(data, f"{message.id} envelope") if vault is not None else data
+
+
+def read_envelope(data: bytes, vault: Vault, message_id: str) -> dict[str, Any]:
+    """The fields that `envelope` stored."""
+    if data[:1] == b"+":
+        data = vault.open(data[1:], f"{message_id} envelope")
+    fields: dict[str, Any] = load(data)
+    return fields
+
+
+def checksum(message_id: str, body: bytes, envelope_: bytes) -> int:
+    """CRC-32 over what must not change."""
+    return zlib.crc32(envelope_, zlib.crc32(body, zlib.crc32(message_id.encode())))
+
+
+def verify(message_id: str, body: bytes, envelope_: bytes, expected: int) -> None:
+    """Raises RowDamaged where a stored message is not what was written."""
+    if checksum(message_id, body, envelope_) != expected:
+        raise RowDamaged("the stored message does not match its checksum", message=message_id)
+
+
+def _dump_exact(value: Any) -> bytes:
+    """The slow way, for decimals and for integers beyond 64 bits."""
+    try:
+        return _EXACT + json.dumps(value, default=_tagged, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except (ValueError, RecursionError) as error:
+        raise MappingFailed(f"the body cannot be stored as plain values: {error}") from error
+
+
+def _tagged(thing: Any) -> dict[str, str]:
+    if isinstance(thing, Decimal) and thing.is_finite():
+        return {_DECIMAL: str(thing)}
+    raise MappingFailed(f"a {type(thing).__name__} is no plain value", value=repr(thing)[:80])
+
+
+def _untagged(fields: dict[str, Any]) -> Any:
+    return Decimal(fields[_DECIMAL]) if fields.keys() == {_DECIMAL} else fields

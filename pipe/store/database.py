@@ -1,0 +1,59 @@
+"""Opens SQLite or PostgreSQL as SQLAlchemy engines with the settings that the promises need."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+READ_LIMIT_S = 10.0
+PRAGMAS = ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "cache_size=-65536")
+
+
+def open_writer(url: str) -> Engine:
+    """The engine of the one connection that writes. Every transaction on it begins immediate and is fsynced."""
+    if is_sqlite(url):
+        engine = create_engine(url, poolclass=NullPool, connect_args={"isolation_level": None, "check_same_thread": False})
+        event.listen(engine, "connect", _durable)
+        # The driver would begin deferred transactions; an upgrade of those can fail for reasons that no time-out covers.
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        return engine
+    return create_engine(_psycopg(url), poolclass=NullPool)
+
+
+def open_reader(url: str) -> Engine:
+    """An engine whose connections cannot write, for pages and commands."""
+    if is_sqlite(url):
+        engine = create_engine(url, connect_args={"check_same_thread": False}, pool_size=4, max_overflow=0)
+        event.listen(engine, "connect", _read_only)
+        return engine
+    options = f"-c default_transaction_read_only=on -c statement_timeout={int(READ_LIMIT_S * 1000)}"
+    return create_engine(_psycopg(url), pool_size=4, max_overflow=0, connect_args={"options": options}, isolation_level="AUTOCOMMIT")
+
+
+def is_sqlite(url: str) -> bool:
+    """Whether the store is the embedded one."""
+    return make_url(url).get_backend_name() == "sqlite"
+
+
+def default_url(data: Path) -> str:
+    """The embedded store of a data folder."""
+    return f"sqlite:///{data / 'pipe.db'}"
+
+
+def _psycopg(url: str) -> Any:
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
+def _durable(connection: sqlite3.Connection, _record: object) -> None:
+    for pragma in PRAGMAS:
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _read_only(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA query_only=ON")
+    connection.execute("PRAGMA busy_timeout=5000")

@@ -1,0 +1,313 @@
+"""The journal's units: accept messages, end deliveries, put them off, give the key to the next in order.
+
+All functions run on the writer's thread inside a transaction. What they hand to `tx.ready` reaches the engine's queues
+after the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipe.contract import Message
+from pipe.errors import PipeError
+from pipe.store import codec
+from pipe.store.schema import ANSWERING, DEAD, FINAL, HELD, READY, RETRY, TIMER, UNCERTAIN
+from pipe.store.statements import Statement
+from pipe.store.transaction import Tx
+from pipe.store.vault import Vault
+
+NOTE_LIMIT = 2000
+REPLY_LIMIT = 64 << 10
+
+_MESSAGE = Statement(
+    "INSERT INTO message (seq, id, route, stage, revision, received_at, kind, body, size, envelope, checksum, order_key, subject,"
+    " parent, position, gather, cancel_key, origin, sealed) VALUES (:seq, :id, :route, :stage, :revision, :received_at, :kind, :body,"
+    " :size, :envelope, :checksum, :order_key, :subject, :parent, :position, :gather, :cancel_key, :origin, :sealed)"
+)
+_DELIVERY = Statement(
+    "INSERT INTO delivery (id, message, route, station, state, order_key, next_at, expires_at, attempts, spent, crashes, cursor, size)"
+    " VALUES (:id, :message, :route, :station, :state, :order_key, :next_at, :expires_at, 0, 0, 0, 0, :size)"
+)
+_BUSY_LANE = Statement(
+    "SELECT 1 FROM delivery WHERE route = :route AND station = :station AND order_key = :order_key AND done_at IS NULL LIMIT 1"
+)
+_NEXT_IN_LANE = Statement(
+    "UPDATE delivery SET state = 'ready' WHERE state = 'held' AND id = (SELECT min(id) FROM delivery WHERE route = :route AND"
+    " station = :station AND order_key = :order_key AND done_at IS NULL) RETURNING id"
+)
+_END = Statement(
+    "UPDATE delivery SET state = :state, done_at = :done_at, attempts = :attempts, spent = :spent, code = :code, status = :status,"
+    " note = :note, ms = :ms, next_at = NULL, output = NULL, reply = :reply WHERE id = :id AND done_at IS NULL"
+)
+_PUT_OFF = Statement(
+    "UPDATE delivery SET state = :state, next_at = :next_at, attempts = :attempts, spent = :spent, code = :code, status = :status,"
+    " note = :note, ms = :ms, cursor = :cursor WHERE id = :id AND done_at IS NULL"
+)
+_MAKE_READY = Statement("UPDATE delivery SET state = 'ready', next_at = NULL, cursor = 0, note = :note WHERE id = :id AND done_at IS NULL")
+_OUTPUT = Statement("UPDATE message SET output_kind = :kind, output = :data WHERE seq = :seq AND output IS NULL")
+_OWN_OUTPUT = Statement("UPDATE delivery SET output_kind = :kind, output = :data WHERE id = :id AND output IS NULL")
+_SIBLINGS = Statement("SELECT 1 FROM delivery WHERE message = :seq AND done_at IS NULL AND id <> :id LIMIT 1")
+_ATTEMPT = Statement(
+    "INSERT INTO attempt (delivery, n, at, ms, outcome, code, status, note, reply, revision)"
+    " VALUES (:delivery, (SELECT coalesce(max(n), 0) + 1 FROM attempt WHERE delivery = :delivery), :at, :ms, :outcome, :code, :status, :note,"
+    " :reply, :revision)"
+)
+_DEAD = Statement(
+    "INSERT INTO dead_letter (delivery, class, code, note, hint, step, place, revision, body_kind, body, maybe_delivered, traceback)"
+    " VALUES (:delivery, :class, :code, :note, :hint, :step, :place, :revision, :body_kind, :body, :maybe_delivered, :traceback)"
+    " ON CONFLICT (delivery) DO UPDATE SET class = excluded.class, code = excluded.code, note = excluded.note, hint = excluded.hint,"
+    " step = excluded.step, place = excluded.place, revision = excluded.revision, body_kind = excluded.body_kind, body = excluded.body,"
+    " maybe_delivered = excluded.maybe_delivered, traceback = excluded.traceback"
+)
+
+
+@dataclass(slots=True)
+class Work:
+    """A delivery in memory, with its message."""
+
+    id: int
+    seq: int
+    route: str
+    station: str
+    message: Message
+    revision: str
+    stage: int
+    order_key: str | None = None
+    expires_at: float | None = None
+    attempts: int = 0
+    spent: float = 0.0
+    crashes: int = 0
+    cursor: int = 0
+    size: int = 0
+    state: str = READY
+    sensitive: tuple[str, ...] = ()
+    gather: int | None = None
+    position: int | None = None
+    output: Message | None = None
+    """what the route's steps made of it, stored before a second attempt"""
+    own_output: Message | None = None
+    """what the target's own steps made of that"""
+    decoded: Message | None = None
+    """what the door's steps made of it; only in memory, until the first attempt"""
+    paced: bool = False
+    """its connection's rates gave it a place already"""
+
+
+@dataclass(slots=True)
+class Entry:
+    """A message about to be stored, for one stage of a route."""
+
+    message: Message
+    stations: tuple[str, ...]
+    stage: int = 0
+    revision: str = ""
+    order_key: str | None = None
+    subject: str | None = None
+    sensitive: tuple[str, ...] = ()
+    at: float | None = None
+    cancel_key: str | None = None
+    origin: str | None = None
+    position: int | None = None
+    gather: int | None = None
+    answering: str | None = None
+    """the station whose answer a caller waits for"""
+    counter: str = "accepted"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How an attempt, or a delivery, ended."""
+
+    state: str
+    code: str | None = None
+    status: str | None = None
+    note: str | None = None
+    ms: float = 0.0
+    at: float = 0.0
+    reply: bytes | None = None
+    next_at: float | None = None
+    error: PipeError | None = None
+    step: str | None = None
+    place: str | None = None
+    body_at_step: Any = None
+    maybe_delivered: bool = False
+    traceback: str | None = None
+    attempted: bool = True
+    """False where no attempt was made: an expired, filtered or discarded delivery"""
+    output: Any = None
+    output_own: Any = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def store(tx: Tx, entry: Entry, vault: Vault) -> list[Work]:
+    """Writes a message and its deliveries; hands those that can go at once to the engine."""
+    message, secret = entry.message, vault if entry.sensitive else None
+    kind, body, size = codec.pack(message.body, secret, message.id)
+    envelope = codec.envelope(message, secret)
+    seq = tx.number("message")
+    tx.run(
+        _MESSAGE,
+        {
+            "seq": seq, "id": message.id, "route": message.route, "stage": entry.stage, "revision": entry.revision,
+            "received_at": message.received_at, "kind": kind, "body": body, "size": size, "envelope": envelope,
+            "checksum": codec.checksum(message.id, body, envelope), "order_key": entry.order_key, "subject": entry.subject,
+            "parent": message.parent["id"] if message.parent else None, "position": entry.position, "gather": entry.gather,
+            "cancel_key": entry.cancel_key, "origin": entry.origin,
+            "sealed": vault.seal(codec.dump(entry.sensitive), f"{message.id} sensitive") if entry.sensitive else None,
+        },
+    )  # fmt: skip
+    works = [_deliver(tx, entry, seq, size, station) for station in entry.stations]
+    tx.count(message.route, entry.counter, len(works))
+    tx.weigh(message.route, size * len(works))
+    return works
+
+
+def _deliver(tx: Tx, entry: Entry, seq: int, size: int, station: str) -> Work:
+    message = entry.message
+    order_key = entry.order_key if entry.at is None else None  # a timer takes no place in its key's order
+    work = Work(
+        tx.number("delivery"), seq, message.route, station, message, entry.revision, entry.stage,
+        order_key, message.deadline, size=size, sensitive=entry.sensitive, gather=entry.gather, position=entry.position,
+    )  # fmt: skip
+    work.state = _first_state(tx, entry, station)
+    tx.run(
+        _DELIVERY,
+        {
+            "id": work.id, "message": seq, "route": message.route, "station": station, "state": work.state,
+            "order_key": order_key, "next_at": entry.at, "expires_at": message.deadline, "size": size,
+        },
+    )  # fmt: skip
+    if work.state == READY:
+        tx.ready(work)
+    if entry.at is not None:
+        tx.due(entry.at)
+    if message.deadline is not None:
+        tx.due(message.deadline)
+    return work
+
+
+def _first_state(tx: Tx, entry: Entry, station: str) -> str:
+    if station == entry.answering:
+        return ANSWERING
+    if entry.at is not None and entry.at > tx.now:
+        return TIMER
+    lane = {"route": entry.message.route, "station": station, "order_key": entry.order_key}
+    if entry.order_key is not None and tx.run(_BUSY_LANE, lane).fetchone():
+        return HELD
+    return READY
+
+
+def end(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> bool:
+    """Ends a delivery for good: state, ledger, attempt, dead letter, the next of its key. False where a person was faster."""
+    assert outcome.state in FINAL
+    row = _row(work, outcome) | {"state": outcome.state, "done_at": tx.now}
+    if tx.run(_END, row).rowcount == 0:
+        if outcome.attempted:
+            tx.run(_ATTEMPT, _attempt_row(work, outcome) | {"outcome": f"late {outcome.state}"})
+        return False
+    if outcome.attempted and (work.attempts > 1 or outcome.state == DEAD):
+        tx.run(_ATTEMPT, _attempt_row(work, outcome))
+    if outcome.error is not None:
+        tx.run(_DEAD, _dead_row(work, outcome, vault))
+    keep_output(tx, work, outcome, vault)
+    tx.count(work.route, outcome.state)
+    tx.weigh(work.route, -work.size)
+    if work.order_key is not None:
+        give_way(tx, work.route, work.station, work.order_key)
+    return True
+
+
+def put_off(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> bool:
+    """Stores that a delivery waits (retry or uncertain) and until when. False where a person ended it meanwhile."""
+    assert outcome.state in (RETRY, UNCERTAIN)
+    if tx.run(_PUT_OFF, _row(work, outcome) | {"next_at": outcome.next_at}).rowcount == 0:
+        return False
+    if outcome.attempted:
+        tx.run(_ATTEMPT, _attempt_row(work, outcome))
+    keep_output(tx, work, outcome, vault)
+    if outcome.next_at is not None:
+        tx.due(outcome.next_at)
+    return True
+
+
+def make_ready(tx: Tx, delivery: int, note: str) -> bool:
+    """A waiting delivery may go again at once; hands nothing to the engine. False where it is final."""
+    return bool(tx.run(_MAKE_READY, {"id": delivery, "note": note}).rowcount)
+
+
+def keep_output(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> None:
+    """Stores what the steps made, where another attempt or another target still needs it."""
+    secret = vault if work.sensitive else None
+    pending = outcome.state in (RETRY, UNCERTAIN)
+    if outcome.output is not None and (pending or tx.run(_SIBLINGS, {"seq": work.seq, "id": work.id}).fetchone()):
+        kind, data = pack_message(outcome.output, secret)
+        tx.run(_OUTPUT, {"kind": kind, "data": data, "seq": work.seq})
+    if outcome.output_own is not None and pending:
+        kind, data = pack_message(outcome.output_own, secret)
+        tx.run(_OWN_OUTPUT, {"kind": kind, "data": data, "id": work.id})
+
+
+def give_way(tx: Tx, route: str, station: str, order_key: str) -> None:
+    """Makes the next delivery of a key ready, where the first one is done."""
+    row = tx.run(_NEXT_IN_LANE, {"route": route, "station": station, "order_key": order_key}).fetchone()
+    if row is not None:
+        tx.ready((route, station, row[0]))
+
+
+def pack_message(message: Message, vault: Vault | None) -> tuple[str, bytes]:
+    """An intermediate message (its body may be bytes, values or a blob) in one value."""
+    kind, body, _ = codec.pack(message.body, None, "")
+    data = codec.dump([kind, codec.envelope(message).decode()]) + b"\n" + body
+    return ("sealed", vault.seal(data, f"{message.id} output")) if vault is not None else ("plain", data)
+
+
+def unpack_message(kind: str, data: bytes, original: Message, blobs: Any, vault: Vault) -> Message:
+    """The message that `pack_message` was given."""
+    if kind == "sealed":
+        data = vault.open(data, f"{original.id} output")
+    head, _, body = data.partition(b"\n")
+    body_kind, envelope = codec.load(head)
+    return original.but(body=codec.unpack(body_kind, body, blobs, vault, ""), **whole(codec.load(envelope.encode())))
+
+
+def whole(fields: dict[str, Any]) -> dict[str, Any]:
+    """An envelope's fields, the empty ones included."""
+    return {"headers": {}, "params": {}, "query": {}, "content_type": None, **fields}
+
+
+def _row(work: Work, outcome: Outcome) -> dict[str, Any]:
+    note = outcome.note[:NOTE_LIMIT] if outcome.note else None
+    return {
+        "id": work.id, "state": outcome.state, "attempts": work.attempts, "spent": work.spent, "code": outcome.code,
+        "status": outcome.status, "note": note, "ms": outcome.ms, "reply": outcome.reply, "cursor": work.cursor,
+    }  # fmt: skip
+
+
+def _attempt_row(work: Work, outcome: Outcome) -> dict[str, Any]:
+    return {
+        "delivery": work.id, "at": outcome.at, "ms": outcome.ms, "outcome": outcome.state, "code": outcome.code, "status": outcome.status,
+        "note": outcome.note[:NOTE_LIMIT] if outcome.note else None, "reply": outcome.reply[:REPLY_LIMIT] if outcome.reply else None,
+        "revision": work.revision,
+    }  # fmt: skip
+
+
+def _dead_row(work: Work, outcome: Outcome, vault: Vault) -> dict[str, Any]:
+    error = outcome.error
+    assert error is not None
+    kind, body = None, None
+    if outcome.body_at_step is not None:
+        about = f"{work.message.id} dead"
+        kind, body, _ = codec.pack(outcome.body_at_step, vault if work.sensitive else None, about)
+    return {
+        "delivery": work.id, "class": outcome.extra.get("class", error.slug()), "code": error.code, "note": (outcome.note or error.text)[:NOTE_LIMIT],
+        "hint": error.hint, "step": outcome.step, "place": outcome.place, "revision": work.revision, "body_kind": kind, "body": body,
+        "maybe_delivered": int(outcome.maybe_delivered), "traceback": outcome.traceback,
+    }  # fmt: skip
+
+
+def store_all(tx: Tx, entries: Iterable[Entry], vault: Vault) -> list[Work]:
+    """Several messages in one unit."""
+    return [work for entry in entries for work in store(tx, entry, vault)]
+

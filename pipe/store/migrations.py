@@ -1,0 +1,41 @@
+"""Numbered changes of the tables. Each runs once, in order, in one transaction with the number it leads to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from sqlalchemy import Connection, insert, select, update
+
+from pipe.errors import SchemaTooNew
+from pipe.store import schema
+
+Migration = Callable[[Connection], None]
+
+
+def _first(connection: Connection) -> None:
+    schema.metadata.create_all(connection)
+
+
+STORE: tuple[Migration, ...] = (_first,)
+"""append only; a released one never changes"""
+
+
+def migrate(connection: Connection, components: Iterable[tuple[str, Sequence[Migration]]]) -> list[str]:
+    """Brings every component (the store first, then flows) to its newest version; returns what was done.
+
+    Raises SchemaTooNew where the folder was written by a newer gateway.
+    """
+    done: list[str] = []
+    schema.version.create(connection, checkfirst=True)
+    for component, migrations in (("store", STORE), *components):
+        at = connection.execute(select(schema.version.c.version).where(schema.version.c.component == component)).scalar()
+        if at is not None and at > len(migrations):
+            raise SchemaTooNew(f"the store's {component!r} tables are of version {at}; this gateway knows {len(migrations)}")
+        for number in range((at or 0) + 1, len(migrations) + 1):
+            migrations[number - 1](connection)
+            done.append(f"{component} {number}")
+        if at is None:
+            connection.execute(insert(schema.version), {"component": component, "version": len(migrations)})
+        else:
+            connection.execute(update(schema.version).where(schema.version.c.component == component).values(version=len(migrations)))
+    return done

@@ -1,0 +1,160 @@
+"""The store as the rest of the gateway sees it: write units, read, follow feeds."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
+
+from pipe.clock import Clock, new_id as random_id
+from pipe.errors import StoreBusy, StoreUnavailable
+from pipe.store import database, schema
+from pipe.store.blobs import BlobSpool
+from pipe.store.loading import Loader
+from pipe.store.lock import FolderLock
+from pipe.store.migrations import Migration, migrate
+from pipe.store.transaction import Tx
+from pipe.store.vault import Vault
+from pipe.store.writer import Committed, Writer
+
+T = TypeVar("T")
+NUMBERED = {"message": schema.message.c.seq, "delivery": schema.delivery.c.id, "feed": schema.feed.c.seq, "audit": schema.audit.c.seq}
+
+
+class Store:
+    """One data folder (and its database). Opened once in a process; a second process is refused."""
+
+    def __init__(self, data: Path, *, url: str | None, clock: Clock, new_id: Callable[[], str] = random_id, key_file: Path | None = None) -> None:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.data, self.clock, self.new_id = data, clock, new_id
+        self.url = url or database.default_url(data)
+        self.blobs = data / "blobs"
+        self.blobs.mkdir(exist_ok=True, mode=0o700)
+        self._lock = FolderLock(data)
+        self.vault: Vault
+        self.loader: Loader
+        self.migrated: list[str] = []
+        self._key_file = key_file or data / "keys" / "master.keys"
+        self._readers = ThreadPoolExecutor(4, "pipe-reader")
+        self._listeners: dict[str, set[asyncio.Event]] = {}
+        self.on_commit: Callable[[Committed], None] = lambda committed: None
+        self._writer: Writer | None = None
+
+    # --- life ---
+
+    async def open(self, components: Iterable[tuple[str, Sequence[Migration]]] = ()) -> None:
+        """Locks the folder, migrates, starts the writer. Raises StoreLocked, SchemaTooNew, StoreUnavailable."""
+        self._lock.acquire()
+        try:
+            self.vault = Vault(self._key_file)
+            self.loader = Loader(self.vault, self.blobs)
+            await asyncio.to_thread(self._open, list(components))
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, components: list[tuple[str, Sequence[Migration]]]) -> None:
+        engine = database.open_writer(self.url)
+        try:
+            with engine.begin() as connection:
+                if not database.is_sqlite(self.url):
+                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7473)")
+                self.migrated = migrate(connection, components)
+                last = {name: connection.execute(select(func.max(column))).scalar() or 0 for name, column in NUMBERED.items()}
+        except DBAPIError as error:
+            raise StoreUnavailable(f"the store at {self.url.rpartition('@')[2]} cannot be opened: {error.orig}") from error
+        self._reading = database.open_reader(self.url)
+        self._writer = Writer(engine, self.clock, self.new_id, self._committed)
+        self._last = last
+
+    def start(self) -> None:
+        """Binds the writer to the running loop; call once after `open`."""
+        self.writer.start(asyncio.get_running_loop(), self._last)
+
+    async def close(self) -> None:
+        """Finishes what is queued, closes everything, lets go of the folder. Safe twice."""
+        if self._writer is not None:
+            await asyncio.to_thread(self._writer.stop)
+            self._writer = None
+            await asyncio.to_thread(self._readers.shutdown)
+            self._reading.dispose()
+        self._lock.release()
+
+    @property
+    def writer(self) -> Writer:
+        """The writing thread. Raises StoreUnavailable where the store is not open."""
+        if self._writer is None:
+            raise StoreUnavailable("the store is closed")
+        return self._writer
+
+    # --- use ---
+
+    def write(self, unit: Callable[[Tx], T]) -> asyncio.Future[T]:
+        """Runs a unit on the writer's thread; resolves after its commit is on disk."""
+        return self.writer.write(unit)
+
+    async def read(self, query: Callable[[Connection], T], limit_s: float = database.READ_LIMIT_S) -> T:
+        """Runs a query on a connection that cannot write. Raises StoreBusy past `limit_s` seconds."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query, limit_s)
+
+    def _read(self, query: Callable[[Connection], T], limit_s: float) -> T:
+        with self._reading.connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            until = time.monotonic() + limit_s
+            if connection.dialect.name == "sqlite":
+                raw.set_progress_handler(lambda: time.monotonic() > until, 20000)
+            try:
+                return query(connection)
+            except DBAPIError as error:
+                if "interrupted" in str(error.orig) or "statement timeout" in str(error.orig):
+                    raise StoreBusy(f"a read took longer than {limit_s:g} s") from error
+                raise
+            finally:
+                if connection.dialect.name == "sqlite":
+                    raw.set_progress_handler(None, 0)
+
+    def spool(self, limit: int) -> BlobSpool:
+        """Takes an incoming body of at most `limit` bytes."""
+        return BlobSpool(self.blobs, self.new_id(), limit)
+
+    def free_bytes(self) -> int:
+        """Free space where the data folder lies."""
+        return shutil.disk_usage(self.data).free
+
+    # --- feeds ---
+
+    def _committed(self, committed: Committed) -> None:
+        self.on_commit(committed)
+        for topic in committed.topics:
+            for event in self._listeners.get(topic, ()):
+                event.set()
+
+    async def follow(self, topic: str, after: int, limit: int = 500) -> list[tuple[int, float, bytes]]:
+        """The next events of a feed after number `after`; waits until there is one."""
+        arrived = asyncio.Event()
+        listeners = self._listeners.setdefault(topic, set())
+        listeners.add(arrived)
+        try:
+            while True:
+                arrived.clear()
+                events = await self.read(lambda connection: _events(connection, topic, after, limit))
+                if events:
+                    return events
+                await arrived.wait()
+        finally:
+            listeners.discard(arrived)
+            if not listeners:
+                self._listeners.pop(topic, None)
+
+
+def _events(connection: Connection, topic: str, after: int, limit: int) -> list[tuple[int, float, bytes]]:
+    feed = schema.feed.c
+    rows = connection.execute(select(feed.seq, feed.at, feed.event).where(feed.topic == topic, feed.seq > after).order_by(feed.seq).limit(limit))
+    return [(row.seq, row.at, bytes(row.event)) for row in rows]

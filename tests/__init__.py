@@ -1,0 +1,1 @@
+"""The suite: mirrors the tree, one promise a test."""

@@ -1,0 +1,44 @@
+"""What holds for every test: where nothing may be skipped, and when the long sweeps run."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+MUST_RUN = os.environ.get("PIPE_NO_SKIP") == "1"
+DEEP = os.environ.get("PIPE_DEEP") == "1"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves the long sweeps out unless they are asked for (`./dev test --deep`)."""
+    if DEEP:
+        return
+    deep = [item for item in items if item.get_closest_marker("deep")]
+    if deep:
+        config.hook.pytest_deselected(items=deep)
+        items[:] = [item for item in items if item not in deep]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turns a skipped test into a failed one where PIPE_NO_SKIP=1; an expected failure stays one."""
+    report = yield
+    if not hasattr(report, "wasxfail"):
+        refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Does the same for a module that skips itself while it is collected."""
+    report = yield
+    refuse_skip(report)
+    return report
+
+
+def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Changes a skip into a failure that still tells the reason of the skip."""
+    if MUST_RUN and report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} must run here (PIPE_NO_SKIP=1) but was skipped: {reason}"

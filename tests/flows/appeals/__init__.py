@@ -1,0 +1,1 @@
+"""Appeals: rules for themselves, steps over a real database."""

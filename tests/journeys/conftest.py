@@ -1,0 +1,62 @@
+"""A gateway, its partners and a client, each with books of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from partners import PORTS, Partners, start, tell
+from partners.stand_in import TOKENS
+from tests.journeys.books import books, quiet
+from tests.journeys.client import Client
+from tests.journeys.gateway import Gateway
+from tests.journeys.ledger import Books
+
+
+@dataclass
+class World:
+    """All parties of one story."""
+
+    gateway: Gateway
+    partners: Partners
+    client: Client
+    sent: Path
+
+    async def tell(self, verb: str, *arguments: str) -> None:
+        """Tells the register what to do."""
+        await tell(self.gateway.data, "registry", verb, *arguments)
+
+    async def settled(self, *, in_flight: int = 0, within: float = 60) -> Books:
+        """The books, once nothing is pending. Raises AssertionError where that takes longer than `within` seconds."""
+        await until(lambda: quiet(self.gateway), within)
+        return await books(self.gateway, self.sent, in_flight=in_flight)
+
+
+async def until(happened: Callable[[], Awaitable[bool]], within: float = 20) -> None:
+    """Waits for what another process does. Raises AssertionError where it does not happen within so many seconds."""
+    end = time.monotonic() + within
+    while not await happened():
+        assert time.monotonic() < end, f"it did not happen within {within} s"
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A running gateway with the test's own configuration, a well register that writes bodies down, and a client."""
+    data = tmp_path / "data"
+    async with await start(data, dict.fromkeys(PORTS, 0)) as partners:
+        await tell(data, "registry", "bodies", "on")
+        environment = {**partners.environment, "PIPE_REGISTRY_TOKEN": TOKENS["registry"]}
+        gateway = Gateway(data, Path(__file__).with_name("appeals.yaml"), environment)
+        client = Client(tmp_path / "sent.jsonl", lambda: gateway.address)
+        try:
+            await gateway.start()
+            yield World(gateway, partners, client, tmp_path / "sent.jsonl")
+        finally:
+            await client.close()
+            await gateway.kill9()

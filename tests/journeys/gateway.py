@@ -1,0 +1,111 @@
+"""The gateway as a process: started, stopped, killed without warning, and asked by its own commands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import orjson
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Gateway:
+    """One data folder and the process that works on it, if one does."""
+
+    def __init__(self, data: Path, config: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.data = data
+        self.config = config
+        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        self.log = data.parent / "gateway.log"
+        self.process: asyncio.subprocess.Process | None = None
+        self.kills = 0
+
+    async def start(self, *, within: float = 20) -> None:
+        """Returns when it says that it is ready. Raises AssertionError with its last words where it does not."""
+        (self.data / "addresses.json").unlink(missing_ok=True)
+        arguments = ("run", "--config", self.config, "--data", self.data, "--listen", "127.0.0.1:0")
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "pipe", *arguments, cwd=ROOT, env=self.environment, stdout=log, stderr=log
+            )
+        await self.until_ready(within)
+
+    async def until_ready(self, within: float = 20) -> None:
+        """Waits for `/ready`, at most so many seconds."""
+        end = time.monotonic() + within
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as client:
+            while time.monotonic() < end:
+                assert self.process is not None
+                assert self.process.returncode is None, f"it ended with {self.process.returncode}: {self.last_words()}"
+                if await self._ready(client):
+                    return
+                await asyncio.sleep(0.03)
+        raise AssertionError(f"not ready within {within} s: {self.last_words()}")
+
+    async def _ready(self, client: aiohttp.ClientSession) -> bool:
+        try:
+            async with client.get(f"{self.address}/ready") as response:
+                return response.status == 200
+        except (OSError, aiohttp.ClientError, TimeoutError):
+            return False
+
+    @property
+    def address(self) -> str:
+        """Where its default listener is; raises OSError while it has not said so."""
+        address: str = orjson.loads((self.data / "addresses.json").read_bytes())["default"]
+        return address
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a process."""
+        return self.process is not None and self.process.returncode is None
+
+    async def kill9(self) -> None:
+        """Ends it between one instruction and the next."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.send_signal(signal.SIGKILL)
+            await self.process.wait()
+            self.kills += 1
+
+    async def stop(self, *, within: float = 40) -> int:
+        """Asks it to end and returns its exit code."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self.process.wait(), within)
+
+    async def restart(self) -> None:
+        """Ends it without warning and starts it again on the same folder."""
+        await self.kill9()
+        await self.start()
+
+    async def pipe(self, *arguments: str, good: tuple[int, ...] = (0,)) -> Any:
+        """What a `pipe` command says with `--json` of this data folder.
+
+        Raises AssertionError with its words where it ends with another code than those of `good`.
+        """
+        command = (sys.executable, "-m", "pipe", *arguments, "--data", str(self.data), "--json")
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=ROOT,
+            env=self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        output, words = await process.communicate()
+        assert process.returncode in good, (
+            f"pipe {' '.join(arguments)} ended with {process.returncode}: {words.decode()}"
+        )
+        return orjson.loads(output)
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""

@@ -1,0 +1,1 @@
+"""The stand-ins themselves are tested: what tests lean on must hold."""

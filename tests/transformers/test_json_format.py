@@ -1,0 +1,133 @@
+"""JSON: what is refused, where, and that numbers and texts come through unharmed."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipe.errors import PipeError, TooDeep, Undecodable, Unencodable
+from tests.transformers.messages import PLAIN
+from transformers import json_format
+
+BAD = {
+    "a key twice": (b'{"a": 1, "a": 2}', "a"),
+    "a key twice by an escape": (b'{"a": 1, "\\u0061": 2}', "a"),
+    "a key twice deep inside": (b'[{"x": {"b": 1, "c": 2, "b": 3}}]', "b"),
+    "NaN": (b'{"a": NaN}', "NaN"),
+    "Infinity": (b"[Infinity]", "Infinity"),
+    "minus Infinity": (b"[-Infinity]", "-Infinity"),
+    "a number beyond all": (b"[1e999]", "1e999"),
+    "a number below all": (b"[1e-999999999]", "1e-999999999"),
+    "a whole number over 64 bits": (b"[18446744073709551616]", "18446744073709551616"),
+    "a whole number under 64 bits": (b"[-9223372036854775809]", "-9223372036854775809"),
+    "5000 digits": (b"[" + b"9" * 5000 + b"]", "9" * 24),
+    "a lone high surrogate": (b'["ab\\ud800"]', "character 4"),
+    "a lone low surrogate": (b'["\\udc00"]', "character 2"),
+    "surrogates the wrong way round": (b'["\\udc00\\ud800"]', "character 2"),
+    "two high surrogates": (b'["\\ud800\\ud800\\udc00"]', "character 2"),
+    "a lone surrogate in a key": (b'{"\\ud800": 1}', "character 2"),
+    "bad UTF-8": (b'{"a": "\xff"}', "byte 7"),
+    "overlong UTF-8": (b'["\xc0\xaf"]', "byte 2"),
+    "a surrogate in UTF-8": (b'["\xed\xa0\x80"]', "byte 2"),
+    "a byte order mark": (b"\xef\xbb\xbf{}", "byte 0"),
+    "UTF-16": ('{"a": 1}'.encode("utf-16-le"), "byte 0"),
+    "UTF-16 with a mark": ('{"a": 1}'.encode("utf-16"), "byte 0"),
+    "more after the end": (b"{} {}", "line 1, column 4"),
+    "nothing": (b"", "line 1, column 1"),
+    "blanks only": (b" \n ", "line 2, column 2"),
+    "an end too early": (b'{"a": ', "line 1, column 7"),
+    "a comma too many": (b"[1,]", "line 1, column 4"),
+    "single quotes": (b"{'a': 1}", "line 1, column 2"),
+    "a comment": (b"[1] // one", "line 1, column 5"),
+    "a line break in a text": (b'["a\nb"]', "line 1, column 4"),
+    "a zero before a number": (b"[01]", "line 1, column 3"),
+    "a plus before a number": (b"[+1]", "line 1, column 2"),
+}
+
+
+@pytest.mark.parametrize(("raw", "path"), BAD.values(), ids=BAD.keys())
+def test_what_is_not_strictly_json_is_refused_with_its_place(raw: bytes, path: str) -> None:
+    """Nothing that two readers could take differently gets in, and the sender is told where it stands."""
+    with pytest.raises(Undecodable) as refused:
+        json_format.decode(raw)
+    assert refused.value.facts["path"] == path
+
+
+@pytest.mark.parametrize("raw", [b"[" * 65 + b"]" * 65, b'{"a":' * 65 + b"1" + b"}" * 65, b"[" * 100_000])
+def test_more_than_64_levels_are_too_deep(raw: bytes) -> None:
+    """Deep nesting is refused whether it is closed or not, and never breaks the reader."""
+    with pytest.raises(TooDeep) as refused:
+        json_format.decode(raw)
+    assert refused.value.facts["path"].startswith("character ")
+
+
+def test_64_levels_are_not_too_deep_and_brackets_in_text_do_not_count() -> None:
+    """The limit counts levels, not brackets."""
+    deepest = b"[" * 64 + b"]" * 64
+    assert json.loads(deepest) == json_format.decode(deepest)
+    assert json_format.decode(b'["' + b"[" * 500 + b'"]') == ["[" * 500]
+    assert json_format.decode(b"[" + b"[]," * 500 + b"[]]") == [[]] * 501
+
+
+def test_numbers_keep_every_digit() -> None:
+    """100.10 stays 100.10, long fractions stay long, whole numbers stay whole: money is not rounded."""
+    raw = b'{"sum":100.10,"rate":0.123456789012345678901,"n":12345678901234567890,"big":1E+5,"minus":-0.50}'
+    value = json_format.decode(raw)
+    assert value["sum"] == Decimal("100.10")
+    assert type(value["n"]) is int
+    assert json_format.encode(value) == raw
+
+
+def test_pairs_of_surrogates_are_one_sign() -> None:
+    """An emoji written in escapes is read as the emoji; an escaped backslash before `ud800` is no surrogate."""
+    assert json_format.decode(b'["\\ud83d\\ude00", "\\\\ud800"]') == ["😀", "\\ud800"]
+
+
+@given(PLAIN)
+def test_what_is_written_is_read_back_equal(value: Any) -> None:
+    """Nothing that messages hold is changed by writing and reading it."""
+    assert json_format.decode(json_format.encode(value)) == value
+
+
+@given(st.binary() | st.text(alphabet='{}[]",:0123456789.eE-+\\ud8nalreft \n').map(str.encode))
+def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
+    """Whatever comes, the answer is a value or an error of ours; what is read agrees with the standard library."""
+    try:
+        value = json_format.decode(raw)
+    except PipeError:
+        return
+    assert value == json.loads(raw, parse_float=Decimal)
+
+
+UNSAYABLE = {
+    "NaN": ({"a": [1, float("nan")]}, "body.a[1]"),
+    "infinity": ({"a": {"b": float("inf")}}, "body.a.b"),
+    "a Decimal that is no number": ([Decimal("NaN")], "body[0]"),
+    "bytes": ({"a": b"x"}, "body.a"),
+    "a key that is no text": ({"a": {1: 2}}, "body.a"),
+    "a lone surrogate": ({"a": "\ud800"}, "body.a"),
+    "a lone surrogate in a key": ({"\ud800": 1}, "body"),
+    "a number over 64 bits": ({"n": 2**64}, "body.n"),
+    "an object of Python": ({"a": object()}, "body.a"),
+}
+
+
+@pytest.mark.parametrize(("value", "path"), UNSAYABLE.values(), ids=UNSAYABLE.keys())
+def test_what_json_cannot_say_is_refused_naming_the_field(value: Any, path: str) -> None:
+    """Nothing turns into null or breaks halfway: the field that is at fault is named."""
+    with pytest.raises(Unencodable) as refused:
+        json_format.encode(value)
+    assert refused.value.facts["path"] == path
+
+
+def test_what_holds_itself_is_refused() -> None:
+    """A list within itself has no end in JSON."""
+    value: list[Any] = []
+    value.append(value)
+    with pytest.raises(Unencodable):
+        json_format.encode(value)

@@ -1,0 +1,1 @@
+"""Tests of the listeners and of what is served to people."""

@@ -1,0 +1,78 @@
+"""`encode:` makes bytes of plain values."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+
+from pipe.contract import Blob, Message, Strict
+from pipe.errors import Unencodable
+from transformers import csv_format, json_format, text_format, xml_format
+from transformers.formats import CsvOut, FormatName, Plain, TextOptions, XmlOut, one_of
+
+
+class EncodeOptions(Strict):
+    """One format with its settings."""
+
+    json_: Plain | None = Field(default=None, alias="json", description="Compact JSON in UTF-8.")
+    xml: XmlOut | None = Field(default=None, description="XML; `@name` keys become attributes, `#text` text.")
+    csv: CsvOut | None = Field(default=None, description="CSV of a list of objects.")
+    text: TextOptions | None = Field(default=None, description="One text, number or truth value.")
+
+    @model_validator(mode="after")
+    def _one(self) -> EncodeOptions:
+        one_of(self)
+        return self
+
+
+class EncodeConfig(RootModel[FormatName | EncodeOptions]):
+    """A format by its word, or `{xml: {root: Appeal}}` with settings."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, json_schema_extra={"examples": ["xml", {"csv": {"columns": ["ref", "state"]}}]}
+    )
+
+    def chosen(self) -> tuple[str, Any]:
+        """The format's name and its settings."""
+        if isinstance(self.root, str):
+            settings = {"xml": XmlOut, "csv": CsvOut, "text": TextOptions}.get(self.root, Plain)
+            return self.root, settings()
+        name, options = one_of(self.root)
+        return name.rstrip("_"), options
+
+
+class Encode:
+    """Writes the body in a format and declares its content type."""
+
+    name: ClassVar[str] = "encode"
+    Config: ClassVar[type[BaseModel]] = EncodeConfig
+    heavy: ClassVar[bool] = False
+
+    def __init__(self, config: EncodeConfig) -> None:
+        self.format, self._options = config.chosen()
+
+    def apply(self, message: Message) -> Message:
+        """The message with bytes as body. Raises Unencodable that names the field which the format cannot say."""
+        body = message.body
+        if self.format == "bytes":
+            if not isinstance(body, (bytes, Blob)):
+                raise Unencodable("the body is not bytes; choose another format", path="body")
+            return message.but(content_type=message.content_type or "application/octet-stream")
+        if isinstance(body, (bytes, Blob)):
+            raise Unencodable("the body is bytes already; decode it first", path="body")
+        raw, content_type = self._encoded(body)
+        return message.but(body=raw, content_type=content_type)
+
+    def _encoded(self, body: Any) -> tuple[bytes, str]:
+        options = self._options
+        if self.format == "json":
+            return json_format.encode(body), json_format.MEDIA_TYPE
+        if self.format == "xml":
+            raw = xml_format.encode(body, charset=options.charset, root=options.root, declaration=options.declaration)
+            return raw, f"{xml_format.MEDIA_TYPE}; charset={options.charset}"
+        charset = options.charset or "utf-8"
+        if self.format == "csv":
+            dialect = options.dialect(charset, guard_formulas=options.guard_formulas)
+            return csv_format.encode(body, dialect), f"{csv_format.MEDIA_TYPE}; charset={charset.removesuffix('-sig')}"
+        return text_format.encode(body, charset), f"text/plain; charset={charset.removesuffix('-sig')}"
