@@ -14,7 +14,10 @@ TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 """what HTTP takes as the name of a header"""
 OURS = {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect"}
 """headers that frame a request: the gateway writes them itself"""
+_UNRESERVED = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_~-]*")
 _EMPTY = "\x00"
+_SIMPLE = re.compile(r"/?(?:[A-Za-z0-9_~%=,-][A-Za-z0-9._~%=,-]*/)*(?:[A-Za-z0-9_~%=,-][A-Za-z0-9._~%=,-]*)?")
+"""paths that need neither encoding nor a second look: no segment starts with a dot, nothing is empty inside"""
 
 
 def path_of(template: Template, message: Message) -> str:
@@ -24,6 +27,8 @@ def path_of(template: Template, message: Message) -> str:
     control character, or leaves a segment empty: `DELETE /people/` is not `DELETE /people/7`.
     """
     filled = template.fill(message, _segment)
+    if _SIMPLE.fullmatch(filled):
+        return filled
     path, mark, query = filled.partition("?")
     for segment in path.split("/"):
         if segment and not segment.strip(_EMPTY):
@@ -39,6 +44,8 @@ def _plain_query(query: str) -> str:
 
 
 def _segment(value: str) -> str:
+    if _UNRESERVED.fullmatch(value):
+        return value
     if any(sign < " " or sign == "\x7f" for sign in value):
         raise BadHeader("a value for the address holds a line break or another control character")
     if ".." in value.replace("\\", "/").split("/"):

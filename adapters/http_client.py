@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -37,6 +38,7 @@ from pipe.contract import (
 from pipe.errors import Busy, PipeError, ReplyTooLarge, StoreError
 
 Header = Annotated[str, AfterValidator(header_name)]
+_DEFAULTS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": "pipe-gateway"}
 _METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -91,12 +93,12 @@ class HttpTarget(Options):
             raise ValueError("a target has exactly one of get, post, put, patch, delete")
         return self
 
-    @property
+    @cached_property
     def method(self) -> str:
         """In capitals, as it is sent."""
         return next(name for name in _METHODS if getattr(self, name) is not None).upper()
 
-    @property
+    @cached_property
     def path(self) -> Template:
         path: Template = getattr(self, self.method.lower())
         return path
@@ -156,7 +158,7 @@ class HttpClient:
                 await self._transport.reach(self.timeout)
                 return Health("up")
             path = joined(self._base, self.config.probe.get)
-            reply = await self._authorised(Request("GET", path, {"Accept": "*/*"}), "probe", self.timeout)
+            reply = await self._authorised(Request("GET", path, dict(_DEFAULTS)), "probe", self.timeout)
         except PipeError as error:
             return Health("down", str(error))
         if reply.status < 500:
@@ -184,9 +186,10 @@ class HttpClient:
 
     def _request(self, outgoing: Outgoing) -> Request:
         target, message = outgoing.target, outgoing.message
-        headers = {"Accept": "*/*", "X-Pipe-Message-Id": outgoing.id}
+        method = target.method
+        headers = {**_DEFAULTS, "X-Pipe-Message-Id": outgoing.id}
         body: bytes | Blob = b""
-        if target.method not in {"GET", "DELETE"}:
+        if method not in {"GET", "DELETE"}:
             body = message.body or b""
             headers["Content-Type"] = message.content_type or "application/octet-stream"
         if outgoing.key is not None:
@@ -194,15 +197,15 @@ class HttpClient:
         for name, template in target.headers.items():
             put(headers, name, template.fill(message))
         path = joined(self._base, path_of(target.path, message), query_of(target.query, message) if target.query else "")
-        return Request(target.method, path, headers, body)
+        return Request(method, path, headers, body)
 
     async def _authorised(self, request: Request, request_id: str, timeout: Timeout) -> Reply:
         """One exchange with our credentials; with OAuth a 401 gets one new token and one repetition."""
-        headers = {"Accept-Encoding": "gzip, deflate", "User-Agent": "pipe-gateway", **request.headers}
-        request = Request(request.method, request.target, headers, request.body)
+        headers = request.headers
         if self._tokens is None:
-            for name, value in (await self._credentials(request, request_id)).items():
-                put(headers, name, value)
+            if self.config.auth != "none":
+                for name, value in (await self._credentials(request, request_id)).items():
+                    put(headers, name, value)
             return await self._transport.exchange(request, timeout)
         token = await self._tokens.current(timeout)
         put(headers, "Authorization", f"Bearer {token}")
@@ -233,7 +236,9 @@ class HttpClient:
 
     async def _poll(self, door: Door) -> None:
         options: HttpSubscription = door.options
-        headers = {"Accept": "*/*", **options.headers}
+        headers = dict(_DEFAULTS)
+        for name, value in options.headers.items():
+            put(headers, name, value)
         known = self._etags.get(door.route)
         if known is not None:
             headers["If-None-Match"] = known

@@ -254,6 +254,8 @@ def tls_reason(error: BaseException) -> str:
     reason = str(getattr(error, "reason", None) or error)
     if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER_FAILURE" in reason or "HTTP_REQUEST" in reason:
         return "the partner does not speak TLS on this port"
+    if "HANDSHAKE_FAILURE" in reason:
+        return f"the partner refused the TLS handshake: it may want a certificate of ours, or other ciphers ({reason})"
     if "VERSION" in reason or "UNSUPPORTED_PROTOCOL" in reason:
         return f"the partner's TLS version is too old ({reason})"
     if "CERTIFICATE" in reason or "UNKNOWN_CA" in reason:

@@ -45,7 +45,7 @@ class Tokens:
         self._config, self._transport, self._clock = config, transport, clock
         self._lock = asyncio.Lock()
         self._token, self._until = "", 0.0
-        self._failed_at, self._failure = float("-inf"), PeerError()
+        self._failures, self._failure = 0, PeerError()
 
     async def current(self, timeout: Timeout) -> str:
         """A token that is good for some time yet.
@@ -55,11 +55,11 @@ class Tokens:
         """
         if self._good():
             return self._token
-        asked_at = self._clock.monotonic()
+        failures = self._failures
         async with self._lock:
             if self._good():
                 return self._token
-            if self._failed_at >= asked_at:
+            if self._failures != failures:
                 # Whoever waited while another's request failed does not ask the same again.
                 raise type(self._failure)(
                     self._failure.text, retry_after=self._failure.retry_after, **self._failure.facts
@@ -67,7 +67,7 @@ class Tokens:
             try:
                 await self._fetch(timeout)
             except PeerError as error:
-                self._failed_at, self._failure = self._clock.monotonic(), error
+                self._failures, self._failure = self._failures + 1, error
                 raise
         return self._token
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from adapters.http_transport import Reply
@@ -22,9 +23,14 @@ def receipt(reply: Reply) -> Receipt:
     kind = reply.headers.get("Content-Type")
     headers: dict[str, str] = {}
     for name, value in reply.headers.items():
-        key = name.lower().replace("-", "_")
+        key = _lower_snake(name)
         headers[key] = f"{headers[key]}, {value}" if key in headers else value
     return Receipt(status=reply.status, headers=headers, body=_read(reply.body, kind or ""), content_type=kind)
+
+
+@lru_cache(maxsize=1024)
+def _lower_snake(name: str) -> str:
+    return name.lower().replace("-", "_")
 
 
 def failure(answer: Receipt, now: float, who: str) -> PeerError | None:
@@ -36,7 +42,7 @@ def failure(answer: Receipt, now: float, who: str) -> PeerError | None:
     text = f"{who} answered {status}"
     if 300 <= status < 400:
         return Refused(f"{text}: it redirects to {_host(answer.headers)}, and redirects are not followed", reply=answer)
-    if status in {401, 403}:
+    if status in {401, 403, 407}:
         return NotAuthorised(text, reply=answer)
     if status == 429 or (status == 503 and pause is not None):
         return Busy(text, retry_after=pause, reply=answer)
@@ -72,9 +78,11 @@ def _host(headers: Mapping[str, str]) -> str:
 def _read(body: bytes, content_type: str) -> Any:
     if not body:
         return None
-    kind, _, parameters = content_type.lower().partition(";")
-    kind = kind.strip()
     try:
+        if content_type == "application/json":
+            return strict_json(body)
+        kind, _, parameters = content_type.lower().partition(";")
+        kind = kind.strip()
         if kind == "application/json" or kind.endswith("+json"):
             return strict_json(body)
         if kind.startswith("text/") and kind != "text/xml":
@@ -94,8 +102,7 @@ def _charset(parameters: str) -> str:
 
 def strict_json(body: bytes) -> Any:
     """The value of a JSON text in UTF-8. Raises ValueError for what JSON forbids or leaves open: a key twice, NaN."""
-    value = json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique, parse_constant=_no_number)
-    return value
+    return _STRICT.decode(body.decode("utf-8-sig"))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -107,3 +114,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)

@@ -89,7 +89,7 @@ class Surface:
         callers = await self._callers(request)
         for owner, caller in callers:
             story = await self._services.fate(id, caller) if _ID.fullmatch(id) else None
-            if story is not None and story.get("route") in {None, *(entry.door.route for entry in self._owners[owner])}:
+            if story is not None and story.get("route") not in self._routes_of_others(owner):
                 return web.Response(
                     body=orjson.dumps(dict(story), default=str),
                     content_type="application/json",
@@ -109,6 +109,10 @@ class Surface:
         if not callers:
             raise refusal
         return callers
+
+    def _routes_of_others(self, owner: Owner) -> set[str]:
+        """Callers of two connections may have one name: each is told of its own connection's messages only."""
+        return {entry.door.route for other, entries in self._owners.items() if other is not owner for entry in entries}
 
     def _rebuild(self) -> None:
         table: PathTable[Entry] = PathTable()

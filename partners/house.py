@@ -30,9 +30,15 @@ class Partners:
         self._data = data
         self._stack = AsyncExitStack()
 
+    @property
+    def archive(self) -> Path:
+        """The folder that stands for the one which partners share with us."""
+        return self._data / "archive"
+
     async def open(self, ports: Mapping[str, int], *, fsync: bool) -> None:
         """Brings them up. Raises OSError where a port is taken."""
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.archive / "in").mkdir(parents=True, exist_ok=True)
         for name, service in SERVICES.items():
             folder = self._data / "partners" / name
             stand_in = StandIn(name, service, folder, port=ports.get(name, 0), fsync=fsync)
@@ -53,8 +59,9 @@ class Partners:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What the gateway must find in its environment to reach them: `PIPE_PARTNER_REGISTRY` and so on."""
-        return {f"PIPE_PARTNER_{name.upper()}": address for name, address in self.addresses.items()}
+        """What the gateway must find in its environment: `PIPE_PARTNER_REGISTRY` and so on, and `PIPE_ARCHIVE`."""
+        servers = {f"PIPE_PARTNER_{name.upper()}": address for name, address in self.addresses.items()}
+        return {**servers, "PIPE_ARCHIVE": str(self.archive.resolve())}
 
     async def obey(self, name: str, verb: str, arguments: list[str]) -> dict[str, Any]:
         """Does what `tell` says and returns how the stand-in is then. Raises BadRequest."""

@@ -31,10 +31,11 @@ class Answering:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    async def answer(self, route: Route, works: list[Work], decoded: Message, scope: str | None) -> Accepted:
+    async def answer(self, route: Route, works: list[Work], scope: str | None) -> Accepted:
         """Runs the answering delivery of a message that was just stored. Raises what the caller must be told."""
         work = works[0]
-        work.decoded = decoded
+        if work.expires_at is None:
+            work.expires_at = self._engine.clock.now() + self._engine.sync_deadline
         station = self._engine.stations[route.name, work.station]
         if isinstance(station, FlowStation):
             return await self._by_flow(route, station, work, scope)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -24,6 +24,7 @@ from pipe.contract import Adapter, Blob, Message, Spool, Timeout
 from pipe.engine import Catalogue, Engine
 from pipe.errors import StoreUnavailable
 from pipe.fates import fate
+from pipe.store.migrations import Migration
 from pipe.store.store import Store
 from transformers import TRANSFORMERS, json_format
 from web.listener import Listeners
@@ -37,6 +38,16 @@ def catalogue() -> Catalogue:
     adapters: dict[str, type[Adapter]] = {kind.Config.model_fields["type"].default: kind for kind in (*ADAPTERS, *outside)}
     steps = {step.name: step for flow in flows.FLOWS for step in flow.steps}
     return Catalogue(adapters, {step.name: step for step in TRANSFORMERS}, steps, as_bytes)
+
+
+def tables() -> tuple[tuple[str, Sequence[Migration]], ...]:
+    """The migrations of each flow's own tables."""
+    return tuple((flow.name, flow.migrations) for flow in flows.FLOWS)
+
+
+def read_configuration(path: Path, known: Catalogue, files: Mapping[str, str] | None = None) -> Configuration:
+    """The configuration at `path`, or as `files` keep it. Raises ConfigInvalid with every mistake."""
+    return load(path, adapters=known.adapters, transformers=known.transformers, flows=known.flows, files=files)
 
 
 def as_bytes(message: Message) -> Message:
@@ -97,13 +108,12 @@ class Gateway:
 
     def read_configuration(self) -> Configuration:
         """The configuration as it lies on disk. Raises ConfigInvalid with every mistake."""
-        known = self.catalogue
-        return load(self.settings.config, adapters=known.adapters, transformers=known.transformers, flows=known.flows)
+        return read_configuration(self.settings.config, self.catalogue)
 
     async def start(self) -> None:
         """Everything up, in order: configuration, store, listeners, engine. Raises a PipeError that says what is wrong."""
         configuration = self.read_configuration()
-        await self.store.open((flow.name, flow.migrations) for flow in flows.FLOWS)
+        await self.store.open(tables())
         self.store.start()
         self.store.writer.on_failure = self._store_failed
         self.lent.default_timeout = configuration.defaults.timeout

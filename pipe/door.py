@@ -89,6 +89,7 @@ class RouteDoor:
             decoded = (await route.door.run(message)).message
             assert decoded is not None
             entry = route.entry(message, 0, decoded)
+            entry.decoded = decoded
             scope = route.idempotency_scope(decoded)
         except (StepStopped, PayloadError) as stop:
             error = stop.error if isinstance(stop, StepStopped) else stop
@@ -98,15 +99,13 @@ class RouteDoor:
             return await self._bury(route, message, arrival, error, failure)
         stored = await self._store(route, arrival, entry, scope)
         if route.synchronous and not stored.replayed:
-            return await engine.answering.answer(route, stored.works, decoded, scope)
+            return await engine.answering.answer(route, stored.works, scope)
         if not stored.replayed:
             return Accepted(stored.id)
         return Accepted(stored.id, engine.answering.stored(stored.reply) if stored.reply else None, replayed=True)
 
     def _message(self, route: Route, arrival: Arrival) -> Message:
         now, deadline = self._engine.clock.now(), route.config.deadline
-        if deadline is None and route.synchronous:
-            deadline = self._engine.sync_deadline
         return Message(
             self._engine.store.new_id(), self.route, arrival.body, arrival.headers, arrival.params, arrival.query, arrival.content_type, now,
             None if deadline is None else now + deadline, arrival.caller, arrival.company,

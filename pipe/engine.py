@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from loguru import logger
 from sqlalchemy import select, update
@@ -22,12 +22,11 @@ from pipe.connection import Connection
 from pipe.contract import Adapter, FlowStep, Message, Services, Source, Timeout, Transformer
 from pipe.door import RouteDoor
 from pipe.enriching import Enriching
-from pipe.errors import PipeError, Poison
+from pipe.errors import PipeError, Poison, StoreError
 from pipe.events import Events
 from pipe.inflight import InFlight
 from pipe.outcomes import Outcomes
 from pipe.prepared import Prepared
-from pipe.retry import RetryPolicy
 from pipe.room import Room, waiting
 from pipe.route import Route
 from pipe.scheduler import Scheduler
@@ -44,9 +43,13 @@ from pipe.store.schema import ANSWERING, DEAD, READY, UNCERTAIN
 from pipe.store.store import Store
 from pipe.store.transaction import Tx
 from pipe.store.writer import Committed
+from pipe.upkeep import Upkeep
 
 CRASHES = 3
 PATIENCE_S = 30.0
+SPLITS_AT_ONCE = 4
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,30 +79,32 @@ class Engine:
         self.room = Room(self.configuration.limits)
         self.outcomes = Outcomes(store, self.configuration.limits.hops)
         self.answering, self.confirming, self.enriching = Answering(self), Confirming(self), Enriching(self)
-        self.scheduler = Scheduler(self)
+        self.scheduler, self.upkeep = Scheduler(self), Upkeep(self)
         self.prepared = Prepared()
-        self.suspects = asyncio.Lock()
-        """deliveries that were in work when the process died are worked on one at a time"""
         self.in_flight = InFlight(store.data / "inflight")
         self.running = False
         self.draining = False
         self.sync_deadline = 30.0
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._scheduling: asyncio.Task[None] | None = None
+        self._clockwork: list[asyncio.Task[None]] = []
 
     # --- life ---
 
     async def start(self, configuration: Configuration) -> None:
-        """Recovers what the process before left behind, then works and receives."""
+        """Recovers what the process before left behind, then receives and works."""
         self.store.on_commit = self._committed
         crashed = self.in_flight.left_over
         await self.store.write(lambda tx: _recover(tx, crashed))
         self.room.reload(await self.store.read(waiting, 60.0))
         self._restore_control(await self.store.read(lambda c: c.execute(select(schema.control)).fetchall()))
-        self.running = True
         await self.apply(configuration)
         await self._bury_poison()
-        self._scheduling = asyncio.create_task(self.scheduler.run(), name="scheduler")
+        self.running = True
+        self.kick()
+        self._clockwork = [
+            asyncio.create_task(self.scheduler.run(), name="scheduler"),
+            asyncio.create_task(self.upkeep.run(), name="upkeep"),
+        ]
 
     async def stop(self, grace_s: float = PATIENCE_S) -> bool:
         """Stops receiving, lets work in progress end, closes everything. True where all of it ended in time."""
@@ -107,15 +112,15 @@ class Engine:
         await asyncio.gather(*(source.stop() for source in self.sources.values()))
         self.running = False
         clean = await self._quiet(grace_s)
-        if self._scheduling is not None:
-            self._scheduling.cancel()
-            await asyncio.gather(self._scheduling, return_exceptions=True)
+        for task in self._clockwork:
+            task.cancel()
+        await asyncio.gather(*self._clockwork, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(connection.close() for connection in self.connections.values()), return_exceptions=True)
-        if clean:
-            self.in_flight.close()
+        # What is cut off by an orderly stop is no suspect.
+        self.in_flight.close()
         return clean
 
     async def _quiet(self, grace_s: float) -> bool:
@@ -129,6 +134,21 @@ class Engine:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def persist(self, unit: Callable[[Tx], T]) -> T:
+        """Writes what must not be lost: while the store has no room it is tried again, as what it tells of has happened."""
+        while True:
+            try:
+                return await self.store.write(unit)
+            except StoreError:
+                if self.store.writer.failed is not None or not self.running:
+                    raise
+                await self.clock.sleep(1)
+
+    def kick(self) -> None:
+        """Starts whatever can be worked on."""
+        for station in self.stations.values():
+            station.kick()
 
     # --- configuration ---
 
@@ -151,8 +171,7 @@ class Engine:
         await self._new_sources(retired)
         for connection in retired:
             self.spawn(self._retire(connection))
-        for station in self.stations.values():
-            station.kick()
+        self.kick()
         self.scheduler.due(0.0)
 
     def _unchanged(self, spec: ConnectionSpec) -> bool:
@@ -173,24 +192,25 @@ class Engine:
             for stage in route.stages:
                 for station in stage.stations:
                     self.stations[name, station] = self._station(route, station)
-        for key, station in old.items():
-            new = self.stations.get(key)
-            if new is not None:
-                new.inherit(station)
+        for key, before in old.items():
+            before.retire()
+            successor = self.stations.get(key)
+            if successor is not None:
+                successor.inherit(before)
 
     def _station(self, route: Route, name: str) -> Station:
         stage, concurrency = route.by_station[name], route.config.concurrency
         if stage.flow is not None:
-            return FlowStation(self, route.name, name, concurrency)
+            return FlowStation(self, route, name, concurrency)
         if stage.split is not None:
-            return SplitStation(self, route.name, name, 4)
+            return SplitStation(self, route, name, SPLITS_AT_ONCE)
         target = route.targets.get(name)
         if target is None:
-            return EndStation(self, route.name, name, concurrency)
+            return EndStation(self, route, name, concurrency)
         if target.config.kind == "route":
-            return RouteStation(self, route.name, name, concurrency)
+            return RouteStation(self, route, name, concurrency)
         assert target.config.connection is not None
-        return TargetStation(self, route.name, name, concurrency, self.connections[target.config.connection])
+        return TargetStation(self, route, name, concurrency, self.connections[target.config.connection])
 
     async def _new_sources(self, retired: list[Connection]) -> None:
         gone = [name for name, source in self.sources.items() if source.connection in retired or not self._doors(name)]
@@ -273,13 +293,9 @@ class Engine:
             return timeout
         return timeout.model_copy(update={"total": type(timeout.total)(left)})
 
-    def flow_retry(self, route: str) -> RetryPolicy:
-        """How a flow that asks for another try is tried again."""
-        return RetryPolicy(self.routes[route].config.retry)
-
-    async def room_for_emissions(self, route: str) -> None:
+    async def room_for_emissions(self, route: Route) -> None:
         """Returns when a split may go on."""
-        while not self.room.for_emissions(route, self.routes[route].config.queue):
+        while not self.room.for_emissions(route.name, route.config.queue):
             await self.clock.sleep(0.05)
 
     def buried(self, error: PipeError, stop: StepStopped | None) -> Outcome:

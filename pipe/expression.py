@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -226,11 +227,16 @@ def _parsed(text: str) -> jmes.Node:
     if len(text) > MAX_LENGTH:
         raise ValueError(f"an expression has at most {MAX_LENGTH} signs, not {len(text)}")
     try:
-        tree: jmes.Node = Parser().parse(text).parsed
+        with warnings.catch_warnings():
+            # A word in backticks that is no JSON would be taken for text, with a warning that nobody sees.
+            warnings.simplefilter("error", PendingDeprecationWarning)
+            tree: jmes.Node = Parser().parse(text).parsed
     except ParseError as error:
         place = min(error.lex_position or 0, len(text))
         found = f"`{text[place : place + 12]}`" if place < len(text) else "its end"
         raise ValueError(f"`{text}` is no expression: sign {place + 1}, at {found}, does not fit") from error
+    except PendingDeprecationWarning as error:
+        raise ValueError(f"`{text}` is no expression: backticks hold JSON; write text as 'text'") from error
     except (JMESPathError, RecursionError, ValueError) as error:
         raise ValueError(f"`{text}` is no expression: {str(error).splitlines()[0]}") from error
     for node, depth in jmes.nodes(tree):
@@ -238,6 +244,8 @@ def _parsed(text: str) -> jmes.Node:
             raise ValueError(f"`{text[:60]}…` is nested deeper than {MAX_DEPTH} levels")
         if node["type"] == "function_expression":
             _check_call(node["value"], len(node["children"]))
+        elif jmes.asks_part_of_not(node):
+            raise ValueError(f"`{text}`: `!` takes in only the word after it; write !(…) around the whole path")
     return tree
 
 

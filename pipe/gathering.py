@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 
 from pipe.contract import Message
+from pipe.redact import mask
 from pipe.store import codec, schema
 from pipe.store.journal import Entry, Outcome, Work
 from pipe.store.statements import Statement
@@ -45,15 +46,15 @@ class Gathering:
 
     def child_begins(self, tx: Tx, entry: Entry) -> None:
         """Counts the deliveries of a child, or of what a flow made of it."""
-        item = codec.dump(entry.message.item) if entry.stage else None
+        item = self._sealed(codec.dump(entry.message.item), entry.sensitive) if entry.stage else None
         tx.run(_BEGIN, {"gather": entry.gather, "position": entry.position, "open": len(entry.stations), "item": item})
 
     def child_ended(self, tx: Tx, work: Work, outcome: Outcome) -> None:
         """Counts an outcome; the last one of all emits."""
-        row = tx.run(
-            _END,
-            {"gather": work.gather, "position": work.position, "outcome": outcome.state, "reply": outcome.reply, "error": outcome.note if outcome.code else None},
-        ).fetchone()
+        reply = None if outcome.reply is None else self._sealed(outcome.reply, work.sensitive)
+        error = mask(outcome.note, work.sensitive) if outcome.code and outcome.note else None
+        at = {"gather": work.gather, "position": work.position}
+        row = tx.run(_END, {**at, "outcome": outcome.state, "reply": reply, "error": error}).fetchone()
         if row is not None and row[0] == 0:
             self._emit_if_whole(tx, work.gather, tx.run(_DONE, {"gather": work.gather}).fetchone())
 
@@ -85,9 +86,36 @@ class Gathering:
         if route is None or route.gather_stage is None:
             return
         origin = self._outcomes.original(parent)
-        body = [_result(row) for row in tx.execute(select(schema.gather_item).where(schema.gather_item.c.gather == gather).order_by(schema.gather_item.c.position)).mappings()]
+        body = [self._result(row) for row in tx.execute(select(schema.gather_item).where(schema.gather_item.c.gather == gather).order_by(schema.gather_item.c.position)).mappings()]
         message = Message(tx.new_id(), route.name, body, origin.headers, received_at=tx.now, parent=parent_of(origin), hops=origin.hops)
-        self._outcomes.store(tx, route, message, route.gather_stage.index, origin=origin.id)
+        self._outcomes.store(tx, route, message, route.gather_stage.index, self._sensitive(tx, gather), origin=origin.id)
+
+
+    def _result(self, row: Any) -> dict[str, Any]:
+        reply = self._opened(row["reply"])
+        return {
+            "index": row["position"],
+            "outcome": row["outcome"] if row["open"] == 0 else "pending",
+            "item": self._opened(row["item"]),
+            "reply": reply["body"] if isinstance(reply, dict) else None,
+            "error": row["error"],
+        }
+
+    def _sensitive(self, tx: Tx, gather: int) -> tuple[str, ...]:
+        """What was sensitive in the children is so in what is made of them."""
+        m = schema.message.c
+        rows = tx.execute(select(m.id, m.sealed).where(m.gather == gather, m.sealed.is_not(None)))
+        found = (codec.load(self._outcomes.vault.open(bytes(row.sealed), f"{row.id} sensitive")) for row in rows)
+        return tuple({value for values in found for value in values})
+
+    def _sealed(self, data: bytes, sensitive: tuple[str, ...]) -> bytes:
+        return b"+" + self._outcomes.vault.seal(data, "gather") if sensitive else data
+
+    def _opened(self, data: bytes | None) -> Any:
+        if data is None:
+            return None
+        data = bytes(data)
+        return codec.load(self._outcomes.vault.open(data[1:], "gather") if data[:1] == b"+" else data)
 
 
 def parent_of(message: Message) -> dict[str, Any]:
@@ -97,12 +125,3 @@ def parent_of(message: Message) -> dict[str, Any]:
     return {"id": message.id, "name": stem.rpartition(".")[0] or stem or message.id, "headers": dict(message.headers)}
 
 
-def _result(row: Any) -> dict[str, Any]:
-    reply = codec.load(bytes(row["reply"])) if row["reply"] is not None else None
-    return {
-        "index": row["position"],
-        "outcome": row["outcome"] if row["open"] == 0 else "pending",
-        "item": codec.load(bytes(row["item"])) if row["item"] is not None else None,
-        "reply": reply["body"] if isinstance(reply, dict) else None,
-        "error": row["error"],
-    }

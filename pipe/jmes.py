@@ -100,6 +100,12 @@ def _followed(node: Node, path: str) -> tuple[str, bool]:
     return path, True
 
 
+def asks_part_of_not(node: Node) -> bool:
+    """Whether it is what `!body.urgent` really says: the part `urgent` of `!body`, which never exists."""
+    is_chain = node["type"] in _CHAINS and node["type"] != "pipe"
+    return is_chain and node["children"][0]["type"] == "not_expression"
+
+
 def arity(name: str) -> tuple[int, int | None] | None:
     """The least and most number of arguments of a function; None where there is no such function."""
     if ours := FUNCTIONS.get(name):
@@ -265,8 +271,10 @@ class _Interpreter(TreeInterpreter):
         self._left = MAX_VISITS
 
     def visit(self, node: Node, *args: Any, **kwargs: Any) -> Any:
-        self._spend(1)
-        return super().visit(node, *args, **kwargs)
+        self._left -= 1
+        if self._left < 0:
+            self._spend(0)
+        return getattr(self, _METHODS[node["type"]])(node, *args)
 
     def _spend(self, steps: int) -> None:
         self._left -= steps
@@ -288,6 +296,9 @@ class _Interpreter(TreeInterpreter):
     def visit_function_expression(self, node: Node, value: Any) -> Any:
         arguments = [self.visit(child, value) for child in node["children"]]
         return call(node["value"], arguments, node["children"], self._root)
+
+
+_METHODS = {name.removeprefix("visit_"): name for name in dir(_Interpreter) if name.startswith("visit_")}
 
 
 def _interpreted(tree: Node) -> Run:

@@ -25,6 +25,7 @@ class Outcomes:
 
     def __init__(self, store: Store, most_hops: int) -> None:
         self._store, self._most_hops = store, most_hops
+        self.vault = store.vault
         self.routes: Mapping[str, Route] = {}
         self.listeners: dict[tuple[str, str], list[str]] = {}
         """(route, outcome) → routes whose `from:` is that outcome"""
@@ -45,14 +46,14 @@ class Outcomes:
         if work.gather is not None:
             self.gathering.child_ended(tx, work, outcome)
         for listener in self.listeners.get((work.route, outcome.state), ()):
-            self.emit_to(tx, listener, self._report(tx, work, outcome), origin=work.message)
+            self.emit_to(tx, listener, self._report(tx, work, outcome), origin=work)
 
     def tap(self, tx: Tx, work: Work, taps: list[tuple[str, Message]]) -> None:
         """Stores copies for other routes, each once however often the steps ran."""
         for n, (route, message) in enumerate(taps):
             name = f"{work.message.id}.tap{n}"
             if tx.execute(select(schema.message.c.seq).where(schema.message.c.id == name)).first() is None:
-                self.emit_to(tx, route, message.but(id=name), origin=work.message)
+                self.emit_to(tx, route, message.but(id=name), origin=work)
 
     def _report(self, tx: Tx, work: Work, outcome: Outcome) -> Message:
         body = work.message.body
@@ -70,33 +71,42 @@ class Outcomes:
     # --- emissions ---
 
     def emit_to(
-        self, tx: Tx, route: str, message: Message, *, origin: Message, at: float | None = None, cancel: str | None = None
+        self, tx: Tx, route: str, message: Message, *, origin: Work, at: float | None = None, cancel: str | None = None
     ) -> str:
-        """A message for the start of another route; returns its id."""
+        """A message for the start of another route; returns its id. What was sensitive stays so."""
         target = self.routes.get(route)
-        message = message.but(route=route, received_at=tx.now, hops=origin.hops + 1, params={}, query={}, deadline=None)
+        message = message.but(route=route, received_at=tx.now, hops=origin.message.hops + 1, params={}, query={}, deadline=None)
         if target is None:
             raise NoSuchTarget(f"there is no route {route}")
         if target.config.deadline is not None:
             message = message.but(deadline=(at or tx.now) + target.config.deadline)
-        self.store(tx, target, message, 0, origin=origin.id, at=at, cancel_key=cancel)
+        self.store(tx, target, message, 0, origin.sensitive, origin=origin.message.id, at=at, cancel_key=cancel)
         return message.id
 
     def emit_on(self, tx: Tx, work: Work, message: Message, **facts: Any) -> str:
         """A message for the next stage of the same route; returns its id."""
-        route = self.routes[work.route]
-        stage = route.by_station[work.station].index + 1
+        route, stage = self._onward(work)
         message = message.but(route=work.route, received_at=work.message.received_at, deadline=work.message.deadline, hops=work.message.hops)
-        self.store(tx, route, message, stage, origin=work.message.id, gather=work.gather, position=work.position, **facts)
+        passed_on = {"origin": work.message.id, "gather": work.gather, "position": work.position}
+        self.store(tx, route, message, stage, work.sensitive, **passed_on, **facts)
         return message.id
+
+    def _onward(self, work: Work) -> tuple[Route, int]:
+        route = self.routes.get(work.route)
+        stage = route.by_station.get(work.station) if route is not None else None
+        if route is None or stage is None:
+            raise NoSuchTarget(f"the route {work.route} has no {work.station} any more")
+        return route, stage.index + 1
 
     def split_child(self, tx: Tx, work: Work, child: Message, position: int, *, gathered: bool) -> None:
         """One item of a split, for the next stage of the same route."""
-        route = self.routes[work.route]
-        stage = route.by_station[work.station].index + 1
-        self.store(tx, route, child, stage, origin=work.message.id, position=position, gather=work.seq if gathered else None)
+        route, stage = self._onward(work)
+        of_split = {"origin": work.message.id, "position": position, "gather": work.seq if gathered else None}
+        self.store(tx, route, child, stage, (), **of_split)
 
-    def store(self, tx: Tx, route: Route, message: Message, stage: int, **facts: Any) -> None:
+    def store(
+        self, tx: Tx, route: Route, message: Message, stage: int, sensitive: tuple[str, ...] = (), **facts: Any
+    ) -> None:
         """Writes an emission; one that cannot enter its route is a dead letter there, not a failure of its sender."""
         error: PipeError | None = None
         try:
@@ -106,6 +116,7 @@ class Outcomes:
         except PipeError as failed:
             error = failed
             entry = Entry(message, route.stages[stage].stations, stage, route.revision, counter="emitted", **facts)
+        entry.sensitive = tuple(sorted({*entry.sensitive, *sensitive}, key=len, reverse=True))
         if entry.gather is not None:
             self.gathering.child_begins(tx, entry)
         works = journal.store(tx, entry, self._store.vault)

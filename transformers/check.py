@@ -56,7 +56,6 @@ class JsonSchema:
                 retriever=lambda uri: files[uri],
                 mask="the value",
                 pattern_options=jsonschema_rs.RegexOptions(),
-                offline=True,
             )
         except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, KeyError, ValueError) as error:
             raise ValueError(f"`{path}` is no JSON Schema: {str(error).splitlines()[0]}") from error
@@ -93,7 +92,8 @@ def _json_files(path: str, read: Read) -> dict[str, Any]:
         for reference in _references(files[uri]):
             location = reference.partition("#")[0]
             if location and "://" not in location:
-                waiting.append((urljoin(uri, location), posixpath.join(posixpath.dirname(name), location)))
+                beside = posixpath.normpath(posixpath.join(posixpath.dirname(name), location))
+                waiting.append((urljoin(uri, location), beside))
     return files
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, model_validator
 
 from pipe.contract import Blob, Message, Strict
 from pipe.errors import Undecodable
@@ -19,6 +19,7 @@ from transformers.formats import (
     check_media_type,
     declared_charset,
     one_of,
+    word_or_settings,
 )
 
 
@@ -39,7 +40,12 @@ class DecodeOptions(Strict):
 _EXAMPLES: list[Any] = ["json", {"csv": {"delimiter": ";", "charset": "windows-1251"}}]
 
 
-class DecodeConfig(RootModel[FormatName | DecodeOptions]):
+Written = Annotated[
+    Annotated[FormatName, Tag("word")] | Annotated[DecodeOptions, Tag("settings")], Discriminator(word_or_settings)
+]
+
+
+class DecodeConfig(RootModel[Written]):
     """A format by its word, or `{csv: {delimiter: ";"}}` with settings."""
 
     model_config = ConfigDict(frozen=True, strict=True, json_schema_extra={"examples": _EXAMPLES})

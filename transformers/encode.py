@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, model_validator
 
 from pipe.contract import Blob, Message, Strict
 from pipe.errors import Unencodable
 from transformers import csv_format, json_format, text_format, xml_format
-from transformers.formats import CsvOut, FormatName, Plain, TextOptions, XmlOut, one_of
+from transformers.formats import CsvOut, FormatName, Plain, TextOptions, XmlOut, one_of, word_or_settings
 
 
 class EncodeOptions(Strict):
@@ -26,7 +26,12 @@ class EncodeOptions(Strict):
         return self
 
 
-class EncodeConfig(RootModel[FormatName | EncodeOptions]):
+Written = Annotated[
+    Annotated[FormatName, Tag("word")] | Annotated[EncodeOptions, Tag("settings")], Discriminator(word_or_settings)
+]
+
+
+class EncodeConfig(RootModel[Written]):
     """A format by its word, or `{xml: {root: Appeal}}` with settings."""
 
     model_config = ConfigDict(

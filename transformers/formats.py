@@ -121,6 +121,11 @@ def one_of(options: BaseModel) -> tuple[str, Any]:
     return written[0]
 
 
+def word_or_settings(value: Any) -> str:
+    """Which of the two ways to name a format it is, so that a mistake is told once."""
+    return "word" if isinstance(value, str) else "settings"
+
+
 # --- content types ----------------------------------------------------------------------------------------------------
 
 _FAMILIES: dict[str, re.Pattern[str]] = {

@@ -87,7 +87,7 @@ class Connection(RequestHandler):
             self._refuse(HeadersTooLarge(f"the header is longer than {self._limits.header_bytes} bytes"))
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Goes on reading where it was paused; aiohttp asks after every read, paused or not, and parses nothing anew."""
+        """Goes on reading where it was paused; aiohttp asks for it after every read, paused or not."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 

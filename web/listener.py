@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -119,11 +118,9 @@ class _Site:
         self._watch = asyncio.create_task(self._keep_watch(), name=f"listener {self.config.address}")
 
     async def stop(self, grace: float) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
-            self._watch = None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.cancel()
         if self._acceptor is not None:
             self._acceptor.close()
             self._acceptor = None
@@ -131,6 +128,8 @@ class _Site:
             self._socket.close()
             self._socket = None
         self.bound = None
+        if watch is not None:
+            await asyncio.wait([watch])
         if self._server is not None:
             await asyncio.sleep(0)  # what was accepted just now gets its turn
             self._server.pre_shutdown()
@@ -249,8 +248,8 @@ def _listening(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _closing(request: web.Request, response: web.Response) -> web.Response:
+def _closing(request: Request, response: web.Response) -> web.Response:
     """Closes after a failure whose body was not read to its end: the rest must not be taken for a request."""
-    if response.status in {414, 431} or not request.content.at_eof():
+    if request.refusal is not None or not request.content.at_eof():
         response.force_close()
     return response

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
-from pipe.config.models import Configuration, ConnectionSpec, Place, RouteConfig
+from pipe.config.models import Configuration, ConnectionSpec, Place, RouteConfig, StepConfig
 from pipe.config.promise import promise_of
 from pipe.contract import Adapter
 
@@ -109,10 +109,16 @@ def _values(value: Any) -> Any:
     if isinstance(value, RouteConfig):
         fields = _values(dict(_fields(value)))
         return {"from" if name == "source" else name: inner for name, inner in fields.items()}
+    if isinstance(value, StepConfig):
+        return {value.name: _values(value.config)}
+    if isinstance(value, RootModel):
+        return _values(value.root)
     if isinstance(value, BaseModel):
-        return _values(dict(value))
+        return {name: _values(getattr(value, name)) for name in type(value).model_fields}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _values(dict(_fields(value)))
+        fields = _values(dict(_fields(value)))
+        # In the YAML the adapter's keys stand beside the engine's.
+        return fields | (fields.pop("options", None) or {})
     if isinstance(value, Mapping):
         return {str(key): _values(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

@@ -153,6 +153,7 @@ class _Writer:
         confirm["properties"].pop("options")
         return {
             "type": "object",
+            "description": TargetKeys.model_fields["on_uncertain"].description,
             "properties": {"confirm": confirm},
             "required": ["confirm"],
             "additionalProperties": False,
@@ -168,7 +169,8 @@ class _Writer:
                 forms += [schema] if schema not in forms else []
         for key, forms in sorted(offered.items()):
             if key not in merged["properties"]:
-                merged["properties"][key] = forms[0] if len(forms) == 1 else {"anyOf": forms}
+                told = " Or: ".join(dict.fromkeys(form.get("description", "") for form in forms))
+                merged["properties"][key] = forms[0] if len(forms) == 1 else {"description": told, "anyOf": forms}
         return {**merged, "additionalProperties": False}
 
 

@@ -1,13 +1,15 @@
 """What an adapter may tell the configuration about itself, apart from the contract; each hook may be absent.
 
-All are classmethods. `guarantee(options)` of a source: "at-least-once" or "at-most-once", or a pair of that and why.
-`synchronous(config, options)` of a source: whether `reply:` is sync where nothing is written. `collides(one, other)`
-of a source: whether two routes would take the same messages. `review(config, options)`: texts about what is wrong with
-a `from:` or `to:` of this connection.
+`guarantee(options)` of a source: "at-least-once" or "at-most-once", or a pair of that and why. `synchronous(config,
+options)` of a source: whether `reply:` is sync where nothing is written. `collides(one, other)` of a source: whether
+two routes would take the same messages. `review(config, options)`: texts about what is wrong with a `from:` or `to:`.
+
+They are asked before any connection is made, so they look at their arguments alone; so does `natural` of a sink.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pipe.contract import Adapter, Options
@@ -29,38 +31,40 @@ def is_caller(adapter: type[Adapter]) -> bool:
 
 
 def is_natural(adapter: type[Adapter], options: Any) -> bool:
-    """Whether repeating this target is harmless by the protocol itself.
-
-    Asked before any connection is made, so `natural` may look at the target alone.
-    """
-    natural = getattr(object.__new__(adapter), "natural", None)
-    return bool(natural(options)) if natural is not None else False
+    """Whether repeating this target is harmless by the protocol itself."""
+    natural = _hook(adapter, "natural")
+    return natural is not None and bool(natural(options))
 
 
 def guarantee(adapter: type[Adapter], options: Any) -> tuple[str, str]:
     """What the source can keep, "at-least-once" or "at-most-once", and why."""
-    hook = getattr(adapter, "guarantee", None)
-    answer: str | tuple[str, str] = hook(options) if hook is not None else "at-least-once"
-    if not isinstance(answer, str):
+    hook = _hook(adapter, "guarantee")
+    answer: str | tuple[str, str] | None = hook(options) if hook is not None else None
+    if isinstance(answer, tuple):
         return answer
     if answer == "at-most-once":
         return answer, "its source cannot send again what was not accepted"
-    return answer, "its source sends again what was not accepted"
+    return "at-least-once", "its source sends again what was not accepted"
 
 
 def is_synchronous(adapter: type[Adapter], config: Any, options: Any) -> bool:
     """Whether callers of this entrance await a reply although `reply:` does not say so."""
-    hook = getattr(adapter, "synchronous", None)
+    hook = _hook(adapter, "synchronous")
     return bool(hook(config, options)) if hook is not None else False
 
 
 def review(adapter: type[Adapter], config: Any, options: Any) -> list[str]:
     """What the adapter itself finds wrong, an operation that its WSDL does not have for example."""
-    hook = getattr(adapter, "review", None)
+    hook = _hook(adapter, "review")
     return list(hook(config, options)) if hook is not None else []
 
 
 def collides(adapter: type[Adapter], one: Any, other: Any) -> bool:
     """Whether two routes would take the same messages; without the hook, where their keys are equal."""
-    hook = getattr(adapter, "collides", None)
+    hook = _hook(adapter, "collides")
     return bool(hook(one, other)) if hook is not None else one == other
+
+
+def _hook(adapter: type[Adapter], name: str) -> Callable[..., Any] | None:
+    # On an object that was never set up, methods and classmethods can be called alike.
+    return getattr(object.__new__(adapter), name, None)

@@ -48,24 +48,24 @@ class Fault(Strict):
     """How one failure is answered on a synchronous route."""
 
     when: Expression = Field(description="On `fault`, `status`, `body`, `headers` of what came back.")
-    status: int = Field(default=502, ge=400, le=599)
+    status: int = Field(default=502, ge=400, le=599, description="HTTP status of the answer.")
     map: dict[str, Any] | None = Field(default=None, description="Body of the answer.")
 
 
 class Confirm(Strict):
     """A call that tells whether an uncertain delivery took effect."""
 
-    connection: str
+    connection: str = Field(description="Whom to ask.")
     success: Expression = Field(description="True: it was delivered. On `body`, `status`, `headers` of the answer.")
     failure: Expression | None = Field(default=None, description="True: it did not take effect, try again. Default: the opposite of `success`.")
     after: Duration = Field(default=Duration(5), description="Pause before asking; doubles, at most 10 times.")
-    options: Any = None
+    options: Any = Field(default=None, description="The adapter's own keys; in the YAML they stand beside these.")
 
 
 class OnUncertain(Strict):
     """What to do when nobody knows whether a delivery took effect."""
 
-    confirm: Confirm
+    confirm: Confirm = Field(description="The call that asks.")
 
 
 class Limits(Strict):
@@ -74,10 +74,10 @@ class Limits(Strict):
     class Pending(Strict):
         """All that waits."""
 
-        messages: int = Field(default=1_000_000, ge=1)
-        bytes: Size = Size(20 << 30)
+        messages: int = Field(default=1_000_000, ge=1, description="Pending deliveries of all routes.")
+        bytes: Size = Field(default=Size(20 << 30), description="Bytes of their bodies.")
 
-    pending: Pending = Pending()
+    pending: Pending = Field(default=Pending(), description="What may wait before everything new is refused with 503.")
     disk_floor: Size = Field(default=Size(2 << 30), description="Free space below which nothing is accepted.")
     hops: int = Field(default=20, ge=1, le=1000, description="Routes that one message may pass.")
 
@@ -93,16 +93,16 @@ class Retention(Strict):
 class Tls(Strict):
     """Certificate of a listener; a renewed file is taken up without a restart."""
 
-    cert: str
-    key: str
+    cert: str = Field(description="File with the certificate and its chain.")
+    key: str = Field(description="File with the private key.")
     client_ca: str | None = Field(default=None, description="Only callers with a certificate of this authority.")
 
 
 class Listener(Strict):
     """An address that the gateway serves HTTP on."""
 
-    address: str = Field(examples=["0.0.0.0:8443"])
-    tls: Tls | None = None
+    address: str = Field(description="Host and port.", examples=["0.0.0.0:8443"])
+    tls: Tls | None = Field(default=None, description="Its certificate; without it, plain HTTP.")
     trusted_proxies: list[str] = Field(default=[], description="Networks whose X-Forwarded-For is believed.")
     behind_proxy: bool = Field(default=False, description="TLS ends at a proxy in front.")
 
@@ -110,8 +110,8 @@ class Listener(Strict):
 class Defaults(Strict):
     """What connections and routes have where they say nothing."""
 
-    timeout: Timeout = Timeout()
-    retry: Retry = Retry()
+    timeout: Timeout = Field(default=Timeout(), description="How long one attempt may take.")
+    retry: Retry = Field(default=Retry(), description="When a message is tried again.")
 
 
 # --- what the loader makes of routes: the adapter's and the steps' own keys already checked --------------------------

@@ -57,10 +57,13 @@ class Reading:
         """Adds a mistake in that value, or in its key of that name."""
         self.findings.append(node.finding(code, text, key))
 
-    def validated(self, model: type[Model], node: Node, name: str = "", *, references: bool = False) -> Model | None:
+    def validated(
+        self, model: type[Model], node: Node, name: str = "", *, references: bool = False, complete: bool = True
+    ) -> Model | None:
         """The model made of `node`, or None where mistakes were noted. `name` is what the node is called.
 
-        With `references` a value may be a secret by reference.
+        With `references` a value may be a secret by reference. What is not `complete` has mistakes noted already: then
+        what is missing, or wrong with the whole, is not told.
         """
         pending: list[tuple[Node, Reference]] = []
         context = self._context(node)
@@ -68,7 +71,7 @@ class Reading:
         try:
             made = model.model_validate(data, context=context)
         except ValidationError as error:
-            self.findings += _findings(error, model, node, name)
+            self.findings += _findings(error, model, node, name, complete=complete)
         except Exception as error:  # noqa: BLE001 - a boundary: validators of outside adapters and steps may raise anything
             self.note(node, "bad-value", f"{_called(name)}it cannot be read: {type(error).__name__}: {error}")
         else:
@@ -117,8 +120,12 @@ class Reading:
                 self._filled(node, reference.written)
 
 
-def _findings(error: ValidationError, model: type[BaseModel], node: Node, name: str) -> list[Finding]:
-    located = [_Located.of(details, node) for details in error.errors(include_url=False, include_input=False)]
+def _findings(
+    error: ValidationError, model: type[BaseModel], node: Node, name: str, *, complete: bool
+) -> list[Finding]:
+    all_details = error.errors(include_url=False, include_input=False)
+    told = [details for details in all_details if complete or (details["loc"] and details["type"] != "missing")]
+    located = [_Located.of(details, node) for details in told]
     # That it is no ready-made object is no advice to somebody who writes YAML.
     located = [each for each in located if each.details["type"] != "is_instance_of"] or located
     merged: dict[tuple[int, int, str], Finding] = {}

@@ -22,7 +22,7 @@ from pipe.config.yaml_source import Node
 from pipe.contract import Expression, Options, Strict
 
 ENGINE_STEPS = ("choose", "enrich", "flow", "split", "tap")
-_INTO = re.compile(r"(body|headers)(\.[A-Za-z_][A-Za-z0-9_]*)*")
+_INTO = re.compile(r"body(\.[A-Za-z_][A-Za-z0-9_]*)+")
 
 
 class Branch(Strict):
@@ -126,7 +126,7 @@ def _enrich(reading: Reading, node: Node) -> EnrichConfig | None:
     options = read_call(reading, node, keys_of(EnrichKeys))
     keys = reading.validated(EnrichKeys, node.only(*keys_of(EnrichKeys)), "enrich")
     if keys is not None and not _INTO.fullmatch(keys.into):
-        reading.note(node.items["into"], "bad-value", "`into:` is a path as in `body.person` or `headers.priority`")
+        reading.note(node.items["into"], "bad-value", "`into:` is a path as in `body.person`")
         return None
     if keys is None or options is None:
         return None
@@ -168,13 +168,15 @@ def read_call(reading: Reading, node: Node, engine_keys: set[str]) -> Options | 
 def read_options(reading: Reading, node: Node, engine_keys: set[str], model: type[Options] | None) -> Options | None:
     """The adapter's own keys of a block; keys that neither it nor the engine knows are noted."""
     own = keys_of(model) if model is not None else set()
-    for key in node.items:
-        if key not in own | engine_keys:
-            reading.note(node, "unknown-key", f"unknown key `{key}`{nearest(key, own | engine_keys)}", key)
+    unknown = [key for key in node.items if key not in own | engine_keys]
+    for key in unknown:
+        reading.note(node, "unknown-key", f"unknown key `{key}`{nearest(key, own | engine_keys)}", key)
     if model is None:
         return None
     options = node.only(*(own - engine_keys))
-    return reading.validated(model, options, str(node.items["connection"].value), references=True)
+    name = str(node.items["connection"].value)
+    # A key that is misspelt is missing too; telling that twice helps nobody.
+    return reading.validated(model, options, name, references=True, complete=not unknown)
 
 
 def known_connection(reading: Reading, node: Node) -> str | None:

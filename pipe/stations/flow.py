@@ -11,6 +11,7 @@ from sqlalchemy import Executable, Result, select
 from pipe.contract import Message
 from pipe.errors import PipeError, StepFailed, StoreError, Verdict
 from pipe.events import Attempted
+from pipe.retry import RetryPolicy
 from pipe.stations.station import Station
 from pipe.steps.pipeline import Run, StepStopped
 from pipe.store import schema
@@ -81,7 +82,7 @@ class FlowStation(Station):
             DEAD, code=failure.code, note=failure.text, error=failure, at=self.engine.clock.now(), step=stage.end.path,
             place=str(stage.end.place), body_at_step=run.message.body, traceback=trace,
         )  # fmt: skip
-        pause = self.engine.flow_retry(self.route_name).next_pause(work.attempts, work.spent)
+        pause = RetryPolicy(self.route.config.retry).next_pause(work.attempts, work.spent)
         if failure.verdict is Verdict.RETRY and pause is not None:
             work.spent += pause
             outcome.state, outcome.error, outcome.next_at = RETRY, None, self.engine.clock.now() + pause
@@ -109,7 +110,7 @@ class FlowTransaction:
         cancel_key = None if cancel is None else self._engine.store.vault.hash("cancel", cancel)
         if route is None:
             return outcomes.emit_on(self._tx, self._work, fresh, at=at, cancel_key=cancel_key)
-        return outcomes.emit_to(self._tx, route, fresh, origin=self._work.message, at=at, cancel=cancel_key)
+        return outcomes.emit_to(self._tx, route, fresh, origin=self._work, at=at, cancel=cancel_key)
 
     def cancel(self, key: str) -> int:
         return cancel(self._tx, self._engine, key)

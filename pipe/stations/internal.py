@@ -55,7 +55,7 @@ class RouteStation(EndStation):
             outcomes = self.engine.outcomes
             if not outcomes.end(tx, work, Outcome(DELIVERED, at=tx.now), run.taps):
                 return False
-            outcomes.emit_to(tx, target.config.route or "", message.but(id=tx.new_id()), origin=work.message)
+            outcomes.emit_to(tx, target.config.route or "", message.but(id=tx.new_id()), origin=work)
             return True
 
         try:

@@ -43,7 +43,7 @@ class SplitStation(Station):
             for _ in islice(items, work.cursor):
                 pass
             while chunk := list(islice(items, AT_ONCE)):
-                await self.engine.room_for_emissions(self.route_name)
+                await self.engine.room_for_emissions(self.route)
                 begins_at = work.cursor
                 work.cursor += len(chunk)
                 await self.engine.store.write(lambda tx, chunk=chunk, at=begins_at: self._emit(tx, work, message, chunk, at))

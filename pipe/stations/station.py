@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from pipe.contract import Message
-from pipe.errors import GatewayDefect, PipeError
+from pipe.errors import GatewayDefect, PipeError, StoreError
 from pipe.steps.pipeline import Run, StepStopped
 from pipe.store import journal
 from pipe.store.journal import Outcome, Work
@@ -22,24 +22,32 @@ if TYPE_CHECKING:
 
 IN_MEMORY = 1000
 READ_AT_ONCE = 500
+STORE_PAUSE_S = 1.0
 
 
 class Station:
     """Base of the three kinds; each says in `attempt` what it does with one delivery."""
 
-    def __init__(self, engine: Engine, route: str, name: str, concurrency: int) -> None:
-        self.engine, self.route_name, self.name, self.concurrency = engine, route, name, concurrency
+    def __init__(self, engine: Engine, route: Route, name: str, concurrency: int) -> None:
+        self.engine, self.route, self.name, self.concurrency = engine, route, name, concurrency
+        self.route_name = route.name
+        self._suspects = asyncio.Lock()
+        """what was in work when the process died is worked on one at a time, so that the guilty one shows"""
         self.queue: deque[Work] = deque()
         self.owned: set[int] = set()
         """deliveries in memory: queued, parked or in work"""
+        self._in_hands: set[int] = set()
         self._wanted: set[int] = set()
+        self._arrived: list[Work] = []
+        """pushed while the store was being read"""
         self._behind = True
         self._ended: set[int] | None = None
         self._workers = 0
         self._reading = False
-        self.paused = False
         self.successor: Station | None = None
         """the station of a later revision, which must not take up what this one has in work"""
+        self._before: Station | None = None
+        self._retired = False
 
     # --- what the engine calls ---
 
@@ -47,13 +55,18 @@ class Station:
         """Takes a delivery that is ready. When memory is full it is left in the store."""
         if work.id in self.owned:
             return
-        if self._behind or len(self.owned) >= IN_MEMORY:
+        if self._reading and len(self._arrived) < IN_MEMORY:
+            self._arrived.append(work)
+        elif self._behind or self._reading or len(self.owned) >= IN_MEMORY:
             self._behind = True
             self.kick()
-            return
+        else:
+            self._take(work)
+            self.kick()
+
+    def _take(self, work: Work) -> None:
         self.owned.add(work.id)
         self.queue.append(work)
-        self.kick()
 
     def want(self, delivery: int) -> None:
         """Takes a delivery that is known by its number only."""
@@ -74,25 +87,32 @@ class Station:
 
     def may_run(self) -> bool:
         """Whether work may begin now."""
-        return not self.paused and self.engine.running and not self.engine.is_paused(self.route_name)
+        return not self._retired and self.engine.running and not self.engine.is_paused(self.route_name)
 
     def inherit(self, before: Station) -> None:
         """Takes over from the station of the revision before: what is in work stays its own, the rest is read anew."""
         in_work = before.owned - {work.id for work in before.queue}
-        self.paused, self._behind = before.paused, True
+        self._behind = True
         before.queue.clear()
+        before._arrived.clear()
         before.owned &= in_work
         before.successor = self
+        if before.is_busy:
+            self._before = before
         self.owned |= in_work
 
     def is_in_work(self, delivery: int) -> bool:
         """Whether a worker may have it in hands."""
-        return delivery in self.owned and all(work.id != delivery for work in self.queue)
+        return delivery in self._in_hands or (self._before is not None and self._before.is_in_work(delivery))
 
     @property
-    def route(self) -> Route:
-        """Today's revision of its route."""
-        return self.engine.routes[self.route_name]
+    def is_busy(self) -> bool:
+        """Whether a worker of this or an earlier revision has something in hands."""
+        return bool(self._in_hands) or (self._before is not None and self._before.is_busy)
+
+    def retire(self) -> None:
+        """Its revision is no longer in force: begins nothing any more."""
+        self._retired = True
 
     @property
     def idle(self) -> bool:
@@ -106,7 +126,7 @@ class Station:
             while self.queue and self.may_run():
                 work = self.queue.popleft()
                 if work.crashes:
-                    async with self.engine.suspects:
+                    async with self._suspects:
                         await self._one(work)
                 else:
                     await self._one(work)
@@ -116,13 +136,20 @@ class Station:
 
     async def _one(self, work: Work) -> None:
         slot = self.engine.in_flight.enter(work.id)
+        self._in_hands.add(work.id)
         try:
             await self.handle(work)
         except asyncio.CancelledError:
             raise
+        except StoreError as error:
+            logger.bind(action="store_refused", message=work.message.id, route=self.route_name, error=error.text).error(
+                "the store refuses; the message is tried again"
+            )
+            self.park(work, STORE_PAUSE_S)
         except Exception as error:  # boundary of the route: a defect becomes a dead letter, never a stopped route
             await self._defect(work, error)
         finally:
+            self._in_hands.discard(work.id)
             self.engine.in_flight.leave(slot)
 
     async def _defect(self, work: Work, error: Exception) -> None:
@@ -132,11 +159,7 @@ class Station:
         failure = error if isinstance(error, PipeError) else GatewayDefect(f"{type(error).__name__}: {error}")
         work.attempts += 1
         outcome = Outcome(DEAD, code=failure.code, note=failure.text, error=failure, at=self.engine.clock.now(), traceback=traceback.format_exc())
-        try:
-            await self.end(work, outcome)
-        except PipeError as refused:
-            logger.bind(action="store_refused", message=work.message.id, error=refused.text).error("the outcome could not be stored; it is tried again after a restart")
-            self.forget(work)
+        await self.end(work, outcome)
 
     async def handle(self, work: Work) -> None:
         """Works one delivery off, to an outcome that is stored."""
@@ -174,7 +197,7 @@ class Station:
 
     async def end(self, work: Work, outcome: Outcome, taps: list[tuple[str, Message]] | None = None) -> bool:
         """Stores a final outcome with all that hangs on it, then forgets the delivery."""
-        ended = await self.engine.store.write(lambda tx: self.engine.outcomes.end(tx, work, outcome, taps or []))
+        ended = await self.engine.persist(lambda tx: self.engine.outcomes.end(tx, work, outcome, taps or []))
         self.forget(work)
         return ended
 
@@ -185,7 +208,7 @@ class Station:
             self.engine.outcomes.tap(tx, work, taps or [])
             journal.put_off(tx, work, outcome, self.engine.store.vault)
 
-        await self.engine.store.write(unit)
+        await self.engine.persist(unit)
         self.forget(work)
 
     def forget(self, work: Work) -> None:
@@ -225,18 +248,17 @@ class Station:
         wanted, self._wanted = set(list(self._wanted)[:READ_AT_ONCE]), set(list(self._wanted)[READ_AT_ONCE:])
         try:
             works, more = await self.engine.load(self.route_name, self.name, self.owned | wanted, wanted, READ_AT_ONCE)
-            if not more:
-                self._behind = False
-            for work in works:
+            arrived, self._arrived = self._arrived, []
+            for work in works if more else (*works, *arrived):
                 if work.id not in self._ended and work.id not in self.owned:
-                    self.owned.add(work.id)
-                    self.queue.append(work)
+                    self._take(work)
+            self._behind = more
         except PipeError as error:
             self._wanted |= wanted
             self._behind = True
             logger.bind(action="read_failed", route=self.route_name, station=self.name, error=error.text).warning("the queue could not be read; it is tried again")
             await self.engine.clock.sleep(1)
         finally:
-            self._ended = None
+            self._ended, self._arrived = None, []
             self._reading = False
             self.kick()

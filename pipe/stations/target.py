@@ -9,7 +9,7 @@ from pipe.connection import Connection
 from pipe.contract import Message, Outgoing, Receipt
 from pipe.errors import ConnectionWaits, NoAnswer, PipeError, Verdict
 from pipe.events import Attempted
-from pipe.route import Target
+from pipe.route import Route, Target
 from pipe.stations.judge import judge_of, verdict
 from pipe.stations.station import Station
 from pipe.steps.pipeline import Run, StepStopped
@@ -26,10 +26,15 @@ LEAST_REST_S = 0.001
 class TargetStation(Station):
     """One target of a route."""
 
-    def __init__(self, engine: Engine, route: str, name: str, concurrency: int, connection: Connection) -> None:
+    def __init__(self, engine: Engine, route: Route, name: str, concurrency: int, connection: Connection) -> None:
         super().__init__(engine, route, name, concurrency)
         self.connection = connection
         connection.on_open(self.kick)
+
+    def retire(self) -> None:
+        """Also forgets the connection, which may live longer."""
+        super().retire()
+        self.connection.forget(self.kick)
 
     def may_run(self) -> bool:
         """Also waits while the connection is closed: waiting there costs no attempts."""

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from pipe.contract import Blob, Message
-from pipe.errors import MappingFailed, RowDamaged
+from pipe.errors import MappingFailed, NotFound, RowDamaged
 from pipe.store.vault import Vault
 
 _DECIMAL = "\x00decimal"
@@ -52,6 +52,8 @@ def unpack(kind: str, data: bytes, blobs: Path, vault: Vault, about: str) -> Any
         kind, data = kind[:-1], vault.open(data, about)
     if kind == "bytes":
         return data
+    if kind == "gone":
+        raise NotFound("the body is no longer kept: its retention is over", message=about)
     if kind == "blob":
         name, size, sha256 = load(data)
         return Blob(blobs / name, size, sha256)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipe.contract import Message
 from pipe.errors import PipeError
+from pipe.redact import mask
 from pipe.store import codec
 from pipe.store.schema import ANSWERING, DEAD, FINAL, HELD, READY, RETRY, TIMER, UNCERTAIN
 from pipe.store.statements import Statement
@@ -20,6 +21,7 @@ from pipe.store.vault import Vault
 
 NOTE_LIMIT = 2000
 REPLY_LIMIT = 64 << 10
+"""bytes of a partner's answer that are kept with the attempt"""
 
 _MESSAGE = Statement(
     "INSERT INTO message (seq, id, route, stage, revision, received_at, kind, body, size, envelope, checksum, order_key, subject,"
@@ -39,7 +41,7 @@ _NEXT_IN_LANE = Statement(
 )
 _END = Statement(
     "UPDATE delivery SET state = :state, done_at = :done_at, attempts = :attempts, spent = :spent, code = :code, status = :status,"
-    " note = :note, ms = :ms, next_at = NULL, output = NULL, reply = :reply WHERE id = :id AND done_at IS NULL"
+    " note = :note, ms = :ms, next_at = NULL, output = NULL WHERE id = :id AND done_at IS NULL"
 )
 _PUT_OFF = Statement(
     "UPDATE delivery SET state = :state, next_at = :next_at, attempts = :attempts, spent = :spent, code = :code, status = :status,"
@@ -111,6 +113,8 @@ class Entry:
     origin: str | None = None
     position: int | None = None
     gather: int | None = None
+    decoded: Message | None = None
+    """what the door's steps made of it, so that they need not run again"""
     answering: str | None = None
     """the station whose answer a caller waits for"""
     counter: str = "accepted"
@@ -171,7 +175,7 @@ def _deliver(tx: Tx, entry: Entry, seq: int, size: int, station: str) -> Work:
         tx.number("delivery"), seq, message.route, station, message, entry.revision, entry.stage,
         order_key, message.deadline, size=size, sensitive=entry.sensitive, gather=entry.gather, position=entry.position,
     )  # fmt: skip
-    work.state = _first_state(tx, entry, station)
+    work.state, work.decoded = _first_state(tx, entry, station), entry.decoded
     tx.run(
         _DELIVERY,
         {
@@ -278,17 +282,17 @@ def whole(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(work: Work, outcome: Outcome) -> dict[str, Any]:
-    note = outcome.note[:NOTE_LIMIT] if outcome.note else None
+    note = _note(outcome.note, work)
     return {
         "id": work.id, "state": outcome.state, "attempts": work.attempts, "spent": work.spent, "code": outcome.code,
-        "status": outcome.status, "note": note, "ms": outcome.ms, "reply": outcome.reply, "cursor": work.cursor,
+        "status": outcome.status, "note": note, "ms": outcome.ms, "cursor": work.cursor,
     }  # fmt: skip
 
 
 def _attempt_row(work: Work, outcome: Outcome) -> dict[str, Any]:
     return {
         "delivery": work.id, "at": outcome.at, "ms": outcome.ms, "outcome": outcome.state, "code": outcome.code, "status": outcome.status,
-        "note": outcome.note[:NOTE_LIMIT] if outcome.note else None, "reply": outcome.reply[:REPLY_LIMIT] if outcome.reply else None,
+        "note": _note(outcome.note, work), "reply": mask(outcome.reply, work.sensitive) if outcome.reply else None,
         "revision": work.revision,
     }  # fmt: skip
 
@@ -301,10 +305,14 @@ def _dead_row(work: Work, outcome: Outcome, vault: Vault) -> dict[str, Any]:
         about = f"{work.message.id} dead"
         kind, body, _ = codec.pack(outcome.body_at_step, vault if work.sensitive else None, about)
     return {
-        "delivery": work.id, "class": outcome.extra.get("class", error.slug()), "code": error.code, "note": (outcome.note or error.text)[:NOTE_LIMIT],
+        "delivery": work.id, "class": outcome.extra.get("class", error.slug()), "code": error.code, "note": _note(outcome.note or error.text, work),
         "hint": error.hint, "step": outcome.step, "place": outcome.place, "revision": work.revision, "body_kind": kind, "body": body,
-        "maybe_delivered": int(outcome.maybe_delivered), "traceback": outcome.traceback,
+        "maybe_delivered": int(outcome.maybe_delivered), "traceback": mask(outcome.traceback, work.sensitive) if outcome.traceback else None,
     }  # fmt: skip
+
+
+def _note(note: str | None, work: Work) -> str | None:
+    return mask(note, work.sensitive)[:NOTE_LIMIT] if note else None
 
 
 def store_all(tx: Tx, entries: Iterable[Entry], vault: Vault) -> list[Work]:

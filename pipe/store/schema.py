@@ -61,7 +61,8 @@ message = Table(
     Index("message_parent", "parent", **_where("parent IS NOT NULL")),
     Index("message_origin", "origin", **_where("origin IS NOT NULL")),
     Index("message_cancel", "cancel_key", **_where("cancel_key IS NOT NULL")),
-    Index("message_received", "received_at"),
+    Index("message_kept", "route", "received_at", **_where("kind <> 'gone'")),
+    Index("message_gone", "route", "seq", **_where("kind = 'gone'")),
 )
 
 
@@ -88,7 +89,6 @@ delivery = Table(
     Column("status", String),
     Column("note", Text),
     Column("ms", Float(53)),
-    Column("reply", LargeBinary),  # the partner's answer, where someone waits for it
     Index("delivery_ready", "route", "station", "id", **_where("state = 'ready'")),
     Index("delivery_due", "next_at", **_where("next_at IS NOT NULL")),
     Index("delivery_expiry", "expires_at", **_where("expires_at IS NOT NULL AND done_at IS NULL")),

@@ -47,6 +47,10 @@ class Tx:
         """Runs a statement of SQLAlchemy Core."""
         return self.connection.execute(statement, parameters)
 
+    def execute_text(self, sql: str) -> None:
+        """Runs SQL that has no other form, such as a PRAGMA."""
+        self.connection.exec_driver_sql(sql)
+
     def run(self, statement: Statement, parameters: Mapping[str, Any]) -> Any:
         """Runs a hot statement straight on the driver; returns its cursor."""
         self.cursor.execute(statement.sql[self.dialect], parameters)

@@ -37,6 +37,7 @@ class FakeDoor:
         self.arrivals: list[Arrival] = []
 
     async def accept(self, arrival: Arrival) -> Accepted:
+        """As told."""
         self.arrivals.append(arrival)
         if isinstance(self.reply, PipeError):
             raise self.reply
@@ -61,11 +62,13 @@ class FakeDoors:
         return iter(self._doors)
 
     async def changed(self, version: int) -> None:
+        """When `become` was called."""
         while self.version == version:
             await self._changed.wait()
             self._changed.clear()
 
     def become(self, *doors: FakeDoor) -> None:
+        """These and no others from now on."""
         self._doors = doors
         self.version += 1
         self._changed.set()
@@ -80,15 +83,18 @@ class MemorySpool:
         self.largest = 0
 
     async def write(self, piece: bytes) -> None:
+        """Raises TooLarge past the limit."""
         self._body += piece
         self.largest = max(self.largest, len(self._body))
         if len(self._body) > self._limit:
             raise TooLarge(f"more than {self._limit} bytes")
 
     async def finish(self) -> bytes | Blob:
+        """All of it."""
         return bytes(self._body)
 
     def discard(self) -> None:
+        """Forgets it."""
         self._body.clear()
 
 
@@ -103,18 +109,22 @@ class FakeServices:
     spools: list[MemorySpool] = field(default_factory=list)
 
     def spool(self, limit: int) -> MemorySpool:
+        """One more, remembered."""
         self.spools.append(MemorySpool(limit))
         return self.spools[-1]
 
     def mount(
         self, listener: str | None, prefix: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> Callable[[], None]:
+        """On the real listeners."""
         return self.listeners.mount(listener, prefix, handler)
 
     def secured(self, listener: str | None) -> bool:
+        """As the real listeners say."""
         return self.listeners.secured(listener)
 
     async def fate(self, id: str, caller: str | None) -> Mapping[str, Any] | None:
+        """What the test has put into `stories`."""
         return self.stories.get((id, caller))
 
 
@@ -129,9 +139,11 @@ class Gateway:
 
     @property
     def address(self) -> tuple[str, int]:
+        """Host and port."""
         return self.services.listeners.addresses()[self.listener]
 
     def url(self, path: str) -> str:
+        """The path there."""
         host, port = self.address
         return f"http://{host}:{port}{path}"
 

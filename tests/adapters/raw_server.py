@@ -185,8 +185,17 @@ def handshaking(context: ssl.SSLContext) -> Iterator[int]:
             except OSError:
                 return
             sock.settimeout(5)
-            with contextlib.suppress(OSError), sock, context.wrap_socket(sock, server_side=True) as secured:
+            secured = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            try:
+                secured.do_handshake()
                 secured.recv(1024)
+            except OSError:
+                pass
+            # Reading to the end keeps the kernel from answering with a reset that would overtake the alert.
+            with contextlib.suppress(OSError), socket.socket(fileno=secured.detach()) as plain:
+                plain.shutdown(socket.SHUT_WR)
+                while plain.recv(4096):
+                    pass
 
     thread = threading.Thread(target=serve)
     thread.start()

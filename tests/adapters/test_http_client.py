@@ -255,7 +255,7 @@ async def test_a_repeated_header_is_joined(server: RawServer) -> None:
     ("status", "kind"),
     [
         (300, Refused), (301, Refused), (302, Refused), (304, Refused), (307, Refused),
-        (400, Refused), (401, NotAuthorised), (403, NotAuthorised), (404, Refused), (408, PeerFailed), (409, Refused),
+        (400, Refused), (401, NotAuthorised), (403, NotAuthorised), (404, Refused), (407, NotAuthorised), (408, PeerFailed), (409, Refused),
         (410, Refused), (413, Refused), (422, Refused), (425, PeerFailed), (429, Busy), (499, Refused),
         (500, PeerBroke), (501, PeerFailed), (502, PeerFailed), (503, PeerFailed), (504, PeerFailed), (599, PeerFailed),
     ],

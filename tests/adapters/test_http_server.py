@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import aiohttp
 import pytest
 
+from adapters.http_keys import issue
 from adapters.http_server import HttpServer, HttpServerConfig, HttpSubscription
 from pipe.contract import Accepted, Arrival, Receipt
 from pipe.errors import KeyReused, QueueFull, SchemaMismatch
 from tests.adapters.http_server_gateway import ID, FakeDoor, gateway, serving
-from tests.web.raw_http import exchange
+from tests.web.raw_http import connected, exchange
 
 
 async def test_accepted_request_gets_202_with_id_and_address() -> None:
     """The caller learns the id of its message and where to ask for it."""
-    async with gateway(FakeDoor("/appeals")) as here, aiohttp.ClientSession() as client:
-        async with client.post(here.url("/pipe/appeals"), data=b"{}") as reply:
-            assert (reply.status, await reply.json()) == (202, {"id": ID, "status_url": f"/pipe/messages/{ID}"})
-            assert reply.headers["Content-Type"] == "application/json"
+    async with (
+        gateway(FakeDoor("/appeals")) as here,
+        aiohttp.ClientSession() as client,
+        client.post(here.url("/pipe/appeals"), data=b"{}") as reply,
+    ):
+        assert (reply.status, await reply.json()) == (202, {"id": ID, "status_url": f"/pipe/messages/{ID}"})
+        assert reply.headers["Content-Type"] == "application/json"
 
 
 async def test_arrival_carries_the_request_as_the_engine_expects_it() -> None:
@@ -90,13 +95,16 @@ async def test_synchronous_route_answers_with_the_receipt() -> None:
 )
 async def test_refusal_is_a_problem_with_blame(error: SchemaMismatch, status: int, blame: str) -> None:
     """What the door refuses reaches the caller with code, hint and whose fault it is."""
-    async with gateway(FakeDoor("/a", reply=error)) as here, aiohttp.ClientSession() as client:
-        async with client.post(here.url("/pipe/a"), data=b"{}") as reply:
-            told = await reply.json()
-            assert (reply.status, reply.headers["X-Pipe-Error"]) == (status, blame)
-            assert reply.content_type == "application/problem+json"
-            assert (told["status"], told["code"], told["hint"]) == (status, error.code, error.hint)
-            assert ("Retry-After" in reply.headers) == (status == 503)
+    async with (
+        gateway(FakeDoor("/a", reply=error)) as here,
+        aiohttp.ClientSession() as client,
+        client.post(here.url("/pipe/a"), data=b"{}") as reply,
+    ):
+        told = await reply.json()
+        assert (reply.status, reply.headers["X-Pipe-Error"]) == (status, blame)
+        assert reply.content_type == "application/problem+json"
+        assert (told["status"], told["code"], told["hint"]) == (status, error.code, error.hint)
+        assert ("Retry-After" in reply.headers) == (status == 503)
 
 
 async def test_unknown_path_is_404_and_another_method_405_with_allow() -> None:
@@ -175,11 +183,9 @@ async def test_caller_that_hangs_up_cancels_nothing() -> None:
         return Accepted(ID, Receipt(200))
 
     async with gateway(FakeDoor("/a", synchronous=True, reply=slow)) as here:
-        _, writer = await asyncio.open_connection(*here.address)
-        writer.write(b"POST /pipe/a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
-        await begun.wait()
-        writer.close()
-        await writer.wait_closed()
+        async with connected(here.address) as (_, writer):
+            writer.write(b"POST /pipe/a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            await begun.wait()
         await asyncio.sleep(0.05)
         go.set()
         async with asyncio.timeout(2):
@@ -192,13 +198,24 @@ async def test_story_is_told_to_the_caller_that_sent_the_message_only() -> None:
         here.services.stories[ID, None] = {"id": ID, "route": "a", "state": "delivered"}
         async with client.get(here.url(f"/pipe/messages/{ID}")) as reply:
             assert (reply.status, (await reply.json())["state"]) == (200, "delivered")
-        here.services.stories[ID, None] = {"id": ID, "route": "of another connection", "state": "delivered"}
-        async with client.get(here.url(f"/pipe/messages/{ID}")) as reply:
-            assert reply.status == 404
         async with client.get(here.url("/pipe/messages/..%2Fx")) as reply:
             assert reply.status == 404
         async with client.post(here.url(f"/pipe/messages/{ID}")) as reply:
             assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
+
+
+async def test_story_of_another_connection_is_not_told_to_a_caller_of_the_same_name(tmp_path: Path) -> None:
+    """Names are the connection's own: `kyiv` here need not be `kyiv` there."""
+    (one, one_line), (other, other_line) = issue("kyiv"), issue("kyiv")
+    (tmp_path / "one").write_text(one_line)
+    (tmp_path / "other").write_text(other_line)
+    auths = [{"auth": {"api_keys": f"${{file:{tmp_path / name}}}"}} for name in ("one", "other")]
+    async with gateway(FakeDoor("/a", route="a"), config=auths[0]) as here:
+        here.services.stories[ID, "kyiv"] = {"id": ID, "route": "a", "state": "delivered"}
+        async with serving(here.services, FakeDoor("/b", route="b"), config=auths[1], name="others"):
+            ask = f"GET /pipe/messages/{ID} HTTP/1.1\r\nHost: x\r\nX-Api-Key: "
+            statuses = [(await exchange(here.address, f"{ask}{key}\r\n\r\n".encode())).status for key in (one, other)]
+    assert statuses == [200, 404]
 
 
 async def test_nothing_of_a_defect_is_shown() -> None:
@@ -207,11 +224,14 @@ async def test_nothing_of_a_defect_is_shown() -> None:
     async def broken(arrival: Arrival) -> Accepted:
         raise RuntimeError("secret inside /etc/pipe")
 
-    async with gateway(FakeDoor("/a", reply=broken)) as here, aiohttp.ClientSession() as client:
-        async with client.post(here.url("/pipe/a")) as reply:
-            assert (reply.status, (await reply.json())["code"]) == (500, "PIPE-6003")
-            assert "secret" not in await reply.text()
-            assert "Traceback" not in await reply.text()
+    async with (
+        gateway(FakeDoor("/a", reply=broken)) as here,
+        aiohttp.ClientSession() as client,
+        client.post(here.url("/pipe/a")) as reply,
+    ):
+        assert (reply.status, (await reply.json())["code"]) == (500, "PIPE-6003")
+        assert "secret" not in await reply.text()
+        assert "Traceback" not in await reply.text()
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,9 @@ PAYMENTS = (
 class Town:
     """The shipped gateway and its partners, and the ways in and out."""
 
-    def __init__(self, gateway: Gateway, partners: Partners, archive: Path, http: aiohttp.ClientSession) -> None:
+    def __init__(self, gateway: Gateway, partners: Partners, http: aiohttp.ClientSession) -> None:
         self.gateway = gateway
-        self.partners = partners
-        self.archive = archive
+        self.archive = partners.archive
         self.http = http
 
     async def ask(self, method: str, path: str, **given: Any) -> tuple[int, Any]:
@@ -69,13 +68,12 @@ class Town:
 @pytest.fixture
 async def town(tmp_path: Path) -> AsyncIterator[Town]:
     """Everything as `./dev run` starts it, on free ports and in a folder of its own."""
-    data, archive = tmp_path / "data", tmp_path / "archive"
+    data = tmp_path / "data"
     async with await start(data, dict.fromkeys(PORTS, 0)) as partners, aiohttp.ClientSession() as http:
-        environment = {**partners.environment, "PIPE_ARCHIVE": str(archive)}
-        gateway = Gateway(data, ROOT / "connections.yaml", environment)
+        gateway = Gateway(data, ROOT / "connections.yaml", partners.environment)
         try:
             await gateway.start()
-            yield Town(gateway, partners, archive, http)
+            yield Town(gateway, partners, http)
         finally:
             await gateway.kill9()
 
@@ -110,9 +108,7 @@ async def test_a_person_is_found_or_not(town: Town) -> None:
 
 async def test_a_file_of_payments_gives_a_file_of_results(town: Town) -> None:
     """One good order, one with a wrong account; the file of results tells of both, and the first was paid once."""
-    inbox = town.archive / "in"
-    inbox.mkdir(parents=True, exist_ok=True)
-    (inbox / "липень.csv").write_bytes(PAYMENTS.encode("windows-1251"))
+    (town.archive / "in/липень.csv").write_bytes(PAYMENTS.encode("windows-1251"))
     results = await town.file("out/липень.csv")
     [_, first, second] = results.read_text(encoding="windows-1251").splitlines()
     assert first.split(";")[:4] == ["p-1", "125,50", "delivered", "P-000001"]

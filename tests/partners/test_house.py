@@ -188,3 +188,9 @@ async def test_as_a_process_they_say_where_they_are_and_end_cleanly(tmp_path: Pa
     assert orjson.loads((tmp_path / "partners.json").read_bytes())["addresses"] == printed
     os.kill(process.pid, signal.SIGTERM)
     assert (await process.wait(), (tmp_path / "partners.json").exists()) == (0, False)
+
+
+async def test_the_shared_folder_is_there_and_the_gateway_is_told_of_it(partners: Partners, data: Path) -> None:
+    """`PIPE_ARCHIVE`, absolute, with the place for incoming files."""
+    archive = Path(partners.environment["PIPE_ARCHIVE"])
+    assert (archive, archive.is_absolute(), (archive / "in").is_dir()) == ((data / "archive").resolve(), True, True)

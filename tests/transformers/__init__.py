@@ -1,0 +1,1 @@
+"""Steps: each format and mapping by itself."""

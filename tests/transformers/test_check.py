@@ -38,25 +38,28 @@ XSD_FILES = {
           <xs:element name="qty" type="xs:int"/><xs:element name="phone" type="phone"/><xs:element ref="c:note"/>
         </xs:sequence></xs:complexType></xs:element></xs:schema>""",
     "y/types.xsd": """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema">
-        <xs:simpleType name="phone"><xs:restriction base="xs:string"><xs:pattern value="\\+380[0-9]{9}"/></xs:restriction>
-        </xs:simpleType></xs:schema>""",
+        <xs:simpleType name="phone"><xs:restriction base="xs:string">
+        <xs:pattern value="\\+380[0-9]{9}"/></xs:restriction></xs:simpleType></xs:schema>""",
     "x/c.xsd": """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:c">
         <xs:element name="note" type="xs:string"/></xs:schema>""",
 }
 
 
 def checked(path: str, files: dict[str, Any], body: Any) -> Any:
+    """The message after a check against these files."""
     texts = {name: text if isinstance(text, str) else json.dumps(text) for name, text in files.items()}
     return step("check", path, read=texts.__getitem__).apply(message(body))
 
 
 def problems(path: str, files: dict[str, Any], body: Any) -> SchemaMismatch:
+    """How a check against these files refuses the body."""
     with pytest.raises(SchemaMismatch) as refused:
         checked(path, files, body)
     return refused.value
 
 
 def order(qty: str = "5", phone: str = "+380671234567") -> bytes:
+    """An order as the XSD has it, but for what is given."""
     return f'<order><qty>{qty}</qty><phone>{phone}</phone><n:note xmlns:n="urn:c">x</n:note></order>'.encode()
 
 
@@ -100,9 +103,10 @@ def test_a_pattern_cannot_hang_the_check() -> None:
     assert time.monotonic() - started < 2
 
 
+KEYS = st.sampled_from(["id", "sum", "code", "x"])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text("ab+380", max_size=6),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["id", "sum", "code", "x"]), inner, max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=5,
 )
 
@@ -129,7 +133,9 @@ def test_xsd_mistakes_name_the_place_and_hide_the_value() -> None:
     assert "zz" not in error.text
 
 
-@pytest.mark.parametrize("raw", [b"<order>", b"", b"{}", b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><order>&x;</order>'])
+@pytest.mark.parametrize(
+    "raw", [b"<order>", b"", b"{}", b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><order>&x;</order>']
+)
 def test_xml_that_is_broken_or_has_a_doctype_is_undecodable(raw: bytes) -> None:
     """The same answer as `decode: xml` gives."""
     with pytest.raises(Undecodable):

@@ -29,6 +29,7 @@ def tables(draw: st.DrawFn) -> list[dict[str, str]]:
 
 
 def blob(path: Path, raw: bytes) -> Blob:
+    """These bytes as a body on disk."""
     path.write_bytes(raw)
     return Blob(path, len(raw), hashlib.sha256(raw).hexdigest())
 
@@ -44,9 +45,10 @@ def test_what_is_written_is_read_back_equal(rows: list[dict[str, str]], delimite
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     """Whatever comes, the answer is rows or an error of ours that names a line."""
     try:
-        assert isinstance(csv_format.decode(raw, Dialect()), list)
+        answer: Any = csv_format.decode(raw, Dialect())
     except PipeError as error:
-        assert str(error.facts["path"]).startswith("line ")
+        answer = error.facts["path"]
+    assert isinstance(answer, list) or answer.startswith("line ")
 
 
 @pytest.mark.parametrize("charset", ["windows-1251", "koi8-u", "utf-8", "utf-16"])
@@ -142,7 +144,11 @@ UNSAYABLE: dict[str, tuple[Any, Dialect, str]] = {
     "a row that is no object": ([{"a": "1"}, "x"], Dialect(), "body[1]"),
     "no list": ({"a": "1"}, Dialect(), "body"),
     "a key beside the columns": ([{"a": "1", "b": "2"}], Dialect(columns=("a",)), "body[0].b"),
-    "a sign that the charset lacks": ([{"a": "1"}, {"a": "2", "b": "😀"}], Dialect(charset="windows-1251"), "body[1].b"),
+    "a sign that the charset lacks": (
+        [{"a": "1"}, {"a": "2", "b": "😀"}],
+        Dialect(charset="windows-1251"),
+        "body[1].b",
+    ),
     "half a character": ([{"a": "\ud800"}], Dialect(), "body[0].a"),
     "a header that the charset lacks": ([{"😀": "1"}], Dialect(charset="windows-1251"), "body"),
     "a column without a name": ([{"": "1"}], Dialect(), "body"),

@@ -10,7 +10,11 @@ from pydantic import ValidationError
 from pipe.errors import BadHeader, MappingFailed
 from tests.transformers.messages import message, run, step
 
-BODY = {"applicant": {"phone": "+380671234567", "name": "Іван"}, "text": "Добрий день", "lines": [{"sum": 5}, {"sum": 7}]}
+BODY = {
+    "applicant": {"phone": "+380671234567", "name": "Іван"},
+    "text": "Добрий день",
+    "lines": [{"sum": 5}, {"sum": 7}],
+}
 
 
 def test_map_makes_a_new_body_of_expressions_and_literals() -> None:
@@ -122,7 +126,8 @@ def test_a_header_may_hold_ukrainian_text_and_tabs() -> None:
     ("expression", "kept"),
     [
         ("body.text == 'Добрий день'", True), ("body.text", True), ("body.lines[?sum > `6`]", True), ("`0`", True),
-        ("body.none", False), ("body.lines[?sum > `9`]", False), ("`false`", False), ("''", False), ("!body.text", False),
+        ("body.none", False), ("body.lines[?sum > `9`]", False), ("`false`", False), ("''", False),
+        ("!(body.text)", False), ("!(body.none)", True),
     ],
 )  # fmt: skip
 def test_filter_keeps_what_is_true(expression: str, kept: bool) -> None:

@@ -64,7 +64,12 @@ def test_missing_cells_are_null_and_never_nan() -> None:
     ]  # fmt: skip
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(-(10**30), 10**30) | st.decimals(-1000, 1000, places=2)), max_size=20))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(-(10**30), 10**30) | st.decimals(-1000, 1000, places=2)),
+        max_size=20,
+    )
+)
 def test_sums_equal_plain_python(pairs: list[tuple[str, Any]]) -> None:
     """Whatever the size of the numbers, nothing overflows or rounds."""
     rows = [{"g": group, "v": value} for group, value in pairs]
@@ -83,7 +88,10 @@ def test_only_a_list_of_flat_objects_is_a_table(body: Any) -> None:
         run("table", {"sort": "a"}, body)
 
 
-@pytest.mark.parametrize("config", [{"sum": ["x"]}, {"group": "x", "count": "n"}, {"sort": "x"}, {"select": ["x"]}, {"rename": {"x": "y"}}])
+UNKNOWN = [{"sum": ["x"]}, {"group": "x", "count": "n"}, {"sort": "x"}, {"select": ["x"]}, {"rename": {"x": "y"}}]
+
+
+@pytest.mark.parametrize("config", UNKNOWN)
 def test_an_unknown_column_is_named(config: Any) -> None:
     """A typo is no empty result."""
     with pytest.raises(MappingFailed, match="no column `x`"):
@@ -98,5 +106,5 @@ def test_a_table_that_does_nothing_is_refused(config: Any) -> None:
 
 
 def test_it_runs_in_a_thread() -> None:
-    """pandas is slow to import and to run."""
+    """Pandas is slow to import and to run."""
     assert STEPS["table"].heavy

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,22 +23,34 @@ class RawReply:
 
     @property
     def json(self) -> Any:
+        """The body's value."""
         return json.loads(self.body)
+
+
+@asynccontextmanager
+async def connected(
+    address: tuple[str, int], context: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A connection that is closed afterwards, whatever happens."""
+    name = "localhost" if context is not None else None
+    reader, writer = await asyncio.open_connection(*address, ssl=context, server_hostname=name)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        with suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
 
 
 async def exchange(
     address: tuple[str, int], *pieces: bytes, context: ssl.SSLContext | None = None, patience: float = 5
 ) -> RawReply:
     """Sends the pieces one by one, reads one answer, and waits a moment to see whether the connection closes."""
-    async with asyncio.timeout(patience):
-        reader, writer = await asyncio.open_connection(*address, ssl=context)
-        try:
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-            return await read_reply(reader)
-        finally:
-            writer.close()
+    async with asyncio.timeout(patience), connected(address, context) as (reader, writer):
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+        return await read_reply(reader)
 
 
 async def read_reply(reader: asyncio.StreamReader, notice: float = 0.3) -> RawReply:

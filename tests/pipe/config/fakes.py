@@ -140,7 +140,7 @@ class Folder(_Fake):
         return ("at-most-once", "QoS 0 sends nothing again") if options.qos == 0 else None
 
     @classmethod
-    def review(cls, config: Any, options: Any) -> Iterable[str]:
+    def review(cls, _config: Any, options: Any) -> Iterable[str]:
         """Refuses names that leave the folder."""
         if str(getattr(options, "put", "")).startswith("../"):
             yield "`put:` leaves the folder"
@@ -150,7 +150,7 @@ class TwoWay(WebServer):
     """A source whose callers await a reply by default."""
 
     @classmethod
-    def synchronous(cls, config: Any, options: Any) -> bool:
+    def synchronous(cls, _config: Any, _options: Any) -> bool:
         """Always."""
         return True
 
@@ -244,7 +244,7 @@ class Broken(_Step):
 
         @model_validator(mode="before")
         @classmethod
-        def _break(cls, data: Any) -> Any:
+        def _break(cls, _data: Any) -> Any:
             raise KeyError("lost")
 
 

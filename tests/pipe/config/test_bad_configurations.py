@@ -1,4 +1,4 @@
-"""Every kind of mistake, as a file: its first line holds the line, code and a part of the text of what must be found."""
+"""Every kind of mistake, as a file whose first line holds the line, code and part of the text of its finding."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipe.config.references import Secret
+from pipe.config.units import Duration
 from pipe.errors import SecretMissing
 from tests.pipe.config.fakes import load_file, load_text
 
@@ -70,7 +71,7 @@ def test_a_stored_secret_comes_from_the_store(tmp_path: Path) -> None:
 @pytest.mark.parametrize("reference", ["${env:PIPE_TEST_NOT_SET}", "${file:nowhere}", "${secret:unknown}"])
 def test_a_missing_secret_is_named_by_its_reference_and_place(tmp_path: Path, reference: str) -> None:
     """Loading goes well, so that the other connections can work; the error says where to look."""
-    secret = secret_of(written(tmp_path, secret=reference), secrets=lambda name: None)
+    secret = secret_of(written(tmp_path, secret=reference), secrets={}.get)
     with pytest.raises(SecretMissing) as caught:
         secret.reveal()
     assert str(caught.value).startswith(f"[PIPE-1002] {reference} is not there (place connections.yaml:3). Try:")
@@ -128,4 +129,4 @@ def test_a_quantity_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatc
     """`timeout: {read: "${env:T:-5s}"}` is read as if it were written."""
     monkeypatch.setenv("PIPE_TEST_READ", "7s")
     text = "version: 1\ndefaults: {timeout: {read: '${env:PIPE_TEST_READ}'}}\n"
-    assert load_text(text).defaults.timeout.read == 7
+    assert load_text(text).defaults.timeout.read == Duration(7)

@@ -1,0 +1,103 @@
+"""Removes what has been kept long enough, a little at a time, and gives the space back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, exists, select, update
+
+from pipe.config.models import Retention
+from pipe.store import codec
+from pipe.store.schema import (
+    DEAD,
+    EXPIRED,
+    attempt,
+    dead_letter,
+    delivery,
+    feed,
+    gather,
+    gather_item,
+    idempotency,
+    identity,
+    message,
+)
+from pipe.store.transaction import Tx
+
+AT_ONCE = 200
+GONE = "gone"
+FEED_KEPT_S = 7 * 86400.0
+IDENTITY_KEPT_S = 90 * 86400.0
+_PAGES = 2000
+
+
+@dataclass(slots=True)
+class Pruned:
+    """How many were removed in one round; `more` where another round would find more."""
+
+    bodies: int = 0
+    dead: int = 0
+    messages: int = 0
+    more: bool = False
+
+
+def prune(tx: Tx, keep: Callable[[str], Retention], routes: list[str]) -> Pruned:
+    """One round over all routes. Only what is final is touched; totals of the ledger never change."""
+    pruned = Pruned()
+    for route in routes:
+        limits = keep(route)
+        _bodies(tx, route, tx.now - limits.bodies, tx.now - limits.dead, pruned)
+        _messages(tx, route, tx.now - limits.metadata, pruned)
+    tx.execute(delete(idempotency).where(idempotency.c.expires_at <= tx.now))
+    tx.execute(delete(identity).where(identity.c.at <= tx.now - IDENTITY_KEPT_S))
+    tx.execute(delete(feed).where(feed.c.at <= tx.now - FEED_KEPT_S))
+    if tx.dialect == "sqlite":
+        # Freed pages go back to the file system in pieces, so that no commit has to wait for all of them.
+        tx.execute_text(f"PRAGMA incremental_vacuum({_PAGES})")
+    return pruned
+
+
+def _bodies(tx: Tx, route: str, delivered_before: float, dead_before: float, pruned: Pruned) -> None:
+    """Wipes bodies of finished messages; of those with a dead letter only when dead letters are no longer kept."""
+    m, d = message.c, delivery.c
+    open_ = exists().where(d.message == m.seq, d.done_at.is_(None))
+    kept = exists().where(d.message == m.seq, d.state.in_((DEAD, EXPIRED)), d.done_at > dead_before)
+    waiting = exists().where(gather.c.id == m.gather, gather.c.due_at.is_not(None))
+    query = select(m.seq, m.id).where(m.route == route, m.kind != GONE, m.received_at <= delivered_before)
+    rows = tx.execute(query.where(~open_, ~kept, ~waiting).order_by(m.received_at).limit(AT_ONCE)).fetchall()
+    for row in rows:
+        checksum = codec.checksum(row.id, b"", b"{}")
+        emptied = {"kind": GONE, "body": b"", "envelope": b"{}", "checksum": checksum, "output": None, "output_kind": None, "sealed": None}
+        tx.execute(update(message).where(m.seq == row.seq).values(**emptied))
+        deliveries = select(d.id).where(d.message == row.seq)
+        tx.execute(update(delivery).where(d.message == row.seq).values(output=None))
+        tx.execute(update(attempt).where(attempt.c.delivery.in_(deliveries)).values(reply=None))
+        pruned.dead += tx.execute(update(dead_letter).where(dead_letter.c.delivery.in_(deliveries)).values(body=None, body_kind=None)).rowcount
+    pruned.bodies += len(rows)
+    pruned.more = pruned.more or len(rows) == AT_ONCE
+
+
+def _messages(tx: Tx, route: str, before: float, pruned: Pruned) -> None:
+    """Removes the whole story of finished messages whose bodies are gone already."""
+    m, d = message.c, delivery.c
+    open_ = exists().where(d.message == m.seq, d.done_at.is_(None))
+    query = select(m.seq).where(m.route == route, m.kind == GONE, m.received_at <= before, ~open_)
+    seqs = [row.seq for row in tx.execute(query.order_by(m.seq).limit(AT_ONCE))]
+    if not seqs:
+        return
+    deliveries = select(d.id).where(d.message.in_(seqs))
+    tx.execute(delete(attempt).where(attempt.c.delivery.in_(deliveries)))
+    tx.execute(delete(dead_letter).where(dead_letter.c.delivery.in_(deliveries)))
+    tx.execute(delete(delivery).where(d.message.in_(seqs)))
+    tx.execute(delete(gather_item).where(gather_item.c.gather.in_(seqs)))
+    tx.execute(delete(gather).where(gather.c.id.in_(seqs)))
+    tx.execute(delete(idempotency).where(idempotency.c.message.in_(seqs)))
+    tx.execute(delete(message).where(m.seq.in_(seqs)))
+    pruned.messages += len(seqs)
+    pruned.more = pruned.more or len(seqs) == AT_ONCE
+
+
+def blob_names(connection: Connection) -> set[str]:
+    """The files that rows still name."""
+    rows = connection.execute(select(message.c.body).where(message.c.kind == "blob"))
+    return {codec.load(bytes(row.body))[0] for row in rows}
