@@ -42,7 +42,8 @@ class Taken(web.Response):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """Composes the answer."""
-        if super().keep_alive is False or not request.keep_alive or request.version != (1, 1):
+        at_rest = not request.protocol.writing_paused  # else the peer does not read, and aiohttp waits until it does
+        if super().keep_alive is False or not request.keep_alive or request.version != (1, 1) or not at_rest:
             return await super().prepare(request)
         replayed = "Idempotent-Replayed: true\r\n" if self._replayed else ""
         self._whole = (

@@ -31,8 +31,6 @@ class BasicVerifier:
         self._clock = clock
         self._hasher = PasswordHasher()
         self._salt = os.urandom(16)
-        self._stranger = self._hasher.hash(os.urandom(16))
-        """checked where the name is unknown, so that it takes as long"""
         self._text = ""
         self._hashes: dict[str, str] = {}
         self._seen: OrderedDict[bytes, float] = OrderedDict()
@@ -42,6 +40,8 @@ class BasicVerifier:
     async def caller_of(self, credentials: str) -> str | None:
         """The user, or None. `credentials` is what follows `Basic`. Raises RateLimited when too many wait already."""
         hashes = self._fresh_hashes()
+        if not hashes:
+            return None
         name, _, password = _decoded(credentials).partition(":")
         known = hashlib.sha256(self._salt + credentials.encode("utf-8", "surrogatepass")).digest()
         if self._seen.get(known, 0) > self._clock.monotonic():
@@ -51,7 +51,9 @@ class BasicVerifier:
         self._waiting += 1
         try:
             async with self._turns:
-                right = await blocking.run("passwords", self._matches, hashes.get(name, self._stranger), password)
+                # An unknown name is checked too, against somebody's hash, so that it takes as long as a known one.
+                hashed = hashes.get(name) or next(iter(hashes.values()))
+                right = await blocking.run("passwords", self._matches, hashed, password)
         finally:
             self._waiting -= 1
         if not right or name not in hashes:

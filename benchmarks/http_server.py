@@ -14,9 +14,9 @@ import sys
 import time
 from asyncio.subprocess import PIPE, create_subprocess_exec
 from dataclasses import dataclass, field
-from typing import Any
-
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -133,7 +133,7 @@ async def measure(subject: str) -> tuple[float, float, float]:
             waits: list[asyncio.Future[None]] = [loop.create_future() for _ in range(CONNECTIONS)]
             until, used = time.perf_counter() + seconds, processor_seconds(process.pid)
             for wait in waits:
-                await loop.create_connection(lambda wait=wait: Load(times, until, wait), "127.0.0.1", port)  # type: ignore[misc]
+                await loop.create_connection(partial(Load, times, until, wait), "127.0.0.1", port)
             await asyncio.gather(*waits)
         used = (processor_seconds(process.pid) - used) / len(times) * 1e6
         return len(times) / SECONDS, statistics.quantiles(times, n=100)[98] * 1000, used

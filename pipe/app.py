@@ -16,15 +16,21 @@ from aiohttp import web
 from loguru import logger
 
 import flows
-from adapters import ADAPTERS
+from adapters import ADAPTERS, http_keys
+from monitoring.health import Health
+from monitoring.metrics import Metrics
 from pipe.clock import Clock, SystemClock
 from pipe.config.loader import load
 from pipe.config.models import Configuration
 from pipe.contract import Adapter, Blob, Message, Spool, Timeout
+from pipe.control import ControlServer
 from pipe.engine import Catalogue, Engine
-from pipe.errors import StoreUnavailable
+from pipe.errors import ConfigError, StoreUnavailable
 from pipe.fates import fate
+from pipe.operations import Host, Progress
+from pipe.store import revisions
 from pipe.store.migrations import Migration
+from pipe.store.secret_store import SecretStore
 from pipe.store.store import Store
 from transformers import TRANSFORMERS, json_format
 from web.listener import Listeners
@@ -45,9 +51,57 @@ def tables() -> tuple[tuple[str, Sequence[Migration]], ...]:
     return tuple((flow.name, flow.migrations) for flow in flows.FLOWS)
 
 
-def read_configuration(path: Path, known: Catalogue, files: Mapping[str, str] | None = None) -> Configuration:
+def read_configuration(
+    path: Path, known: Catalogue, files: Mapping[str, str] | None = None, secrets: SecretStore | None = None
+) -> Configuration:
     """The configuration at `path`, or as `files` keep it. Raises ConfigInvalid with every mistake."""
-    return load(path, adapters=known.adapters, transformers=known.transformers, flows=known.flows, files=files)
+    stored = secrets.get if secrets is not None else None
+    return load(path, adapters=known.adapters, transformers=known.transformers, flows=known.flows, files=files, secrets=stored)
+
+
+class Offline:
+    """What commands find where no gateway runs: see `pipe.operations.host.World`."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self.secrets = SecretStore()
+        self._catalogue: Catalogue | None = None
+
+    def catalogue(self) -> Catalogue:
+        if self._catalogue is None:
+            self._catalogue = catalogue()
+        return self._catalogue
+
+    def configuration(self) -> Configuration:
+        return read_configuration(self.config, self.catalogue(), secrets=self.secrets)
+
+    def revision(self, files: Mapping[str, str]) -> Configuration:
+        # The first file is the one that `include:` starts from.
+        return read_configuration(self.config.parent / next(iter(files)), self.catalogue(), files, self.secrets)
+
+    async def secrets_changed(self) -> None:
+        """Nobody uses them now."""
+
+    async def apply(self, configuration: Configuration, actor: str) -> None:
+        raise ConfigError("no gateway runs on this folder: the next start takes up what is on disk")
+
+    issue_key = staticmethod(http_keys.issue)
+    revoke_key = staticmethod(http_keys.revoke)
+
+
+class Online(Offline):
+    """What commands find in a running gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        super().__init__(gateway.settings.config)
+        self._gateway = gateway
+        self._catalogue, self.secrets = gateway.catalogue, gateway.secrets
+
+    async def secrets_changed(self) -> None:
+        await self.secrets.load(self._gateway.store)
+
+    async def apply(self, configuration: Configuration, actor: str) -> None:
+        await self._gateway.apply(configuration, actor)
 
 
 def as_bytes(message: Message) -> Message:
@@ -102,30 +156,56 @@ class Gateway:
         self.catalogue = catalogue()
         self.store = Store(settings.data, url=settings.store, clock=self.clock)
         self.lent = Lent(self.clock, self.store)
+        self.secrets = SecretStore()
+        self.control = ControlServer(settings.data, self._host)
         self.engine: Engine
+        self.started_at = 0.0
         self._stopping = asyncio.Event()
         self._exit = 0
 
     def read_configuration(self) -> Configuration:
         """The configuration as it lies on disk. Raises ConfigInvalid with every mistake."""
-        return read_configuration(self.settings.config, self.catalogue)
+        return read_configuration(self.settings.config, self.catalogue, secrets=self.secrets)
 
     async def start(self) -> None:
         """Everything up, in order: configuration, store, listeners, engine. Raises a PipeError that says what is wrong."""
         configuration = self.read_configuration()
         await self.store.open(tables())
         self.store.start()
+        await self.secrets.load(self.store)
+        await self.store.write(lambda tx: revisions.keep(tx, configuration, "gateway"))
         self.store.writer.on_failure = self._store_failed
         self.lent.default_timeout = configuration.defaults.timeout
         self.lent.listeners = Listeners(configuration.listeners, None if configuration.listeners else self.settings.listen)
         self.engine = Engine(self.store, self.clock, self.catalogue, self.lent)
+        self._watch(self.lent.listeners)
         await self.engine.start(configuration)
         await self.lent.listeners.start()
+        self.started_at = self.clock.now()
+        await self.control.start()
         self._write_addresses()
+
+    async def apply(self, configuration: Configuration, actor: str) -> None:
+        """Takes up a checked configuration while running; its text is kept first, so that every message's revision can be read."""
+        await self.store.write(lambda tx: revisions.keep(tx, configuration, actor))
+        await self.engine.apply(configuration)
+        self.lent.default_timeout = configuration.defaults.timeout
+
+    def _host(self, actor: str, progress: Progress) -> Host:
+        facts = {"pid": os.getpid(), "started_at": self.started_at, "addresses": self.addresses()}
+        return Host(self.store, self.clock, actor, Online(self), self.engine, progress, facts)
+
+    def _watch(self, listeners: Listeners) -> None:
+        health = Health(self.engine, self.store)
+        listeners.mount(None, "/live", health.live)
+        listeners.mount(None, "/ready", health.ready)
+        metrics = Metrics(self.engine, open_to_all=listeners.secured(None))
+        listeners.mount(None, "/metrics", metrics.serve)
 
     async def stop(self) -> None:
         """Everything down, in reverse; what was accepted and is not done stays in the store."""
         self.engine.draining = True
+        await self.control.stop()
         if self.lent.listeners is not None:
             await self.lent.listeners.stop(grace=5)
         await self.engine.stop()

@@ -77,6 +77,7 @@ class RouteDoor:
         engine = self._engine
         if engine.draining:
             raise Draining(retry_after=5)
+        engine.switches.check_open(route.name)
         size = arrival.body.size if isinstance(arrival.body, Blob) else len(arrival.body)
         engine.room.check(self.route, route.config.queue, size)
         message = self._message(route, arrival)

@@ -43,6 +43,7 @@ from pipe.store.schema import ANSWERING, DEAD, READY, UNCERTAIN
 from pipe.store.store import Store
 from pipe.store.transaction import Tx
 from pipe.store.writer import Committed
+from pipe.switches import Switches
 from pipe.upkeep import Upkeep
 
 CRASHES = 3
@@ -75,7 +76,7 @@ class Engine:
         self.connections: dict[str, Connection] = {}
         self.stations: dict[tuple[str, str], Station] = {}
         self.sources: dict[str, RunningSource] = {}
-        self.paused_routes: set[str] = set()
+        self.switches = Switches(self)
         self.room = Room(self.configuration.limits)
         self.outcomes = Outcomes(store, self.configuration.limits.hops)
         self.answering, self.confirming, self.enriching = Answering(self), Confirming(self), Enriching(self)
@@ -96,7 +97,7 @@ class Engine:
         crashed = self.in_flight.left_over
         await self.store.write(lambda tx: _recover(tx, crashed))
         self.room.reload(await self.store.read(waiting, 60.0))
-        self._restore_control(await self.store.read(lambda c: c.execute(select(schema.control)).fetchall()))
+        self.switches.restore(await self.store.read(lambda c: c.execute(select(schema.control)).fetchall()))
         await self.apply(configuration)
         await self._bury_poison()
         self.running = True
@@ -181,7 +182,7 @@ class Engine:
     def _made(self, spec: ConnectionSpec) -> Connection:
         adapter = self.catalogue.adapters[spec.type](spec.name, spec.config, self._services)
         connection = Connection(spec.name, adapter, spec.config, self.clock, self.events)
-        if spec.name in self.connections and self.connections[spec.name].paused:
+        if spec.name in self.switches.connections:
             connection.pause()
         return connection
 
@@ -274,9 +275,14 @@ class Engine:
 
     # --- what others ask ---
 
+    @property
+    def at_work(self) -> int:
+        """How many tasks work now."""
+        return len(self._tasks)
+
     def is_paused(self, route: str) -> bool:
         """Whether a person paused the route."""
-        return route in self.paused_routes
+        return route in self.switches.routes
 
     def is_in_work(self, work: Work) -> bool:
         """Whether an attempt for this delivery may be under way."""
@@ -314,10 +320,6 @@ class Engine:
         self.room.disk_low = low
 
     # --- recovery ---
-
-    def _restore_control(self, rows: Any) -> None:
-        self.paused_routes = {row.name for row in rows if row.kind == "route" and row.state == "paused"}
-        self._paused_connections = {row.name for row in rows if row.kind == "connection" and row.state == "paused"}
 
     async def _bury_poison(self) -> None:
         d = schema.delivery.c

@@ -9,7 +9,6 @@ from typing import Any
 from pipe.config.models import FlowConfig, GatherConfig, RouteConfig, SplitConfig, StepConfig, ToConfig
 from pipe.contract import FlowStep, Message, Transformer
 from pipe.errors import KeyMissing
-from pipe.expression import Expression
 from pipe.retry import RetryPolicy
 from pipe.steps.pipeline import Outside, Pipeline
 from pipe.store.journal import Entry
@@ -63,7 +62,6 @@ class Route:
         self.stages = self._stages(rest)
         self.gather_stage = self._gather(config.gather) if config.gather else None
         self.by_station = {station: stage for stage in self.stages for station in stage.stations}
-        self._sensitive = tuple(Expression(path) for path in config.sensitive)
         self.synchronous = config.reply.mode == "sync"
         self.reply = Pipeline(config.reply.steps, transformers, outside)
 
@@ -126,7 +124,7 @@ class Route:
     def sensitive(self, message: Message) -> tuple[str, ...]:
         """The values to mask, as text; longest first, so that a part of a value does not unmask the rest."""
         values: set[str] = set()
-        for expression in self._sensitive:
+        for expression in self.config.sensitive:
             _collect(expression(message), values)
         return tuple(sorted(values, key=len, reverse=True))
 

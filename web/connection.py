@@ -46,6 +46,8 @@ class Connection(RequestHandler):
         self._header_since: float | None = self._loop.time()
         self._body: StreamReader | None = None
         self._window = (0.0, 0)
+        self._stuck: tuple[float, int] | None = None
+        """since when so many bytes wait for a peer that does not read"""
 
     @property
     def resting(self) -> bool:
@@ -109,11 +111,27 @@ class Connection(RequestHandler):
     def look(self, now: float) -> None:
         """Ends the connection whose header is late, and fails the body that comes too slowly."""
         limits = self._limits
-        if self._header_since is not None and self._waiter is not None:
+        if self._paused:
+            self._look_at_reader(now)
+        elif self._header_since is not None and self._waiter is not None:
             if now - self._header_since > limits.header_seconds:
                 self._refuse(TooSlow(f"the header was not complete within {limits.header_seconds:g} s"))
         elif self._body is not None:
             self._look_at_body(self._body, now)
+
+    def _look_at_reader(self, now: float) -> None:
+        """Gives up a peer that does not read its answer: nothing left our buffer for the time of a body's window."""
+        waiting = self.transport.get_write_buffer_size() if self.transport is not None else 0
+        since, before = self._stuck or (now, waiting)
+        if waiting < before or self._stuck is None:
+            self._stuck = (now, waiting)
+        elif now - since > self._limits.body_window and self.transport is not None:
+            self.transport.abort()
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self._stuck = None
+        super().resume_writing()
 
     def _look_at_body(self, body: StreamReader, now: float) -> None:
         since, received = self._window

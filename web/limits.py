@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from dataclasses import dataclass
 
 
@@ -26,8 +27,14 @@ class HttpLimits:
     per_address: int = 1000
     """connections of one address; past it the one that rests longest makes room"""
     connections: int = 10_000
-    """connections of a listener; likewise"""
+    """connections of a listener, but at most three quarters of the files that the process may open; likewise"""
     handshake: float = 10
     """seconds for a TLS handshake"""
     tick: float = 1
     """seconds between two looks at slow peers and renewed certificates"""
+
+
+def affordable(connections: int) -> int:
+    """So many connections, or three quarters of the files that this process may open: the store needs some too."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return connections if soft == resource.RLIM_INFINITY else min(connections, soft * 3 // 4)

@@ -11,7 +11,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from pipe.errors import PipeError
 from web.connection import Connection
-from web.limits import HttpLimits
+from web.limits import HttpLimits, affordable
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
@@ -41,6 +41,7 @@ class Server(web.Server):
     def __init__(self, handler: Handler, limits: HttpLimits, trusted: Sequence[Network] = ()) -> None:
         super().__init__(handler, request_factory=self._request)  # type: ignore[arg-type]  # ours get web.Request
         self.limits = limits
+        self._most = affordable(limits.connections)
         self._handler = handler
         self._trusted = tuple(trusted)
         self._by_address: dict[str, dict[Connection, None]] = {}
@@ -68,7 +69,7 @@ class Server(web.Server):
         peers[connection] = None
         if len(peers) > self.limits.per_address and not self._trusts(address):
             return self._make_room(peers, connection)
-        if len(self._connections) > self.limits.connections:
+        if len(self._connections) > self._most:
             everyone = {other: None for peers in self._by_address.values() for other in peers}
             return self._make_room(everyone, connection)
         return True

@@ -251,7 +251,7 @@ class RouteConfig:
     on_stuck: OnStuck = OnStuck()
     deadline: float | None = None
     queue: Queue = Queue()
-    sensitive: tuple[str, ...] = ()
+    sensitive: tuple[Expression, ...] = ()
     subject: Expression | None = None
     steps: tuple[StepConfig, ...] = ()
     to: tuple[ToConfig, ...] = ()

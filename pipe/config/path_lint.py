@@ -52,8 +52,7 @@ class _Paths:
         for step in at_door:
             body = self._after(step, body)
         door = [route.order_by, route.subject, route.idempotency.key if route.idempotency else None]
-        yield from self._check([each for each in door if each is not None], body, route.place)
-        yield from self._sensitive(body)
+        yield from self._check([*(each for each in door if each is not None), *route.sensitive], body, route.place)
         for step in rest:
             yield from self._step(step, body)
             body = self._after(step, body)
@@ -67,15 +66,6 @@ class _Paths:
             for target in route.gather.to:
                 yield from self._target(target, gathered)
         yield from self._reply()
-
-    def _sensitive(self, body: Shape | None) -> Iterator[Finding]:
-        for path in self.route.sensitive:
-            try:
-                expression = Expression(path)
-            except ValueError as error:
-                yield _finding(self.route.place, "bad-value", f"`sensitive:` {error}")
-                continue
-            yield from self._check([expression], body, self.route.place)
 
     def _reply(self) -> Iterator[Finding]:
         body: Shape | None = None

@@ -11,11 +11,12 @@ from pipe.store.transaction import Tx
 
 
 def keep(tx: Tx, configuration: Configuration, actor: str) -> bool:
-    """Stores the files of a configuration that is taken up, once for each revision; whether it was new."""
-    found = tx.execute(select(revision.c.id).where(revision.c.id == configuration.revision)).first()
-    if found is not None:
+    """Stores the files of a configuration that is taken up; whether it is another one than before."""
+    r = revision.c
+    before = tx.execute(select(r.id).order_by(r.at.desc()).limit(1)).scalar()
+    if before == configuration.revision:
         return False
-    before = tx.execute(select(revision.c.id).order_by(revision.c.at.desc()).limit(1)).scalar()
+    tx.execute(revision.delete().where(r.id == configuration.revision))
     # The order of the files is kept: the first one is where reading begins.
     files = orjson.dumps(configuration.files)
     tx.insert(revision, id=configuration.revision, at=tx.now, by=actor, files=files)

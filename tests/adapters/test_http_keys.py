@@ -54,7 +54,7 @@ def test_revoking_takes_a_name_or_one_of_its_keys() -> None:
     assert revoke(text, "c") == (text, 0)
 
 
-@pytest.mark.parametrize("line", ["a", "a:b", "a:" + "g" * 64, "a:" + "0" * 64 + ":2030-13-01", "a b:" + "0" * 64])
+@pytest.mark.parametrize("line", ["secret", "a:b", "a:" + "g" * 64, "a:" + "0" * 64 + ":2030-13-01", "a b:" + "0" * 64])
 def test_bad_line_is_named_by_its_number_and_not_shown(line: str) -> None:
     """It may be a key in clear that somebody put there."""
     with pytest.raises(ConfigError, match="line 3") as caught:

@@ -310,6 +310,27 @@ async def test_slow_handler_is_not_taken_for_a_slow_peer() -> None:
         assert await get(address, "/slow") == "late"
 
 
+async def test_peer_that_does_not_read_its_answer_is_given_up() -> None:
+    """Neither memory nor a handler waits for it for ever."""
+    ended = asyncio.Event()
+
+    async def generous(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        try:
+            await response.prepare(request)
+            while True:
+                await response.write(bytes(1 << 16))
+        finally:
+            ended.set()
+
+    async with listening(limits=QUICK) as (listeners, address), connected(address) as (_, writer):
+        listeners.mount(None, "/much", generous)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(5):
+            await ended.wait()
+
+
 async def test_idle_connections_make_room_for_a_new_one() -> None:
     """Connections that ask nothing cannot lock their own address out, and no address has more than its cap."""
     async with (

@@ -1,0 +1,1 @@
+"""Watches the engine through its events; the engine never imports it."""

@@ -1,0 +1,122 @@
+"""`/metrics` for Prometheus: counts what the engine tells, and looks at what waits when it is asked.
+
+Labels come from the configuration or from closed lists, never from messages, so the number of series is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pipe.engine import Engine
+from pipe.errors import Denied
+from pipe.events import Arrived, Attempted, Event, Turned
+from pipe.store.schema import DEAD, DISCARDED, EXPIRED, RETRY, UNCERTAIN
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_OUTCOMES = {DEAD: "error", EXPIRED: "error", DISCARDED: "filtered", RETRY: "retry", UNCERTAIN: "uncertain"}
+_ARRIVALS = {"accepted": "ok", "replayed": "duplicate", "refused": "error"}
+
+
+class Metrics:
+    """One gateway's numbers, in a registry of its own."""
+
+    def __init__(self, engine: Engine, *, open_to_all: bool) -> None:
+        """`open_to_all`: whether only this machine, or callers with a certificate, reach the listener."""
+        self._open = open_to_all
+        self.registry = CollectorRegistry()
+        self._counters()
+        self.registry.register(Waiting(engine))
+        engine.events.subscribe(self.saw)
+
+    def _counters(self) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=self.registry)
+
+        self._messages = counter("gw_messages_total", "Messages by route and what came of them.", "pipe", "direction", "outcome")
+        self._retries = counter("gw_retries_total", "Attempts that are tried again, by error code.", "pipe", "reason")
+        self._dead = counter("gw_dead_letters_total", "Dead letters, by error code.", "pipe", "reason")
+        self._refused = counter("gw_refused_total", "Messages refused at the door, by error code.", "pipe", "reason")
+        self._requests = counter("gw_external_requests_total", "Attempts at partners.", "connection", "outcome")
+        self._turns = counter("gw_connection_events_total", "Changes of a connection's state.", "connection", "event")
+        self._process = Histogram(
+            "gw_process_duration_seconds", "Time of one stage.", ("pipe", "stage"), registry=self.registry, buckets=BUCKETS
+        )
+        self._external = Histogram(
+            "gw_external_request_seconds", "Time of one attempt.", ("connection",), registry=self.registry, buckets=BUCKETS
+        )
+
+    async def serve(self, request: web.Request) -> web.Response:
+        """All of it as text. Raises Denied on a listener that others reach."""
+        if not self._open:
+            raise Denied("metrics are served on a loopback listener, or to callers with a certificate")
+        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE})
+
+    def saw(self, event: Event) -> None:
+        """Takes one event up."""
+        if isinstance(event, Arrived):
+            self._arrived(event)
+        elif isinstance(event, Attempted):
+            self._attempted(event)
+        elif isinstance(event, Turned):
+            self._turns.labels(event.connection, event.state).inc()
+
+    def _arrived(self, event: Arrived) -> None:
+        self._messages.labels(event.route, "in", _ARRIVALS.get(event.outcome, "other")).inc()
+        self._process.labels(event.route, "receive").observe(event.seconds)
+        if event.outcome == "refused":
+            self._refused.labels(event.route, event.code or "other").inc()
+
+    def _attempted(self, event: Attempted) -> None:
+        outcome = _OUTCOMES.get(event.outcome, "ok")
+        self._messages.labels(event.route, "out", outcome).inc()
+        self._process.labels(event.route, "send" if event.connection else "flow").observe(event.seconds)
+        if event.connection is not None:
+            self._requests.labels(event.connection, outcome).inc()
+            self._external.labels(event.connection).observe(event.seconds)
+        if event.outcome == RETRY:
+            self._retries.labels(event.route, event.code or "other").inc()
+        elif event.outcome == DEAD:
+            self._dead.labels(event.route, event.code or "other").inc()
+
+
+class Waiting(Collector):
+    """What is read when Prometheus asks: queues, connections, the store, the disk."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges of this moment."""
+        engine, store = self._engine, self._engine.store
+        yield _gauge("gw_build_info", "Version.", ("version",), [((_version(),), 1)])
+        loads = [((route,), engine.room.load(route)) for route in sorted(engine.routes)]
+        yield _gauge("gw_queue_depth", "Pending deliveries.", ("queue",), [(at, load.messages) for at, load in loads])
+        yield _gauge("gw_queue_bytes", "Bytes of their bodies.", ("queue",), [(at, load.bytes) for at, load in loads])
+        connections = [(name, engine.connections[name]) for name in sorted(engine.connections)]
+        up = [((name, connection.config.type), int(connection.state == "up")) for name, connection in connections]
+        yield _gauge("gw_connection_up", "1 where it works.", ("connection", "kind"), up)
+        yield _gauge("gw_inflight", "Tasks that work now.", (), [((), engine.at_work)])
+        yield _gauge("gw_store_commits", "Commits since the start.", (), [((), store.writer.commits)])
+        yield _gauge("gw_store_units", "Units of work since the start.", (), [((), store.writer.units)])
+        yield _gauge("gw_disk_free_bytes", "Free where the data folder lies.", (), [((), store.free_bytes())])
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...], values: list[tuple[tuple[str, ...], float]]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for at, value in values:
+        family.add_metric(at, value)
+    return family
+
+
+def _version() -> str:
+    try:
+        return version("pipe-gateway")
+    except PackageNotFoundError:
+        return "checkout"
