@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from adapters.file_folder import FileFolder
 from adapters.http_client import HttpClient
 from adapters.http_server import HttpServer
 
-ADAPTERS = (HttpServer, HttpClient)
+ADAPTERS = (HttpServer, HttpClient, FileFolder)
+
+__all__ = ["ADAPTERS"]

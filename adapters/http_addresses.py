@@ -23,8 +23,8 @@ _SIMPLE = re.compile(r"/?(?:[A-Za-z0-9_~%=,-][A-Za-z0-9._~%=,-]*/)*(?:[A-Za-z0-9
 def path_of(template: Template, message: Message) -> str:
     """The path (with a query, if the template has one) for this message, ready to be sent.
 
-    Each value is percent-encoded and stays within its segment. Raises BadHeader where a value would climb (`..`), holds a
-    control character, or leaves a segment empty: `DELETE /people/` is not `DELETE /people/7`.
+    Each value is percent-encoded and stays within its segment. Raises BadHeader where a value would climb (`..`), holds
+    a control character, or leaves a segment empty: `DELETE /people/` is not `DELETE /people/7`.
     """
     filled = template.fill(message, _segment)
     if _SIMPLE.fullmatch(filled):
@@ -61,12 +61,11 @@ def query_of(expressions: Mapping[str, Expression], message: Message) -> str:
 
     Raises MappingFailed for an object.
     """
-    pairs = []
+    pairs: list[str] = []
     for name, expression in expressions.items():
         value = expression(message)
-        for one in value if isinstance(value, list) else (value,):
-            if one is not None:
-                pairs.append(f"{quote(name, safe='')}={quote(_text(name, one), safe='')}")
+        values = value if isinstance(value, list) else [value]
+        pairs += [f"{quote(name, safe='')}={quote(_text(name, one), safe='')}" for one in values if one is not None]
     return "&".join(pairs)
 
 

@@ -36,7 +36,7 @@ async def read_body(
     length = request.content_length
     if length is not None and length > limit:
         raise TooLarge(f"the body has {length} bytes, the limit is {limit}")
-    unpack = _unpacker(headers["Content-Encoding"], limit) if "Content-Encoding" in headers else None
+    unpack = _unpacker(", ".join(headers.getall("Content-Encoding")), limit) if "Content-Encoding" in headers else None
     if "Expect" in headers:
         await _invite(request)
     if unpack is None and length is not None and length <= SMALL:
@@ -78,17 +78,16 @@ async def _invite(request: web.Request) -> None:
 
 
 class Unpacker:
-    """One layer of gzip or deflate, unpacked piece by piece within a limit."""
+    """One layer of gzip or deflate, unpacked in pieces; whoever takes them counts them against the limit."""
 
-    def __init__(self, encoding: str, limit: int) -> None:
+    def __init__(self, encoding: str) -> None:
         self._encoding = encoding
-        self._limit = limit
         self._taken = 0
         self._given = 0
         self._inflate: zlib._Decompress | None = None
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """What the piece unpacks to. Raises Bomb, TooLarge, Undecodable."""
+        """What the piece unpacks to. Raises Bomb and Undecodable."""
         self._taken += len(piece)
         while True:
             if self._inflate is None or (self._inflate.eof and self._encoding in _GZIP):
@@ -118,8 +117,6 @@ class Unpacker:
         self._given += given
         if self._given > SMALL and self._given > _RATIO * self._taken:
             raise Bomb(f"the body unpacks to more than {_RATIO} times its size")
-        if self._given > self._limit:
-            raise TooLarge(f"the body unpacks to more than {self._limit} bytes")
 
     def _started(self, piece: bytes) -> zlib._Decompress:
         if self._encoding in _GZIP:
@@ -128,10 +125,10 @@ class Unpacker:
         return zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
 
 
-def _unpacker(encoding: str, limit: int) -> Unpacker | None:
+def _unpacker(encoding: str) -> Unpacker | None:
     named = encoding.strip().lower()
     if named in {"", "identity"}:
         return None
     if named not in {*_GZIP, "deflate"}:
         raise WrongMediaType(f"Content-Encoding `{encoding[:64]}` is not taken")
-    return Unpacker(named, limit)
+    return Unpacker(named)

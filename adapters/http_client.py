@@ -46,20 +46,27 @@ class HttpConfig(ConnectionConfig):
     """A partner's HTTP interface."""
 
     type: Literal["http_client"] = "http_client"
-    url: WebAddress = Field(description="Where the partner is; the paths of targets are appended.", examples=["https://sms.partner.example/v2"])
+    url: WebAddress = Field(
+        description="Where the partner is; the paths of targets are appended.",
+        examples=["https://sms.partner.example/v2"],
+    )
     auth: OutboundAuth = Field(default="none", description="How we prove who we are.")
     tls: Tls = Field(default=Tls(), description="How the partner's certificate is checked.")
     proxy: Proxy | None = Field(default=None, description="A forward proxy on the way.")
-    allow: Allow | None = Field(default=None, description="Where this connection may lead; without it only to the host of `url`.")
+    allow: Allow | None = Field(
+        default=None, description="Where this connection may lead; without it only to the host of `url`."
+    )
     max_reply: Size = Field(default=Size(10 << 20), description="Largest answer, counted unpacked.")
     probe: Probe | None = Field(default=None, description="A cheap question that tells whether the partner is there.")
 
     @property
     def oauth2(self) -> OAuth2 | None:
+        """Client credentials, where they are our way."""
         return self.auth.oauth2 if isinstance(self.auth, Auth) else None
 
     @property
     def mtls(self) -> Mtls | None:
+        """Our own certificate, where there is one."""
         return self.auth.mtls if isinstance(self.auth, Auth) else None
 
     def others(self) -> list[tuple[str, str]]:
@@ -72,7 +79,9 @@ class HttpConfig(ConnectionConfig):
         if (problem := unlisted(self.allow, self.url, self.others())) is not None:
             raise ValueError(problem)
         if self.proxy and URL(self.proxy.url).scheme != "http":
-            raise ValueError("`proxy.url` starts with http://: the way to the proxy is plain, the one to the partner is not")
+            raise ValueError(
+                "`proxy.url` starts with http://: the way to the proxy is plain, the one to the partner is not"
+            )
         return self
 
 
@@ -84,8 +93,12 @@ class HttpTarget(Options):
     put: Template | None = Field(default=None, description="Path of a PUT.")
     patch: Template | None = Field(default=None, description="Path of a PATCH.")
     delete: Template | None = Field(default=None, description="Path of a DELETE; it has no body.")
-    query: dict[str, Expression] = Field(default={}, description="Names and expressions; null leaves a name out, a list repeats it.")
-    headers: dict[Header, Template] = Field(default={}, description="Further headers.", examples=[{"X-Region": "${body.region}"}])
+    query: dict[str, Expression] = Field(
+        default={}, description="Names and expressions; null leaves a name out, a list repeats it."
+    )
+    headers: dict[Header, Template] = Field(
+        default={}, description="Further headers.", examples=[{"X-Region": "${body.region}"}]
+    )
 
     @model_validator(mode="after")
     def _one_method(self) -> HttpTarget:
@@ -100,6 +113,7 @@ class HttpTarget(Options):
 
     @cached_property
     def path(self) -> Template:
+        """The template of the one method."""
         path: Template = getattr(self, self.method.lower())
         return path
 
@@ -122,6 +136,11 @@ class HttpClient:
     answers: ClassVar[Literal[True]] = True
     refusable: ClassVar[bool] = False
 
+    @classmethod
+    def failure(cls, answer: Receipt) -> PipeError | None:
+        """What an answer means that a test gives in the partner's place."""
+        return failure(answer, 0.0, "the partner")
+
     def __init__(self, name: str, config: HttpConfig, services: Services) -> None:
         self.name, self.config, self.clock = name, config, services.clock
         self.timeout = config.timeout or services.default_timeout
@@ -136,7 +155,13 @@ class HttpClient:
         permissions = Permissions(config.allow, config.url, *(address for _, address in config.others()))
         tls = TlsFiles(config.tls, config.mtls)
         return HttpTransport(
-            self.name, origin, permissions=permissions, tls=tls, limit=limit, max_reply=config.max_reply, proxy=config.proxy
+            self.name,
+            origin,
+            permissions=permissions,
+            tls=tls,
+            limit=limit,
+            max_reply=config.max_reply,
+            proxy=config.proxy,
         )
 
     async def open(self) -> None:
@@ -152,7 +177,7 @@ class HttpClient:
             await self._tokens_at.close()
 
     async def check(self) -> Health:
-        """Asks the probe, where one is configured; else only connects. Sends no credentials but the probe's. Never raises."""
+        """Asks the probe, with our credentials, where one is configured; else only connects. Never raises."""
         try:
             if self.config.probe is None:
                 await self._transport.reach(self.timeout)
@@ -185,7 +210,7 @@ class HttpClient:
         return answer
 
     def _request(self, outgoing: Outgoing) -> Request:
-        target, message = outgoing.target, outgoing.message
+        target, message, data = outgoing.target, outgoing.message, outgoing.data
         method = target.method
         headers = {**_DEFAULTS, "X-Pipe-Message-Id": outgoing.id}
         body: bytes | Blob = b""
@@ -195,8 +220,8 @@ class HttpClient:
         if outgoing.key is not None:
             headers["Idempotency-Key"] = outgoing.key
         for name, template in target.headers.items():
-            put(headers, name, template.fill(message))
-        path = joined(self._base, path_of(target.path, message), query_of(target.query, message) if target.query else "")
+            put(headers, name, template.fill(data))
+        path = joined(self._base, path_of(target.path, data), query_of(target.query, data) if target.query else "")
         return Request(method, path, headers, body)
 
     async def _authorised(self, request: Request, request_id: str, timeout: Timeout) -> Reply:

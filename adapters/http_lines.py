@@ -1,4 +1,4 @@
-"""The kept connections to one origin: made where the allow-list, TLS and the proxy say, used again while they are good."""
+"""The kept connections to one origin: made as the allow-list, TLS and the proxy say, used again while they are good."""
 
 from __future__ import annotations
 

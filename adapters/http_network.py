@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import ipaddress
-import os
 import socket
 import ssl
 from collections.abc import Iterable
@@ -212,13 +211,14 @@ class TlsFiles:
 
     @property
     def server_name(self) -> str | None:
+        """The name that the partner's certificate must have, where it is not the host."""
         return self._tls.server_name
 
     def context(self) -> ssl.SSLContext:
-        """Today's context; blocks for some milliseconds when it is made. Raises TlsFailed where a file is missing or bad."""
+        """Today's context; blocks some milliseconds when made. Raises TlsFailed for a file that is not usable."""
         paths = [self._tls.ca, *((self._mtls.cert, self._mtls.key) if self._mtls else ())]
         try:
-            versions = tuple((path, os.stat(path).st_mtime_ns) for path in paths if path is not None)
+            versions = tuple((path, path.stat().st_mtime_ns) for path in paths if path is not None)
             if self._context is None or versions != self._versions:
                 self._context, self._versions = self._made(), versions
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError; a passphrase that does not fit is one too

@@ -50,7 +50,7 @@ class Tokens:
     async def current(self, timeout: Timeout) -> str:
         """A token that is good for some time yet.
 
-        Raises NotAuthorised where the endpoint does not accept us, and only errors that say "nothing was sent" else: the
+        Raises NotAuthorised where the endpoint does not accept us, else only errors that say "nothing was sent": the
         message itself has not left, whatever became of the request for the token.
         """
         if self._good():

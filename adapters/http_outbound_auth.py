@@ -65,8 +65,8 @@ OutboundAuth = Auth | Literal["none"]
 def credentials(auth: OutboundAuth, request_id: str, body: bytes | Blob, now: float) -> dict[str, str]:
     """The headers that prove who we are; OAuth's are added by whoever has the token.
 
-    `request_id` and `now` (seconds since 1970) are signed. Raises SecretMissing, and NotAuthorised where a secret cannot
-    stand in a header.
+    `request_id` and `now` (seconds since 1970) are signed. Raises SecretMissing, and NotAuthorised where a secret
+    cannot stand in a header.
     """
     if isinstance(auth, str):
         return {}

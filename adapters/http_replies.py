@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -15,6 +16,8 @@ from pipe.errors import Busy, NotAuthorised, PeerBroke, PeerError, PeerFailed, R
 
 LONGEST_PAUSE = 3600.0
 """seconds; a partner that asks for more is asked again after this"""
+MAX_DEPTH = 64
+"""levels of a reply that is read as JSON"""
 _AGAIN = {408, 425, 502, 503, 504}
 
 
@@ -34,7 +37,7 @@ def _lower_snake(name: str) -> str:
 
 
 def failure(answer: Receipt, now: float, who: str) -> PeerError | None:
-    """The error that this status stands for, with the receipt in it; None for 2xx. `now` is for a `Retry-After` date."""
+    """The error that this status stands for, with the receipt in it; None for 2xx. A `Retry-After` date needs `now`."""
     status = int(answer.status or 0)
     if 200 <= status < 300:
         return None
@@ -54,7 +57,7 @@ def failure(answer: Receipt, now: float, who: str) -> PeerError | None:
 
 
 def retry_after(text: str | None, now: float) -> float | None:
-    """Seconds that the partner asks us to wait: its number, or what is left until its date; None where it is neither."""
+    """Seconds that the partner asks us to wait: its number, or what is left until its date; None for anything else."""
     if not text:
         return None
     if re.fullmatch(r"[+-]?[0-9]{1,1000}", text):
@@ -101,8 +104,28 @@ def _charset(parameters: str) -> str:
 
 
 def strict_json(body: bytes) -> Any:
-    """The value of a JSON text in UTF-8. Raises ValueError for what JSON forbids or leaves open: a key twice, NaN."""
-    return _STRICT.decode(body.decode("utf-8-sig"))
+    """The value of a JSON text in UTF-8.
+
+    Raises ValueError for what JSON forbids or leaves open (a key twice, NaN, half a character) and for what no step of
+    ours could write again (a number beyond all measure, more than 64 levels).
+    """
+    value = _STRICT.decode(body.decode("utf-8-sig"))
+    if _HALF.search(body):
+        json.dumps(value, ensure_ascii=False).encode()
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _is_deep(value):
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [inner for outer in level for inner in _within(outer)]
+    return bool(level)
+
+
+def _within(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -116,4 +139,10 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is not JSON")
 
 
-_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number)
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number(text)
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_number, parse_float=_finite)
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")

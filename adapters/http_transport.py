@@ -91,8 +91,8 @@ class HttpTransport:
     async def exchange(self, request: Request, timeout: Timeout) -> Reply:
         """Sends the request and reads the whole reply, whatever its status.
 
-        Raises BadHeader before anything is sent; Unreachable, TlsFailed, AddressForbidden and NotAuthorised (the proxy's)
-        when nothing was sent; NoAnswer and ReplyInvalid once the request began to leave.
+        Raises BadHeader before anything is sent; Unreachable, TlsFailed, AddressForbidden and NotAuthorised (the
+        proxy's) when nothing was sent; NoAnswer and ReplyInvalid once the request began to leave.
         """
         head = self._head(request)
         loop = asyncio.get_running_loop()
@@ -199,7 +199,9 @@ class HttpTransport:
         if isinstance(error, TimeoutError):
             return NoAnswer(f"{self.where} was silent for {timeout.read} after the request was sent")
         if isinstance(error, HttpProcessingError):
-            return ReplyInvalid(f"{self.where} answered something that is not HTTP: {error.message.partition(chr(10))[0]}")
+            return ReplyInvalid(
+                f"{self.where} answered something that is not HTTP: {error.message.partition(chr(10))[0]}"
+            )
         return NoAnswer(f"{self.where} broke off after the request was sent: {str(error) or type(error).__name__}")
 
 

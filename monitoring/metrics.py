@@ -9,19 +9,24 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pipe.engine import Engine
 from pipe.errors import Denied
 from pipe.events import Arrived, Attempted, Event, Turned
+from pipe.operations.ledger import oldest_of, totals_of
 from pipe.store.schema import DEAD, DISCARDED, EXPIRED, RETRY, UNCERTAIN
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _OUTCOMES = {DEAD: "error", EXPIRED: "error", DISCARDED: "filtered", RETRY: "retry", UNCERTAIN: "uncertain"}
 _ARRIVALS = {"accepted": "ok", "replayed": "duplicate", "refused": "error"}
+
+
+# The time at which a counter began doubles the series and answers no question that Prometheus cannot answer itself.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -32,7 +37,8 @@ class Metrics:
         self._open = open_to_all
         self.registry = CollectorRegistry()
         self._counters()
-        self.registry.register(Waiting(engine))
+        self._waiting = Waiting(engine)
+        self.registry.register(self._waiting)
         engine.events.subscribe(self.saw)
 
     def _counters(self) -> None:
@@ -56,6 +62,7 @@ class Metrics:
         """All of it as text. Raises Denied on a listener that others reach."""
         if not self._open:
             raise Denied("metrics are served on a loopback listener, or to callers with a certificate")
+        await self._waiting.look()
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE})
 
     def saw(self, event: Event) -> None:
@@ -91,6 +98,13 @@ class Waiting(Collector):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._totals: dict[str, dict[str, int]] = {}
+        self._oldest: dict[str, float] = {}
+
+    async def look(self) -> None:
+        """Reads what only the store knows."""
+        now = self._engine.clock.now()
+        self._totals, self._oldest = await self._engine.store.read(lambda c: (totals_of(c), oldest_of(c, now)))
 
     def collect(self) -> Iterator[Metric]:
         """The gauges of this moment."""
@@ -99,6 +113,10 @@ class Waiting(Collector):
         loads = [((route,), engine.room.load(route)) for route in sorted(engine.routes)]
         yield _gauge("gw_queue_depth", "Pending deliveries.", ("queue",), [(at, load.messages) for at, load in loads])
         yield _gauge("gw_queue_bytes", "Bytes of their bodies.", ("queue",), [(at, load.bytes) for at, load in loads])
+        dead = [((route,), self._totals.get(route, {}).get(DEAD, 0)) for route in sorted(engine.routes)]
+        yield _gauge("gw_dead_letters", "Dead letters that wait for a person.", ("pipe",), dead)
+        ages = [((route,), self._oldest.get(route, 0.0)) for route in sorted(engine.routes)]
+        yield _gauge("gw_queue_oldest_age_seconds", "Age of the oldest pending delivery.", ("queue",), ages)
         connections = [(name, engine.connections[name]) for name in sorted(engine.connections)]
         up = [((name, connection.config.type), int(connection.state == "up")) for name, connection in connections]
         yield _gauge("gw_connection_up", "1 where it works.", ("connection", "kind"), up)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
 from sqlalchemy import update
 
 from pipe.contract import Accepted, Message, Receipt
-from pipe.errors import ConnectionWaits, DeadlinePassed, OutcomeUnknown, PipeError
+from pipe.errors import ConnectionWaits, DeadlinePassed, OutcomeUnknown, PipeError, ReplyInvalid
 from pipe.expression import Expression
 from pipe.route import Route
 from pipe.stations.flow import FlowStation
@@ -74,12 +75,12 @@ class Answering:
                 reply = await self._reply(route, run.message or work.message, receipt)
             except StepStopped as stop:
                 await self._close(work, Outcome(ANSWERED, code=stop.error.code, note=f"the reply: {stop.error.text}"), scope, None, run.taps)
-                raise stop.error from stop
+                raise _of_the_reply(stop.error, work) from stop
             outcome.state = ANSWERED
             await self._close(work, outcome, scope, reply, run.taps)
             return Accepted(work.message.id, reply)
         if outcome.state == UNCERTAIN:
-            await self._engine.store.write(lambda tx: journal.put_off(tx, work, outcome, self._engine.store.vault))
+            await self._engine.persist(lambda tx: journal.put_off(tx, work, outcome, self._engine.store.vault))
             raise OutcomeUnknown(f"{outcome.note}", message=work.message.id)
         if outcome.state == DISCARDED:
             await self._close(work, outcome, scope, Receipt(204), run.taps)
@@ -103,12 +104,27 @@ class Answering:
         if run.message is None:
             await self._close(work, station.filtered("a filter of the route dropped it"), scope, None, run.taps)
             return Accepted(work.message.id, Receipt(204))
-        yielded = await station.call(work, run)
+        work.attempts += 1
+        outcome = Outcome(ANSWERED, at=self._engine.clock.now())
+        try:
+            yielded = await self._engine.store.write(lambda tx: station.unit(tx, work, run, outcome))
+        except Exception as error:  # boundary: the caller hears of a flow's defect, and nothing was done
+            return await self._flow_failed(route, work, run, scope, station.failure(error), error)
+        station.forget(work)
         if not yielded:
             return Accepted(work.message.id, Receipt(204))
         reply = await self._reply(route, yielded[0], Receipt(200, body=yielded[0].body, content_type=yielded[0].content_type))
         await self._engine.store.write(lambda tx: _keep_reply(tx, scope, reply))
         return Accepted(work.message.id, reply)
+
+    async def _flow_failed(self, route: Route, work: Work, run: Run, scope: str | None, failure: PipeError, cause: Exception) -> Accepted:
+        log = logger.bind(action="flow_failed", route=route.name, message=work.message.id, error=failure.text)
+        log.opt(exception=None if cause is failure else cause).warning("a flow failed; its caller is told")
+        fault = self._fault(route, run.message or work.message, failure)
+        await self._close(work, Outcome(ANSWERED, code=failure.code, note=failure.text, at=self._engine.clock.now()), scope, fault, run.taps)
+        if fault is None:
+            raise failure from cause
+        return Accepted(work.message.id, fault)
 
     async def _reply(self, route: Route, request: Message, receipt: Receipt) -> Receipt:
         message = request.but(body=receipt.body, headers=receipt.headers, content_type=receipt.content_type)
@@ -140,8 +156,9 @@ class Answering:
                 # A refusal is not kept: the same key may try again.
                 tx.execute(schema.idempotency.delete().where(schema.idempotency.c.scope == scope))
 
-        await self._engine.store.write(unit)
-        self._engine.stations[work.route, work.station].forget(work)
+        await self._engine.persist(unit)
+        if (station := self._engine.stations.get((work.route, work.station))) is not None:
+            station.forget(work)
 
     @staticmethod
     def stored(data: bytes) -> Receipt:
@@ -149,6 +166,13 @@ class Answering:
         head, _, body = data.partition(b"\n")
         status, content_type = codec.load(head)
         return Receipt(status, {}, body, content_type)
+
+
+def _of_the_reply(error: PipeError, work: Work) -> PipeError:
+    """Not the caller's fault: it is the partner's answer that the steps of `reply:` could not take."""
+    if error.blame != "caller":
+        return error
+    return ReplyInvalid(f"the steps of `reply:` cannot take the answer: {error.text}", message=work.message.id)
 
 
 def _keep_reply(tx: Tx, scope: str | None, reply: Receipt) -> None:

@@ -19,6 +19,9 @@ import flows
 from adapters import ADAPTERS, http_keys
 from monitoring.health import Health
 from monitoring.metrics import Metrics
+from pipe.applying import Applying, Orphans, Plan
+from partners import tell as tell_partner
+from pipe.beside import StandIns
 from pipe.clock import Clock, SystemClock
 from pipe.config.loader import load
 from pipe.config.models import Configuration
@@ -33,7 +36,10 @@ from pipe.store.migrations import Migration
 from pipe.store.secret_store import SecretStore
 from pipe.store.store import Store
 from transformers import TRANSFORMERS, json_format
-from web.listener import Listeners
+from web.listener import Listeners, is_loopback
+from web.openapi import Api
+
+__all__ = ["Gateway", "Offline", "Settings", "catalogue", "read_configuration", "tables", "tell_partner"]
 
 ADDRESSES = "addresses.json"
 
@@ -82,7 +88,7 @@ class Offline:
     async def secrets_changed(self) -> None:
         """Nobody uses them now."""
 
-    async def apply(self, configuration: Configuration, actor: str) -> None:
+    async def apply(self, configuration: Configuration, actor: str, orphans: Orphans = "refuse") -> Plan:
         raise ConfigError("no gateway runs on this folder: the next start takes up what is on disk")
 
     issue_key = staticmethod(http_keys.issue)
@@ -100,8 +106,8 @@ class Online(Offline):
     async def secrets_changed(self) -> None:
         await self.secrets.load(self._gateway.store)
 
-    async def apply(self, configuration: Configuration, actor: str) -> None:
-        await self._gateway.apply(configuration, actor)
+    async def apply(self, configuration: Configuration, actor: str, orphans: Orphans = "refuse") -> Plan:
+        return await self._gateway.apply(configuration, actor, orphans)
 
 
 def as_bytes(message: Message) -> Message:
@@ -114,6 +120,13 @@ def as_bytes(message: Message) -> Message:
     return message.but(body=json_format.encode(body), content_type=json_format.MEDIA_TYPE)
 
 
+def _refuse_open(*addresses: str) -> None:
+    """Stand-ins take keys that are published: nobody but this machine may reach a gateway that believes them."""
+    for address in addresses:
+        if not is_loopback(address):
+            raise ConfigError(f"--partners is for loopback only, and the gateway listens on {address}")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What `pipe run` was told."""
@@ -122,6 +135,8 @@ class Settings:
     data: Path
     listen: str = "127.0.0.1:8080"
     store: str | None = None
+    partners: bool = False
+    """stand-ins of the partners beside it"""
 
 
 @dataclass(slots=True)
@@ -159,6 +174,9 @@ class Gateway:
         self.secrets = SecretStore()
         self.control = ControlServer(settings.data, self._host)
         self.engine: Engine
+        self.applying: Applying
+        self._reloading: asyncio.Task[None] | None = None
+        self.stand_ins = StandIns(settings.data) if settings.partners else None
         self.started_at = 0.0
         self._stopping = asyncio.Event()
         self._exit = 0
@@ -169,7 +187,12 @@ class Gateway:
 
     async def start(self) -> None:
         """Everything up, in order: configuration, store, listeners, engine. Raises a PipeError that says what is wrong."""
+        if self.stand_ins is not None:
+            _refuse_open(self.settings.listen)
+            await self.stand_ins.start()
         configuration = self.read_configuration()
+        if self.stand_ins is not None:
+            _refuse_open(*(listener.address for listener in configuration.listeners.values()))
         await self.store.open(tables())
         self.store.start()
         await self.secrets.load(self.store)
@@ -178,6 +201,7 @@ class Gateway:
         self.lent.default_timeout = configuration.defaults.timeout
         self.lent.listeners = Listeners(configuration.listeners, None if configuration.listeners else self.settings.listen)
         self.engine = Engine(self.store, self.clock, self.catalogue, self.lent)
+        self.applying = Applying(self.engine)
         self._watch(self.lent.listeners)
         await self.engine.start(configuration)
         await self.lent.listeners.start()
@@ -185,11 +209,28 @@ class Gateway:
         await self.control.start()
         self._write_addresses()
 
-    async def apply(self, configuration: Configuration, actor: str) -> None:
-        """Takes up a checked configuration while running; its text is kept first, so that every message's revision can be read."""
-        await self.store.write(lambda tx: revisions.keep(tx, configuration, actor))
-        await self.engine.apply(configuration)
-        self.lent.default_timeout = configuration.defaults.timeout
+    async def apply(self, configuration: Configuration, actor: str, orphans: Orphans = "refuse") -> Plan:
+        """Takes up a configuration while running, whole or not at all: see `pipe.applying`."""
+        before, self.lent.default_timeout = self.lent.default_timeout, configuration.defaults.timeout
+        try:
+            return await self.applying.apply(configuration, actor, orphans)
+        except BaseException:
+            self.lent.default_timeout = before
+            raise
+
+    def reload(self) -> None:
+        """On SIGHUP: takes up what is on disk; where that cannot be, says why and goes on as before."""
+        self._reloading = asyncio.create_task(self._reload(self._reloading), name="reload")
+
+    async def _reload(self, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await before
+        try:
+            await self.apply(self.read_configuration(), "SIGHUP")
+        except Exception as error:  # boundary: whatever a new configuration does wrong, the old one works on
+            found = getattr(error, "findings", ())
+            log = logger.bind(action="configuration", findings=[str(finding) for finding in found])
+            log.error("the configuration on disk was not taken up, the one before works on: {}", error)
 
     def _host(self, actor: str, progress: Progress) -> Host:
         facts = {"pid": os.getpid(), "started_at": self.started_at, "addresses": self.addresses()}
@@ -201,6 +242,8 @@ class Gateway:
         listeners.mount(None, "/ready", health.ready)
         metrics = Metrics(self.engine, open_to_all=listeners.secured(None))
         listeners.mount(None, "/metrics", metrics.serve)
+        api = Api(lambda: self.engine.configuration, open_to_all=listeners.secured(None))
+        listeners.mount(None, "/api/openapi.json", api.serve)
 
     async def stop(self) -> None:
         """Everything down, in reverse; what was accepted and is not done stays in the store."""
@@ -210,24 +253,54 @@ class Gateway:
             await self.lent.listeners.stop(grace=5)
         await self.engine.stop()
         await self.store.close()
+        if self.stand_ins is not None:
+            await self.stand_ins.stop()
         (self.settings.data / ADDRESSES).unlink(missing_ok=True)
 
-    async def run(self) -> int:
-        """Until SIGTERM or SIGINT; returns the exit code."""
-        await self.start()
+    async def run(self, on_ready: Callable[[Gateway], None] | None = None) -> int:
+        """Until SIGTERM or SIGINT; returns the exit code. `on_ready` is called once everything is up."""
+        try:
+            await self.start()
+        except BaseException:
+            await self._abandon()
+            raise
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
         logger.bind(action="started", **self.addresses()).info("the gateway is ready")
+        if on_ready is not None:
+            on_ready(self)
         await self._stopping.wait()
         logger.bind(action="stopping").info("the gateway stops")
         await self.stop()
         return self._exit
 
+    async def _abandon(self) -> None:
+        """A start that failed leaves nothing behind but its error."""
+        if self.lent.listeners is not None:
+            await self.lent.listeners.stop(grace=0)
+        if self.stand_ins is not None:
+            await self.stand_ins.stop()
+        await self.store.close()
+
     def addresses(self) -> dict[str, str]:
         """The URL of each listener, as bound."""
         assert self.lent.listeners is not None
-        return {name: f"http://{host}:{port}" for name, (host, port) in self.lent.listeners.addresses().items()}
+        configs = self.engine.configuration.listeners
+        secure = {name for name, listener in configs.items() if listener.tls is not None}
+        bound = self.lent.listeners.addresses().items()
+        return {name: f"http{'s' if name in secure else ''}://{host}:{port}" for name, (host, port) in bound}
+
+    def endpoints(self) -> list[tuple[str, str, str]]:
+        """Method, path and meaning of what is served over HTTP."""
+        routes = [
+            (", ".join(getattr(source.options, "methods", ())) or "any", f"/pipe{source.options.path}", f"route {name}")
+            for name, route in self.engine.configuration.routes.items()
+            if (source := route.source).options is not None and hasattr(source.options, "methods")
+        ]
+        own = [("/ready", "takes messages?"), ("/live", "alive?"), ("/metrics", "numbers for Prometheus"), ("/api/openapi.json", "the routes as OpenAPI")]
+        return routes + [("GET", path, what) for path, what in own]
 
     def _write_addresses(self) -> None:
         path = self.settings.data / ADDRESSES

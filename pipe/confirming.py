@@ -8,7 +8,7 @@ from loguru import logger
 
 from pipe.config.models import Confirm
 from pipe.contract import Message, Outgoing, Receipt
-from pipe.errors import OutcomeUnknown, PipeError
+from pipe.errors import OutcomeUnknown, PeerFailed, PipeError
 from pipe.stations.station import Station
 from pipe.store import journal
 from pipe.store.journal import Outcome, Work
@@ -29,15 +29,16 @@ class Confirming:
     async def ask(self, station: Station, work: Work) -> None:
         """One question; its answer ends the delivery, makes it ready again, or sets the time of the next question."""
         target = station.route.targets[work.station]
-        if target.config.on_uncertain is None:
+        if target.config.on_uncertain is None or work.cursor >= MOST_QUESTIONS:
             await self._give_up(station, work)
             return
         confirm = target.config.on_uncertain.confirm
         request = work.own_output or work.output or work.message
         connection = self._engine.connections[confirm.connection]
-        outgoing = Outgoing(request, confirm.options, f"{work.message.id}.confirm", 1, self._engine.timeout_of(connection, None), idempotent=True)
+        asked = self._engine.as_bytes(request) if connection.adapter.takes == "bytes" else request
+        outgoing = Outgoing(asked, confirm.options, f"{work.message.id}.confirm", 1, self._engine.timeout_of(connection, None), idempotent=True, plain=request)
         try:
-            receipt, _ = await connection.send(outgoing, _any_answer)
+            receipt, _ = await connection.send(lambda: outgoing, _any_answer)
         except PipeError as error:
             await self._later(station, work, confirm, f"the question failed: {error.text}")
             return
@@ -59,8 +60,15 @@ class Confirming:
             await self._later(station, work, confirm, "the partner does not know yet")
 
     async def _again(self, station: Station, work: Work) -> None:
-        await self._engine.store.write(lambda tx: journal.make_ready(tx, work.id, "the partner says that it did not take effect"))
-        work.state = READY
+        note = "the partner says that it did not take effect"
+        if station.route.targets[work.station].retry.next_pause(work.attempts, work.spent) is None:
+            error = PeerFailed(f"{note}, and its tries are used up")
+            outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, at=self._engine.clock.now(), attempted=False)
+            outcome.extra["class"] = "retries_exhausted"
+            await station.end(work, outcome)
+            return
+        await self._engine.persist(lambda tx: journal.make_ready(tx, work.id, note))
+        work.state, work.cursor = READY, 0
         station.requeue(work)
 
     async def _later(self, station: Station, work: Work, confirm: Confirm, why: str) -> None:
@@ -69,6 +77,9 @@ class Confirming:
         if work.cursor < MOST_QUESTIONS:
             outcome.next_at = self._engine.clock.now() + confirm.after * 2**work.cursor
         else:
+            hold = station.route.config.on_stuck.hold
+            if work.order_key is not None and hold != "forever":
+                outcome.next_at = self._engine.clock.now() + hold
             logger.bind(action="uncertain", message=work.message.id, route=work.route).warning("nobody knows whether it was delivered: a person must decide")
         await station.put_off(work, outcome)
 

@@ -10,14 +10,14 @@ from typing import Any
 from loguru import logger
 
 from pipe.contract import Breaker, Clock, ConnectionConfig, Health, KeyedRate, Message, Outgoing, Rate, Receipt, State
-from pipe.errors import Busy, ConnectionWaits, PipeError, Unreachable, Verdict
+from pipe.errors import Busy, ConnectionWaits, NoAnswer, PipeError, Unreachable, Verdict
 from pipe.events import Events, Turned
 from pipe.expression import Expression
 from pipe.rate import Bucket, KeyedBuckets
 
 DOWN_AFTER = 3
 LONGEST_PAUSE_S = 3600.0
-SYNC_PATIENCE_S = 2.0
+GRACE_S = 1.0
 
 
 class Connection:
@@ -69,6 +69,12 @@ class Connection:
             return False
         return not (self._half_open and self._trial)
 
+    @property
+    def opens_at(self) -> float | None:
+        """When it admits the next trial, seconds since 1970; None where it is open, or waits for a person."""
+        left = self._closed_until - self._clock.monotonic()
+        return None if self.paused or left <= 0 else self._clock.now() + left
+
     def on_open(self, callback: Callable[[], None]) -> None:
         """Calls back each time the connection opens again."""
         self._waiters.add(callback)
@@ -85,11 +91,15 @@ class Connection:
             delay = max(delay, buckets.reserve(str(per(message)), now))
         return delay
 
-    async def send(self, outgoing: Outgoing, judge: Callable[[Receipt | PipeError], Receipt]) -> tuple[Receipt, bool]:
-        """One attempt, classified by `judge`; with whether it was a trial. Raises ConnectionWaits where it is closed."""
+    async def send(self, begin: Callable[[], Outgoing], judge: Callable[[Receipt | PipeError], Receipt]) -> tuple[Receipt, bool]:
+        """One attempt, classified by `judge`; with whether it was a trial. Raises ConnectionWaits where it is closed.
+
+        `begin` is called when its turn has come: the wait for it is not part of the attempt's time.
+        """
         async with self.slots:
             if not self.admits():
                 raise ConnectionWaits(f"{self.name} is {self.state}: {self.reason}", connection=self.name)
+            outgoing = begin()
             trial = self._half_open
             self._trial = self._trial or trial
             try:
@@ -106,10 +116,15 @@ class Connection:
             return receipt, trial
 
     async def _timed(self, outgoing: Outgoing, judge: Callable[[Receipt | PipeError], Receipt]) -> Receipt:
+        limit = outgoing.timeout.total
         try:
-            receipt = await self.adapter.send(outgoing)
+            # Adapters keep the limit themselves; the grace is for one that does not.
+            async with asyncio.timeout(limit + GRACE_S):
+                receipt = await self.adapter.send(outgoing)
         except PipeError as error:
             return judge(error)
+        except TimeoutError as error:
+            raise NoAnswer(f"{self.name} did not end within {limit:g} s", connection=self.name) from error
         return judge(receipt)
 
     # --- learning ---
@@ -223,6 +238,8 @@ class Connection:
 
 
 def _is_connections_fault(error: PipeError) -> bool:
+    if error.verdict is Verdict.STOP:
+        return True
     return error.code.startswith("PIPE-20") and error.code not in ("PIPE-2006", "PIPE-2010", "PIPE-2012", "PIPE-2013")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select
 
 from pipe.contract import Accepted, Arrival, Blob, Message
-from pipe.errors import Draining, KeyInFlight, KeyReused, OutcomeUnknown, PayloadError, PipeError, TooLarge
+from pipe.errors import Draining, KeyInFlight, KeyReused, NotFound, OutcomeUnknown, PayloadError, PipeError, TooLarge
 from pipe.events import Arrived
 from pipe.steps.pipeline import StepStopped
 from pipe.store import journal, schema
@@ -65,7 +65,10 @@ class RouteDoor:
         """See `pipe.contract.Door`."""
         engine, begun = self._engine, self._engine.clock.monotonic()
         try:
-            accepted = await self._accept(engine.routes[self.route], arrival)
+            route = engine.routes.get(self.route)
+            if route is None:
+                raise NotFound(f"the route {self.route} is no longer there")
+            accepted = await self._accept(route, arrival)
         except PipeError as error:
             error.facts.setdefault("route", self.route)
             engine.events.tell(Arrived(self.route, "refused", error.code, engine.clock.monotonic() - begun))
@@ -77,7 +80,7 @@ class RouteDoor:
         engine = self._engine
         if engine.draining:
             raise Draining(retry_after=5)
-        engine.switches.check_open(route.name)
+        engine.switches.check_open(route.name, synchronous=route.synchronous)
         size = arrival.body.size if isinstance(arrival.body, Blob) else len(arrival.body)
         engine.room.check(self.route, route.config.queue, size)
         message = self._message(route, arrival)
@@ -114,7 +117,7 @@ class RouteDoor:
 
     async def _store(self, route: Route, arrival: Arrival, entry: Entry, scope: str | None) -> Stored:
         engine = self._engine
-        if route.synchronous and route.targets:
+        if route.synchronous:
             entry.answering = entry.stations[0]
         prints = _fingerprint(arrival) if scope is not None else ""
         identity = None if arrival.identity is None else engine.store.vault.hash("identity", self.route, arrival.identity)
@@ -175,6 +178,8 @@ def _still_open(tx: Tx, seq: int) -> None:
         raise OutcomeUnknown("the first request with this key was sent, but its outcome is not known")
     if states and states[0] in PENDING:
         raise KeyInFlight(retry_after=1)
+    # Ended without an answer that could be given again: after a crash, or by a person's hand.
+    raise OutcomeUnknown("the first request with this key ended without an answer that was kept")
 
 
 def _fingerprint(arrival: Arrival) -> str:

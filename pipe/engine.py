@@ -7,7 +7,7 @@ everything else finds the new routes and connections.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -22,7 +22,7 @@ from pipe.connection import Connection
 from pipe.contract import Adapter, FlowStep, Message, Services, Source, Timeout, Transformer
 from pipe.door import RouteDoor
 from pipe.enriching import Enriching
-from pipe.errors import PipeError, Poison, StoreError
+from pipe.errors import Draining, PipeError, Poison, StoreError
 from pipe.events import Events
 from pipe.inflight import InFlight
 from pipe.outcomes import Outcomes
@@ -37,9 +37,9 @@ from pipe.stations.split import SplitStation
 from pipe.stations.station import Station
 from pipe.stations.target import TargetStation
 from pipe.steps.pipeline import StepStopped
-from pipe.store import schema
+from pipe.store import journal, schema
 from pipe.store.journal import Outcome, Work
-from pipe.store.schema import ANSWERING, DEAD, READY, UNCERTAIN
+from pipe.store.schema import ANSWERED, ANSWERING, DEAD, READY, UNCERTAIN
 from pipe.store.store import Store
 from pipe.store.transaction import Tx
 from pipe.store.writer import Committed
@@ -95,7 +95,7 @@ class Engine:
         """Recovers what the process before left behind, then receives and works."""
         self.store.on_commit = self._committed
         crashed = self.in_flight.left_over
-        await self.store.write(lambda tx: _recover(tx, crashed))
+        await self.store.write(lambda tx: _recover(tx, crashed, configuration))
         self.room.reload(await self.store.read(waiting, 60.0))
         self.switches.restore(await self.store.read(lambda c: c.execute(select(schema.control)).fetchall()))
         await self.apply(configuration)
@@ -153,16 +153,27 @@ class Engine:
 
     # --- configuration ---
 
-    async def apply(self, configuration: Configuration) -> None:
-        """Takes up a checked configuration. Raises before anything is changed where an adapter cannot be made."""
-        made = {
-            name: self._made(spec) for name, spec in configuration.connections.items() if not self._unchanged(spec)
-        }
-        routes = {
-            name: Route(config, configuration.revision, self.catalogue.transformers, self.catalogue.flows, self.enriching, self.store.vault)
-            for name, config in configuration.routes.items()
-        }
-        await asyncio.gather(*(connection.open() for connection in made.values()))
+    async def apply(self, configuration: Configuration, record: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Takes up a checked configuration, in one step or not at all.
+
+        `record` writes down that it is taken up, when all is ready and nothing is changed yet. Raises where an adapter
+        cannot be made or the record cannot be written; then everything is as before.
+        """
+        made: dict[str, Connection] = {}
+        try:
+            for name, spec in configuration.connections.items():
+                if not self._unchanged(spec):
+                    made[name] = self._made(spec)
+            routes = {
+                name: Route(config, configuration.revision, self.catalogue.transformers, self.catalogue.flows, self.enriching, self.store.vault)
+                for name, config in configuration.routes.items()
+            }
+            await asyncio.gather(*(connection.open() for connection in made.values()))
+            if record is not None:
+                await record()
+        except BaseException:
+            await asyncio.gather(*(connection.close() for connection in made.values()), return_exceptions=True)
+            raise
         kept = {name: self.connections[name] for name in configuration.connections if name not in made}
         retired = [connection for name, connection in self.connections.items() if kept.get(name) is not connection]
         self.configuration, self.routes, self.connections = configuration, routes, {**kept, **made}
@@ -302,6 +313,8 @@ class Engine:
     async def room_for_emissions(self, route: Route) -> None:
         """Returns when a split may go on."""
         while not self.room.for_emissions(route.name, route.config.queue):
+            if not self.running:
+                raise Draining
             await self.clock.sleep(0.05)
 
     def buried(self, error: PipeError, stop: StepStopped | None) -> Outcome:
@@ -330,10 +343,24 @@ class Engine:
             await self.store.write(lambda tx, work=work, outcome=outcome: self.outcomes.end(tx, work, outcome, []))
 
 
-def _recover(tx: Tx, crashed: list[int]) -> None:
+def _recover(tx: Tx, crashed: list[int], configuration: Configuration) -> None:
     d = schema.delivery
+    undone = select(d.c.id, d.c.message, d.c.route, d.c.station, d.c.order_key).where(d.c.state == ANSWERING, d.c.station.startswith("flow:"))
+    for row in tx.execute(undone).fetchall():
+        # A flow happens in its transaction or not at all: its caller may ask again with the same key.
+        note = "the gateway stopped before the flow ran: nothing was done"
+        tx.execute(update(d).where(d.c.id == row.id).values(state=ANSWERED, done_at=tx.now, code="PIPE-4004", note=note))
+        tx.execute(schema.idempotency.delete().where(schema.idempotency.c.message == row.message))
+        tx.count(row.route, ANSWERED)
+        if row.order_key is not None:
+            journal.give_way(tx, row.route, row.station, row.order_key)
     note = "the gateway stopped while it waited for the partner's answer"
     tx.execute(update(d).where(d.c.state == ANSWERING).values(state=UNCERTAIN, code="PIPE-6002", note=note))
+    for name, route in configuration.routes.items():
+        for target in route.to[:1] if route.reply.mode == "sync" else ():
+            if target.on_uncertain is not None:
+                left = (d.c.route == name, d.c.station == target.key, d.c.state == UNCERTAIN, d.c.next_at.is_(None), d.c.cursor == 0)
+                tx.execute(update(d).where(*left).values(next_at=tx.now + target.on_uncertain.confirm.after))
     for delivery in crashed:
         tx.execute(update(d).where(d.c.id == delivery, d.c.done_at.is_(None)).values(crashes=d.c.crashes + 1))
 

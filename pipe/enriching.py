@@ -25,12 +25,15 @@ class Enriching:
         if not isinstance(message.body, dict):
             raise MappingFailed(f"enrich at {place} needs an object to merge into, the body is {type(message.body).__name__}", path=config.into)
         body = self._engine.as_bytes(message) if connection.adapter.takes == "bytes" else message
-        outgoing = Outgoing(body, config.options, f"{message.id}.enrich", 1, self._engine.timeout_of(connection, message.deadline), idempotent=True)
+
+        def begin() -> Outgoing:
+            timeout = self._engine.timeout_of(connection, message.deadline)
+            return Outgoing(body, config.options, f"{message.id}.enrich", 1, timeout, idempotent=True, plain=message)
 
         def judge(answer: Receipt | PipeError) -> Receipt:
             return _judged(config, message, answer)
 
-        receipt, _ = await connection.send(outgoing, judge)
+        receipt, _ = await connection.send(begin, judge)
         return message.but(body=put(message.body, config.into.removeprefix("body."), receipt.body))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select, update
 
 from pipe.contract import Message
+from pipe.errors import PipeError
 from pipe.redact import mask
 from pipe.store import codec, schema
 from pipe.store.journal import Entry, Outcome, Work
@@ -85,7 +86,10 @@ class Gathering:
         route: Route | None = self._outcomes.routes.get(parent["route"])
         if route is None or route.gather_stage is None:
             return
-        origin = self._outcomes.original(parent)
+        try:
+            origin = self._outcomes.original(parent)
+        except PipeError:  # its body is gone or damaged; of its parent a result needs no more than the name
+            origin = Message(parent["id"], route.name, b"")
         body = [self._result(row) for row in tx.execute(select(schema.gather_item).where(schema.gather_item.c.gather == gather).order_by(schema.gather_item.c.position)).mappings()]
         message = Message(tx.new_id(), route.name, body, origin.headers, received_at=tx.now, parent=parent_of(origin), hops=origin.hops)
         self._outcomes.store(tx, route, message, route.gather_stage.index, self._sensitive(tx, gather), origin=origin.id)

@@ -126,4 +126,4 @@ class Outcomes:
     def bury(self, tx: Tx, works: list[Work], error: PipeError) -> None:
         """Makes dead letters of deliveries that were just stored."""
         for work in works:
-            self.end(tx, work, Outcome(DEAD, code=error.code, note=error.text, error=error, at=tx.now), [])
+            self.end(tx, work, Outcome(DEAD, code=error.code, note=error.text, error=error, at=tx.now, attempted=False), [])

@@ -65,6 +65,9 @@ class Scheduler:
             except PipeError as error:
                 logger.bind(action="scheduler_failed", error=error.text).error("what is due could not be stored; it is tried again")
                 self._due = self._engine.clock.now() + 1
+            except Exception as error:  # boundary: without this task nothing would ever be tried again
+                logger.bind(action="scheduler_broke").opt(exception=error).error("the scheduler has a defect; it goes on")
+                self._due = self._engine.clock.now() + 1
             pause = min(LONGEST_SLEEP_S, max(0.0, self._due - self._engine.clock.now()))
             if pause > 0:
                 await self._sleep(pause)
@@ -96,6 +99,14 @@ class Scheduler:
         self._due = min([self._due, *([due.next_at] if due.next_at else [])])
         if due.deliveries >= AT_ONCE:
             self._due = now
+
+    def is_over(self, deadline: float) -> bool:
+        """Whether a deadline has passed, by a clock that can be believed."""
+        now = self._engine.clock.now()
+        if now < deadline:
+            return False
+        self._watch_clock(now)
+        return now >= self.suspended_until
 
     def _watch_clock(self, now: float) -> None:
         offset = now - self._engine.clock.monotonic()

@@ -33,10 +33,12 @@ class Switches:
             elif row.kind == "route":
                 (self.draining if row.state == "draining" else self.routes).add(row.name)
 
-    def check_open(self, route: str) -> None:
-        """Raises Draining where nothing may enter a route."""
+    def check_open(self, route: str, *, synchronous: bool) -> None:
+        """Raises Draining where nothing may enter a route: it drains, or is paused while its callers would wait."""
         if route in self.draining:
             raise Draining(f"the route {route} takes nothing more: it is being drained", retry_after=60, route=route)
+        if synchronous and route in self.routes:
+            raise Draining(f"the route {route} is paused", retry_after=60, route=route)
 
     async def set(self, kind: str, name: str, switch: Switch | None) -> None:
         """Pauses, drains or (None) resumes, at once. What is in work ends as it began."""

@@ -25,16 +25,8 @@ class Connection(RequestHandler):
     """aiohttp's protocol, watched: `look` is called every second and ends what is too slow."""
 
     __slots__ = (
-        "_answered",
-        "_body",
-        "_header_bytes",
-        "_header_since",
-        "_limits",
-        "_most",
-        "_received",
-        "_window",
-        "address",
-    )
+        "_body", "_header_bytes", "_header_since", "_limits", "_most", "_received", "_stuck", "_window", "address",
+    )  # fmt: skip
 
     def __init__(self, server: Server, limits: HttpLimits, **options: Any) -> None:
         super().__init__(server, **options)

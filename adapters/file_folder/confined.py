@@ -36,7 +36,10 @@ class Found:
 
 
 class Confined:
-    """A folder that nothing here leads out of. All methods raise OSError; a link on the way is ELOOP or ENOTDIR."""
+    """A folder that nothing here leads out of.
+
+    All methods raise OSError: a link on the way is ELOOP or ENOTDIR, ENODEV means that the folder itself is gone.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -44,7 +47,10 @@ class Confined:
     @contextlib.contextmanager
     def folder(self, at: Segments, *, make: bool = False) -> Iterator[int]:
         """An open folder below the root; with `make` missing ones are made, durably."""
-        here = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            here = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise OSError(errno.ENODEV, "there is no such folder", str(self.root)) from error
         try:
             for segment in at:
                 if make:
@@ -67,7 +73,7 @@ class Confined:
         wanted, rest = pattern[0], pattern[1:]
         try:
             with self.folder(at) as here:
-                names = [name for name in os.listdir(here) if _fits(name, wanted)]
+                names = [name for name in _names(here) if _fits(name, wanted)]
                 states = [(name, _state(name, here)) for name in names]
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -83,7 +89,7 @@ class Confined:
         """All files below a folder, whatever they are called, oldest first."""
         try:
             with self.folder(at) as here:
-                states = [(name, _state(name, here)) for name in os.listdir(here)]
+                states = [(name, _state(name, here)) for name in _names(here)]
         except FileNotFoundError:
             return []
         found: list[Found] = []
@@ -150,13 +156,13 @@ class Confined:
         return True
 
     def _hash(self, at: Segments) -> bytes:
-        with open(self.open(at), "rb") as file:
+        with os.fdopen(self.open(at), "rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
 
 
 def _write(name: str, folder: int, pieces: Iterable[bytes], digest: hashlib._Hash) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(name, flags, 0o640, dir_fd=folder), "wb") as file:
+    with os.fdopen(os.open(name, flags, 0o640, dir_fd=folder), "wb") as file:
         for piece in pieces:
             file.write(piece)
             digest.update(piece)
@@ -167,6 +173,11 @@ def _write(name: str, folder: int, pieces: Iterable[bytes], digest: hashlib._Has
 def read_piece(file: int) -> bytes:
     """The next bytes of an open file; none at its end."""
     return os.read(file, _PIECE)
+
+
+def _names(folder: int) -> list[str]:
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries]
 
 
 def _fits(name: str, pattern: str) -> bool:

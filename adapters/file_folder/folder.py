@@ -65,13 +65,17 @@ class FolderConfig(ConnectionConfig):
     """A folder of this machine, or one that is mounted there."""
 
     type: Literal["file_folder"] = "file_folder"
-    path: Annotated[Path, BeforeValidator(_located)] = Field(description="The folder; nothing outside it is ever touched.", examples=["exchange/bank"])
+    path: Annotated[Path, BeforeValidator(_located)] = Field(
+        description="The folder; nothing outside it is ever touched.", examples=["exchange/bank"]
+    )
 
 
 class Marker(Strict):
     """A file is ready when another one says so."""
 
-    marker: str = Field(pattern=r"^[^/\x00]+$", description="Ending of the file that says so: `.done` waits for `a.csv.done`.")
+    marker: str = Field(
+        pattern=r"^[^/\x00]+$", description="Ending of the file that says so: `.done` waits for `a.csv.done`."
+    )
 
 
 class Move(Strict):
@@ -85,15 +89,23 @@ class FolderSubscription(Options):
 
     get: Inside = Field(description="Pattern below the folder.", examples=["in/*.csv"])
     every: Duration = Field(default=Duration(60), description="Pause between two looks.")
-    ready: Literal["stable"] | Marker = Field(default="stable", description="`stable`: size and time are the same at two looks.")
-    after: Literal["delete", "keep"] | Move = Field(default="delete", description="What becomes of a file once its message is safe.")
+    ready: Literal["stable"] | Marker = Field(
+        default="stable", description="`stable`: size and time are the same at two looks."
+    )
+    after: Literal["delete", "keep"] | Move = Field(
+        default="delete", description="What becomes of a file once its message is safe."
+    )
 
 
 class FolderTarget(Options):
     """Where a message becomes a file."""
 
-    put: Annotated[Template, AfterValidator(_template_inside)] = Field(description="Path below the folder; missing folders are made.", examples=["out/${date}/${message.id}.xml"])
-    exists: Literal["replace", "refuse"] = Field(default="replace", description="What to do when the file is there with other content.")
+    put: Annotated[Template, AfterValidator(_template_inside)] = Field(
+        description="Path below the folder; missing folders are made.", examples=["out/${date}/${message.id}.xml"]
+    )
+    exists: Literal["replace", "refuse"] = Field(
+        default="replace", description="What to do when the file is there with other content."
+    )
 
 
 class FileFolder:
@@ -155,7 +167,7 @@ class FileFolder:
         Raises BadHeader for a name that data must not make, Refused where another file is in the way.
         """
         target, body = outgoing.target, outgoing.message.body or b""
-        at = filled(target.put, outgoing.message)
+        at = filled(target.put, outgoing.data)
         pieces = body.open() if isinstance(body, Blob) else (body,)
         written = await self._do(self._put, at, pieces, f".{outgoing.id}.part", target.exists == "replace")
         if not written:
@@ -306,6 +318,6 @@ def _meaning(error: OSError, name: str) -> PeerError | PayloadError:
         return Refused(f"the path leads over a link, or over something that is not a folder: {text}")
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return NotAuthorised(f"{name} may not be used by this user: {text}")
-    if error.errno == errno.ENOENT:
+    if error.errno in {errno.ENODEV, errno.ENOENT}:
         return Unreachable(f"{name} is not there: {text}")
     return PeerFailed(f"{name} failed: {text}")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import sys
+import asyncio
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from textwrap import indent
+from typing import Annotated
 
-import orjson
 import typer
 
-from pipe.cli.run import Config
+from pipe.cli.frame import CONFIG, DATA, Config, Data, Frame, Json, leave, say_json
 
-Json = Annotated[bool, typer.Option("--json", help="Objects for programs instead of text for people.")]
-CONFIG = Path("connections.yaml")
-GOOD, WRONG = 0, 1
+
+class Orphans(StrEnum):
+    """What becomes of deliveries that wait at a station which the new configuration does not have."""
+
+    refuse = "refuse"
+    keep = "keep"
+    dead = "dead"
 
 
 def lint(
@@ -44,14 +49,113 @@ def lint(
     leave(wrong=bool(checked.findings if strict else checked.errors))
 
 
-def say_json(value: Any) -> None:
-    """Prints plain values for programs."""
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+def test(
+    config: Config = CONFIG,
+    route: Annotated[str | None, typer.Option("--route", help="Only the tests of this route.")] = None,
+    json: Json = False,
+) -> None:
+    """Runs the tests of the configuration; partners are stubs, nothing leaves this process."""
+    from loguru import logger
+
+    from pipe.app import catalogue, read_configuration, tables
+    from pipe.trials import run_tests
+
+    logger.disable("pipe")
+    known = catalogue()
+    results = asyncio.run(run_tests(read_configuration(config, known), known, tables(), route=route))
+    if json:
+        say_json([result.as_json() for result in results])
+    else:
+        for result in results:
+            typer.echo(f"{result.place}: {'ok' if result.passed else 'FAILED'} {result.name}")
+            for problem in result.problems:
+                typer.echo(indent(str(problem), "  "))
+        bad = sum(not result.passed for result in results)
+        typer.echo(f"{len(results) - bad} passed, {bad} failed")
+    leave(wrong=not all(result.passed for result in results))
 
 
-def leave(*, wrong: bool) -> None:
-    """Ends with 1 where something wrong was found, else with 0."""
-    sys.exit(WRONG if wrong else GOOD)
+def plan(config: Config = CONFIG, data: Data = DATA, json: Json = False) -> None:
+    """Shows what the configuration on disk would change; changes nothing."""
+    from pipe.cli.plan_text import plan_text
+
+    frame = Frame(config, data, json)
+    found = frame.ask("plan")
+    frame.show(found, plan_text)
+    leave(wrong=not found["valid"])
+
+
+def apply(
+    config: Config = CONFIG,
+    data: Data = DATA,
+    orphans: Annotated[
+        Orphans, typer.Option("--orphans", help="What becomes of deliveries whose target is removed.")
+    ] = Orphans.refuse,
+    json: Json = False,
+) -> None:
+    """Takes up the configuration on disk in the running gateway, whole or not at all."""
+    from pipe.cli.plan_text import plan_text
+
+    frame = Frame(config, data, json)
+    frame.show(frame.ask("apply", orphans=orphans.value), plan_text)
+
+
+def capture(
+    route: Annotated[str, typer.Argument(help="The route whose messages become tests.")],
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="So many of the last messages.")] = 20,
+    mask: Annotated[bool, typer.Option("--mask/--no-mask", help="Fakes in place of sensitive values.")] = True,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    json: Json = False,
+) -> None:
+    """Prints tests made of stored messages, with what the partners answered and what happens today."""
+    from loguru import logger
+
+    from pipe.app import catalogue, read_configuration, tables
+    from pipe.trials.recording import recorded
+
+    frame = Frame(config, data, json)
+    cases = frame.ask("capture", route=route, count=count, masked=mask)
+    if json:
+        say_json(cases)
+        leave(wrong=not cases)
+    logger.disable("pipe")
+    known = catalogue()
+    typer.echo(asyncio.run(recorded(route, cases, read_configuration(config, known), known, tables())), nl=False)
+    leave(wrong=not cases)
+
+
+class New(StrEnum):
+    """What `pipe new` begins."""
+
+    connection = "connection"
+    route = "route"
+
+
+def new(
+    what: Annotated[New, typer.Argument(help="What to begin.")],
+    name: Annotated[str, typer.Argument(help="How it is called.")],
+    kind: Annotated[str | None, typer.Option("--type", help="Of a connection: which adapter.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="Of a route: the connection it receives from.")] = None,
+    target: Annotated[str | None, typer.Option("--to", help="Of a route: the connection it sends to.")] = None,
+    config: Config = CONFIG,
+) -> None:
+    """Prints the beginning of a connection or a route, to be put into a file of its own and included."""
+    from pipe.app import catalogue, read_configuration
+    from pipe.config.scaffold import connection_text, route_text
+    from pipe.errors import ConfigError
+
+    known = catalogue()
+    if what is New.connection:
+        if kind not in known.adapters:
+            raise ConfigError(f"say which with `--type`; there are: {', '.join(sorted(known.adapters))}")
+        typer.echo(connection_text(name, kind, known.adapters), nl=False)
+        return
+    configuration = read_configuration(config, known)
+    if source is None or target is None:
+        raise ConfigError(f"say `--from` and `--to`; connections: {', '.join(sorted(configuration.connections))}")
+    text = route_text(name, source=source, target=target, configuration=configuration, adapters=known.adapters)
+    typer.echo(text, nl=False)
 
 
 def docs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class Frame:
         """The result of an operation; its progress goes to standard error. Raises PipeError."""
         from pipe.control import call
 
-        url = _environment("PIPE_STORE")
+        url = os.environ.get("PIPE_STORE") or None
         with Bar(sys.stderr) as bar:
             return asyncio.run(call(self.data, operation, args, bar.show, world=LazyWorld(self.config), url=url))
 
@@ -64,17 +65,16 @@ class LazyWorld:
         return getattr(self._world, name)
 
 
+def as_json(value: Any) -> str:
+    """Plain values as indented JSON."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
+
+
 def say_json(value: Any) -> None:
     """Prints plain values for programs."""
-    typer.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
+    typer.echo(as_json(value))
 
 
 def leave(*, wrong: bool) -> NoReturn:
     """Ends with 1 where something wrong was found, else with 0."""
     sys.exit(WRONG if wrong else GOOD)
-
-
-def _environment(name: str) -> str | None:
-    import os
-
-    return os.environ.get(name) or None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipe.cli import configuration, run
+from pipe.cli import configuration, credentials, dead, messages, overview, partners, run, switches
 
 app = typer.Typer(name="pipe", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="PIPE: an integration gateway that loses nothing it accepted.")
 app.callback()(lambda: None)
@@ -13,3 +13,23 @@ app.command("lint")(configuration.lint)
 app.command("docs")(configuration.docs)
 app.command("schema")(configuration.schema)
 app.command("limits")(configuration.limits)
+app.command("test")(configuration.test)
+app.command("plan")(configuration.plan)
+app.command("apply")(configuration.apply)
+app.command("capture")(configuration.capture)
+app.command("new")(configuration.new)
+app.command("status")(overview.status)
+app.command("connections")(overview.connections)
+app.command("routes")(overview.routes)
+app.add_typer(overview.ledger_app, name="ledger")
+app.command("explain")(messages.explain)
+app.command("search")(messages.search)
+app.add_typer(messages.messages_app, name="messages")
+app.add_typer(dead.app, name="dead")
+app.command("resolve")(messages.resolve)
+app.command("pause")(switches.pause)
+app.command("resume")(switches.resume)
+app.command("drain")(switches.drain)
+app.add_typer(credentials.keys_app, name="keys")
+app.add_typer(credentials.secrets_app, name="secrets")
+app.add_typer(partners.app, name="partners")

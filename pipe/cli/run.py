@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvloop
 
-Config = Annotated[Path, typer.Option("--config", envvar="PIPE_CONFIG", help="The configuration.")]
-Data = Annotated[Path, typer.Option("--data", envvar="PIPE_DATA", help="The data folder.")]
+from pipe.cli.frame import CONFIG, DATA, Config, Data, StoreUrl
+
+if TYPE_CHECKING:
+    from pipe.app import Gateway
+
+Listen = Annotated[
+    str, typer.Option("--listen", envvar="PIPE_LISTEN", help="HOST:PORT, where the configuration names no listeners.")
+]
+Partners = Annotated[
+    bool,
+    typer.Option("--partners/--no-partners", envvar="PIPE_PARTNERS", help="Start stand-ins of the partners beside it."),
+]
+LogLevel = Annotated[str, typer.Option("--log-level", envvar="PIPE_LOG_LEVEL", help="debug, info, warning or error.")]
+LogJson = Annotated[
+    bool | None,
+    typer.Option("--log-json/--log-text", envvar="PIPE_LOG_JSON", help="By default text on a terminal, else JSON."),
+]
 
 
 def run(
-    config: Config = Path("connections.yaml"),
-    data: Data = Path("data"),
-    listen: Annotated[str, typer.Option("--listen", envvar="PIPE_LISTEN", help="HOST:PORT, where the configuration names no listeners.")] = "127.0.0.1:8080",
-    store: Annotated[str | None, typer.Option("--store", envvar="PIPE_STORE", help="URL of a PostgreSQL store instead of the embedded one.")] = None,
-    partners: Annotated[bool, typer.Option("--partners/--no-partners", envvar="PIPE_PARTNERS", help="Start stand-ins of the partners beside it.")] = False,
+    config: Config = CONFIG,
+    data: Data = DATA,
+    listen: Listen = "127.0.0.1:8080",
+    store: StoreUrl = None,
+    partners: Partners = False,
+    log_level: LogLevel = "info",
+    log_json: LogJson = None,
 ) -> None:
-    """Runs the gateway until it is told to stop."""
-    from pipe.app import Gateway, Settings  # noqa: PLC0415  # commands that need no gateway start without loading it
+    """Runs the gateway until it is told to stop (SIGTERM, Ctrl-C); SIGHUP takes up a changed configuration."""
+    import uvloop
 
-    settings = Settings(config, data, listen, store)
-    sys.exit(uvloop.run(Gateway(settings).run()))
+    from pipe import log
+    from pipe.app import Gateway, Settings
+
+    log.set_up(level=log_level, as_json=log_json)
+    settings = Settings(config, data, listen, store, partners=partners)
+    sys.exit(uvloop.run(Gateway(settings).run(welcome if sys.stdout.isatty() else None)))
+
+
+def welcome(gateway: Gateway) -> None:
+    """Tells a person where everything is; nothing of it is secret."""
+    lines = ["", "PIPE runs. What it serves:", ""]
+    for name, address in gateway.addresses().items():
+        lines.append(f"  {address}{'' if name == 'default' else f'  (listener {name})'}")
+    lines += [f"    {method:6} {path:32} {what}" for method, path, what in gateway.endpoints()]
+    if gateway.stand_ins is not None:
+        lines += ["", "Stand-ins of the partners (`pipe partners set sms slow 5` makes one misbehave):", ""]
+        lines += [f"  {name:12} {address}" for name, address in gateway.stand_ins.addresses.items()]
+    data = f" --data {gateway.settings.data}" if str(gateway.settings.data) != str(DATA) else ""
+    lines += ["", f"In another terminal:  pipe status{data}   pipe explain ID{data}   pipe dead list{data}", ""]
+    typer.echo("\n".join(lines))

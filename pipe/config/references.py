@@ -71,6 +71,11 @@ class Secret:
         """As it is written: `${env:NAME}`."""
         return f"${{{self.kind}:{self.name}}}"
 
+    @property
+    def path(self) -> Path | None:
+        """The file that holds it; None where it is not kept in a file."""
+        return self._base / self.name if self.kind == "file" else None
+
     def reveal(self) -> str:
         """Today's value; a file's trailing line break is not part of it. Raises SecretMissing."""
         value = self._value()

@@ -7,28 +7,60 @@ action writes its audit row in the transaction of what it does. Adding one: writ
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from pydantic import ConfigDict, ValidationError, validate_call
+from pydantic import ValidationError, validate_call
 
 from pipe.errors import BadRequest
+from pipe.operations import (
+    configuring,
+    credentials,
+    dead_letters,
+    editing,
+    ledger,
+    messages,
+    overview,
+    rehearsal,
+    resolving,
+    selection,
+    story,
+    switching,
+)
 from pipe.operations.host import Host, Progress, World
 
-__all__ = ["OPERATIONS", "Host", "Operation", "Progress", "World", "perform"]
+__all__ = ["OPERATIONS", "Host", "Progress", "World", "perform"]
 
-Function = Callable[..., Awaitable[Any]]
+Operation = Callable[..., Awaitable[Any]]
 
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One entry of the table."""
-
-    name: str
-    function: Function
-
-
-OPERATIONS: Mapping[str, Operation] = {operation.name: operation for operation in ()}
+OPERATIONS: Mapping[str, Operation] = {
+    "status": overview.status,
+    "connections": overview.connections,
+    "routes": overview.routes,
+    "plan": configuring.plan,
+    "apply": configuring.apply,
+    "capture": configuring.capture,
+    "ledger": ledger.books,
+    "ledger.verify": ledger.verify,
+    "explain": story.explain,
+    "search": selection.search,
+    "messages.show": messages.show,
+    "dead.list": dead_letters.find,
+    "dead.show": dead_letters.show,
+    "dead.rehearse": rehearsal.rehearse,
+    "dead.replay": dead_letters.replay,
+    "dead.edit": editing.edit,
+    "dead.discard": dead_letters.discard,
+    "resolve": resolving.resolve,
+    "pause": switching.pause,
+    "resume": switching.resume,
+    "drain": switching.drain,
+    "keys.issue": credentials.issue_key,
+    "keys.revoke": credentials.revoke_key,
+    "secrets.list": credentials.list_secrets,
+    "secrets.set": credentials.set_secret,
+    "secrets.remove": credentials.remove_secret,
+}
 
 
 async def perform(host: Host, name: str, arguments: Mapping[str, Any]) -> Any:
@@ -36,9 +68,11 @@ async def perform(host: Host, name: str, arguments: Mapping[str, Any]) -> Any:
     operation = OPERATIONS.get(name)
     if operation is None:
         raise BadRequest(f"there is no operation `{name}`")
-    checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(operation.function)
+    # The host is bound first: only what came from outside is checked.
+    checked = validate_call(partial(operation, host))
     try:
-        return await checked(host, **arguments)
+        work = checked(**arguments)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadRequest(f"`{name}`: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    return await work

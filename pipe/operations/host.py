@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
+from pydantic_core import CoreSchema, core_schema
 from sqlalchemy import select
 
 from pipe.config.models import Configuration
@@ -17,6 +18,7 @@ from pipe.route import Route
 from pipe.store import schema
 
 if TYPE_CHECKING:
+    from pipe.applying import Orphans, Plan
     from pipe.clock import Clock
     from pipe.engine import Catalogue, Engine
     from pipe.stations.station import Station
@@ -47,8 +49,8 @@ class World(Protocol):
     def revoke_key(self, text: str, name: str) -> tuple[str, int]:
         """The key file's text without the keys of `name`, and how many went."""
 
-    async def apply(self, configuration: Configuration, actor: str) -> None:
-        """Takes up a checked configuration; writes its revision. Raises ConfigError where no gateway runs."""
+    async def apply(self, configuration: Configuration, actor: str, orphans: Orphans = "refuse") -> Plan:
+        """Takes up a configuration, whole or not at all. Raises ConfigError where it may not be, or no gateway runs."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,11 @@ class Host:
     progress: Progress = lambda done, total, text: None
     facts: dict[str, Any] = field(default_factory=dict)
     """of the running gateway: pid, started_at, addresses"""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        """Arguments of operations are checked; the host itself is none of them."""
+        return core_schema.is_instance_schema(cls)
 
     @property
     def built(self) -> World:

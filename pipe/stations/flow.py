@@ -33,8 +33,7 @@ class FlowStation(Station):
         try:
             run = await self.prepare(work)
         except StepStopped as stop:
-            work.attempts += 1
-            await self.end(work, self.stopped(work, stop))
+            await self.settle(work, self.stopped(work, stop))
             return
         if run.message is None:
             await self.end(work, self.filtered("a filter of the route dropped it"), run.taps)
@@ -47,10 +46,13 @@ class FlowStation(Station):
         work.attempts += 1
         outcome = Outcome(CONSUMED, at=self.engine.clock.now())
         try:
-            yielded = await self.engine.store.write(lambda tx: self._unit(tx, work, run, outcome))
+            yielded = await self.engine.store.write(lambda tx: self.unit(tx, work, run, outcome))
         except StoreError:
             work.attempts -= 1
             raise
+        except Overtaken:
+            self.forget(work)
+            return []
         except Exception as error:  # boundary: a flow's defect must not stop its route
             work.spent += self.engine.clock.monotonic() - begun
             outcome = await self._failed(work, run, error)
@@ -61,23 +63,32 @@ class FlowStation(Station):
         self.engine.events.tell(Attempted(self.route_name, self.name, None, outcome.state, outcome.code, seconds, work.message.id))
         return yielded
 
-    def _unit(self, tx: Tx, work: Work, run: Run, outcome: Outcome) -> list[Message]:
+    def unit(self, tx: Tx, work: Work, run: Run, outcome: Outcome) -> list[Message]:
+        """The function with all that hangs on it, in one transaction. Raises Overtaken, and whatever the function raises."""
         assert run.message is not None
         flow_tx = FlowTransaction(tx, self.engine, work)
         stage = self.route.by_station[self.name]
         assert stage.flow is not None
         yielded = list(stage.flow(run.message, flow_tx) or ())
-        if self.engine.outcomes.end(tx, work, outcome, run.taps) and stage.emits:
+        if stage.emits:  # before the end: a gather must know the offspring when it hears that this delivery is done
             for message in yielded:
                 flow_tx.emit(message)
+        if not self.engine.outcomes.end(tx, work, outcome, run.taps):
+            raise Overtaken
         return yielded
+
+    def failure(self, error: Exception) -> PipeError:
+        """What went wrong, in the gateway's words."""
+        end = self.route.by_station[self.name].end
+        assert end is not None
+        return error if isinstance(error, PipeError) else StepFailed(f"`{end.config.name}` broke: {type(error).__name__}: {error}")
 
     async def _failed(self, work: Work, run: Run, error: Exception) -> Outcome:
         stage = self.route.by_station[self.name]
         assert stage.end is not None
         assert run.message is not None
         trace = None if isinstance(error, PipeError) else traceback.format_exc()
-        failure = error if isinstance(error, PipeError) else StepFailed(f"`{stage.end.config.name}` broke: {type(error).__name__}: {error}")
+        failure = self.failure(error)
         outcome = Outcome(
             DEAD, code=failure.code, note=failure.text, error=failure, at=self.engine.clock.now(), step=stage.end.path,
             place=str(stage.end.place), body_at_step=run.message.body, traceback=trace,
@@ -90,6 +101,10 @@ class FlowStation(Station):
         else:
             await self.end(work, outcome)
         return outcome
+
+
+class Overtaken(Exception):
+    """Someone else ended the delivery meanwhile: what the flow did is undone."""
 
 
 class FlowTransaction:

@@ -19,13 +19,13 @@ class EndStation(Station):
         if (late := self.expired(work)) is not None:
             await self.end(work, late)
             return
-        work.attempts += 1
         try:
             run = await self.prepare(work)
             message = await self.own_steps(run)
         except StepStopped as stop:
-            await self.end(work, self.stopped(work, stop))
+            await self.settle(work, self.stopped(work, stop))
             return
+        work.attempts += 1
         if message is None:
             await self.end(work, self.filtered("a filter of the route dropped it, or its `when:` is not true"), run.taps)
         else:

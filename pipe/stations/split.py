@@ -27,15 +27,15 @@ class SplitStation(Station):
         if (late := self.expired(work)) is not None:
             await self.end(work, late)
             return
-        work.attempts += 1
         try:
             run = await self.prepare(work)
+            work.attempts += 1
             if run.message is None:
                 await self.end(work, self.filtered("a filter of the route dropped it"), run.taps)
                 return
             await self._split(work, run, run.message)
         except StepStopped as stop:
-            await self.end(work, self.stopped(work, stop))
+            await self.settle(work, self.stopped(work, stop))
 
     async def _split(self, work: Work, run: Run, message: Message) -> None:
         try:
@@ -44,9 +44,8 @@ class SplitStation(Station):
                 pass
             while chunk := list(islice(items, AT_ONCE)):
                 await self.engine.room_for_emissions(self.route)
-                begins_at = work.cursor
+                await self.engine.store.write(lambda tx, chunk=chunk: self._emit(tx, work, message, chunk, work.cursor))
                 work.cursor += len(chunk)
-                await self.engine.store.write(lambda tx, chunk=chunk, at=begins_at: self._emit(tx, work, message, chunk, at))
         except PipeError as error:
             if error.code.startswith("PIPE-40"):
                 raise

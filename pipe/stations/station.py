@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from pipe.contract import Message
-from pipe.errors import GatewayDefect, PipeError, StoreError
+from pipe.errors import ConnectionWaits, GatewayDefect, PipeError, StoreError, Verdict
+from pipe.retry import RetryPolicy
 from pipe.steps.pipeline import Run, StepStopped
 from pipe.store import journal
 from pipe.store.journal import Outcome, Work
-from pipe.store.schema import DEAD, DISCARDED, EXPIRED
+from pipe.store.schema import DEAD, DISCARDED, EXPIRED, RETRY, UNCERTAIN
 
 if TYPE_CHECKING:
     from pipe.engine import Engine
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 IN_MEMORY = 1000
 READ_AT_ONCE = 500
 STORE_PAUSE_S = 1.0
+ASK_AGAIN_S = 5.0
+"""after a step found its connection closed"""
 
 
 class Station:
@@ -70,9 +73,9 @@ class Station:
 
     def want(self, delivery: int) -> None:
         """Takes a delivery that is known by its number only."""
-        if delivery not in self.owned:
-            self._wanted.add(delivery)
-            self.kick()
+        # One that is still in memory is about to be forgotten: its commit is known here before its worker goes on.
+        self._wanted.add(delivery)
+        self.kick()
 
     def kick(self) -> None:
         """Starts as many workers as there is work for, and reads more where there is room."""
@@ -81,7 +84,7 @@ class Station:
         while self._workers < self.concurrency and self._workers < len(self.queue):
             self._workers += 1
             self.engine.spawn(self._work())
-        if (self._behind or self._wanted) and len(self.owned) < IN_MEMORY // 2 and not self._reading:
+        if (self._behind or not self._wanted <= self.owned) and len(self.owned) < IN_MEMORY // 2 and not self._reading:
             self._reading = True
             self.engine.spawn(self._read())
 
@@ -177,13 +180,32 @@ class Station:
         await stage.pipeline.continue_(run)
         return run
 
-    def stopped(self, work: Work, stop: StepStopped) -> Outcome:
-        """The outcome of a delivery whose steps failed."""
-        error = stop.error
-        return Outcome(
-            DEAD, code=error.code, note=error.text, error=error, at=self.engine.clock.now(), step=stop.step.path, place=str(stop.step.place),
+    def stopped(self, work: Work, stop: StepStopped, retry: RetryPolicy | None = None) -> Outcome:
+        """The outcome of a delivery whose steps failed; a question (`enrich`) that had no answer is asked again later."""
+        error, now = stop.error, self.engine.clock.now()
+        outcome = Outcome(
+            DEAD, code=error.code, note=error.text, error=error, at=now, step=stop.step.path, place=str(stop.step.place),
             body_at_step=stop.body, traceback=stop.trace,
         )  # fmt: skip
+        if error.verdict is Verdict.STOP or isinstance(error, ConnectionWaits):
+            outcome.state, outcome.error, outcome.next_at, outcome.attempted = RETRY, None, now + ASK_AGAIN_S, False
+            return outcome
+        work.attempts += 1
+        if error.verdict is not Verdict.DEAD:
+            pause = (retry or RetryPolicy(self.route.config.retry)).next_pause(work.attempts, work.spent)
+            if pause is None:
+                outcome.extra["class"] = "retries_exhausted"
+            else:
+                work.spent += pause
+                outcome.state, outcome.error, outcome.next_at = RETRY, None, now + pause
+        return outcome
+
+    async def settle(self, work: Work, outcome: Outcome, taps: list[tuple[str, Message]] | None = None) -> None:
+        """Stores an outcome, whether it is final or not."""
+        if outcome.state in (RETRY, UNCERTAIN):
+            await self.put_off(work, outcome, taps)
+        else:
+            await self.end(work, outcome, taps)
 
     def filtered(self, why: str) -> Outcome:
         """The outcome of a delivery that a filter or a `when` dropped."""
@@ -191,7 +213,7 @@ class Station:
 
     def expired(self, work: Work) -> Outcome | None:
         """The outcome of a delivery whose deadline is over; None where it is not."""
-        if work.expires_at is None or self.engine.clock.now() < work.expires_at:
+        if work.expires_at is None or not self.engine.scheduler.is_over(work.expires_at):
             return None
         return Outcome(EXPIRED, code="PIPE-6001", note="the deadline passed before it was delivered", attempted=False)
 

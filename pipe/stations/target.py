@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from pipe.connection import Connection
 from pipe.contract import Message, Outgoing, Receipt
-from pipe.errors import ConnectionWaits, NoAnswer, PipeError, Verdict
+from pipe.errors import ConnectionWaits, DeadlinePassed, PipeError, Verdict
 from pipe.events import Attempted
 from pipe.route import Route, Target
 from pipe.stations.judge import judge_of, verdict
@@ -15,7 +14,7 @@ from pipe.stations.station import Station
 from pipe.steps.pipeline import Run, StepStopped
 from pipe.store import codec
 from pipe.store.journal import REPLY_LIMIT, Outcome, Work
-from pipe.store.schema import DEAD, DELIVERED, RETRY, UNCERTAIN
+from pipe.store.schema import DEAD, DELIVERED, EXPIRED, RETRY, UNCERTAIN
 
 if TYPE_CHECKING:
     from pipe.engine import Engine
@@ -50,8 +49,7 @@ class TargetStation(Station):
         try:
             run = await self._prepared(work)
         except StepStopped as stop:
-            work.attempts += 1
-            await self.end(work, self.stopped(work, stop))
+            await self.settle(work, self.stopped(work, stop, self.route.targets[self.name].retry))
             return
         if run.message is None:
             await self.end(work, self.filtered("a filter of the route dropped it"), run.taps)
@@ -74,14 +72,12 @@ class TargetStation(Station):
             work.paced = True
             self.park(work, rest)
             return
-        work.paced = False
         outcome = await self.attempt(work, run, target)
+        work.paced = outcome is None
         if outcome is None:
             self.requeue(work)
-        elif outcome.state in (RETRY, UNCERTAIN):
-            await self.put_off(work, outcome, run.taps)
         else:
-            await self.end(work, outcome, run.taps)
+            await self.settle(work, outcome, run.taps)
 
     async def attempt(self, work: Work, run: Run, target: Target) -> Outcome | None:
         """One attempt and its outcome; None where the connection closed before it began."""
@@ -94,10 +90,11 @@ class TargetStation(Station):
                 return self.filtered("a filter of the target dropped it")
             receipt, _ = await self.send(work, outgoing, target)
         except StepStopped as stop:
-            work.attempts += 1
-            outcome = self.stopped(work, stop)
+            outcome = self.stopped(work, stop, target.retry)
         except ConnectionWaits:
             return None
+        except DeadlinePassed:
+            return Outcome(EXPIRED, code=DeadlinePassed.code, note="the deadline passed while it waited for its turn", attempted=False)
         except PipeError as error:
             failed = self._failed(work, error, target, clock.monotonic() - begun)
             if failed is None:
@@ -125,25 +122,29 @@ class TargetStation(Station):
         config, adapter = target.config, self.connection.adapter
         key = None if config.idempotent_by is None else config.idempotent_by(message)
         idempotent = is_idempotent(config, adapter)
-        outgoing = Outgoing(
-            self.engine.as_bytes(message) if adapter.takes == "bytes" else message,
-            config.options,
-            f"{work.message.id}.{self.name}" if len(self.route.targets) > 1 else work.message.id,
-            work.attempts + 1,
-            self.engine.timeout_of(self.connection, work.expires_at),
-            None if key is None else str(key),
-            idempotent,
-        )
-        try:
-            async with asyncio.timeout(outgoing.timeout.total + 1):
-                return await self.connection.send(outgoing, judge_of(config, message))
-        except TimeoutError as error:
-            raise NoAnswer(f"{self.connection.name} did not end within {outgoing.timeout.total:g} s", connection=self.connection.name) from error
+        handed = self.engine.as_bytes(message) if adapter.takes == "bytes" else message
+
+        def begin() -> Outgoing:
+            if self.expired(work) is not None:
+                raise DeadlinePassed(message=work.message.id)
+            return Outgoing(
+                handed,
+                config.options,
+                work.message.id if self.name == config.connection else f"{work.message.id}.{self.name}",
+                work.attempts + 1,
+                self.engine.timeout_of(self.connection, work.expires_at),
+                None if key is None else str(key),
+                idempotent,
+                message,
+            )
+
+        return await self.connection.send(begin, judge_of(config, message))
 
     def _failed(self, work: Work, error: PipeError, target: Target, took: float) -> Outcome | None:
         idempotent = is_idempotent(target.config, self.connection.adapter)
         decision = verdict(error, idempotent=idempotent)
         outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, extra={"error": error})
+        outcome.maybe_delivered = error.verdict is Verdict.UNCERTAIN
         if isinstance(error.reply, Receipt):
             outcome.status, outcome.reply = str(error.reply.status), receipt_bytes(error.reply)
         free = decision is Verdict.STOP or bool(error.facts.get("trial"))

@@ -62,7 +62,7 @@ def unpack(kind: str, data: bytes, blobs: Path, vault: Vault, about: str) -> Any
 
 def envelope(message: Message, vault: Vault | None = None) -> bytes:
     """All of a message but its body, id, route and time; sealed where a vault is given, as it may hold the same values."""
-    fields = {name: value for name in _ENVELOPE if (value := getattr(message, name)) not in (None, {}, 0)}
+    fields = {name: value for name in _ENVELOPE if (value := getattr(message, name)) is not None and (value or name == "item")}
     data = dump(fields)
     return b"+" + vault.seal(data, f"{message.id} envelope") if vault is not None else data
 

@@ -6,11 +6,15 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
+from pipe.errors import StoreLocked
+
 READ_LIMIT_S = 10.0
+LOCK = 7473
+"""the number of PostgreSQL's advisory lock that stands for `a gateway works on this database`"""
 PRAGMAS = ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "cache_size=-65536")
 
 
@@ -33,6 +37,16 @@ def open_reader(url: str) -> Engine:
         return engine
     options = f"-c default_transaction_read_only=on -c statement_timeout={int(READ_LIMIT_S * 1000)}"
     return create_engine(_psycopg(url), pool_size=4, max_overflow=0, connect_args={"options": options}, isolation_level="AUTOCOMMIT")
+
+
+def only_gateway(engine: Engine) -> Connection:
+    """A connection that locks the database as long as it lives, wherever the folders lie. Raises StoreLocked."""
+    connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar():
+        holder = connection.exec_driver_sql(f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = {LOCK} AND granted").scalar()
+        connection.close()
+        raise StoreLocked(f"the database {engine.url.database} is in use by the gateway of server process {holder}")
+    return connection
 
 
 def is_sqlite(url: str) -> bool:

@@ -20,6 +20,7 @@ from pipe.store.transaction import Tx
 from pipe.store.vault import Vault
 
 NOTE_LIMIT = 2000
+_CRC = 4
 REPLY_LIMIT = 64 << 10
 """bytes of a partner's answer that are kept with the attempt"""
 
@@ -175,30 +176,32 @@ def _deliver(tx: Tx, entry: Entry, seq: int, size: int, station: str) -> Work:
         tx.number("delivery"), seq, message.route, station, message, entry.revision, entry.stage,
         order_key, message.deadline, size=size, sensitive=entry.sensitive, gather=entry.gather, position=entry.position,
     )  # fmt: skip
-    work.state, work.decoded = _first_state(tx, entry, station), entry.decoded
+    work.state, work.decoded = _first_state(tx, entry, station, order_key), entry.decoded
     tx.run(
         _DELIVERY,
         {
             "id": work.id, "message": seq, "route": message.route, "station": station, "state": work.state,
-            "order_key": order_key, "next_at": entry.at, "expires_at": message.deadline, "size": size,
+            "order_key": order_key, "next_at": entry.at if work.state == TIMER else None, "size": size,
+            # A caller's patience ends its wait, not the question whether the partner did what it was asked.
+            "expires_at": None if work.state == ANSWERING else message.deadline,
         },
     )  # fmt: skip
     if work.state == READY:
         tx.ready(work)
-    if entry.at is not None:
+    if work.state == TIMER and entry.at is not None:
         tx.due(entry.at)
     if message.deadline is not None:
         tx.due(message.deadline)
     return work
 
 
-def _first_state(tx: Tx, entry: Entry, station: str) -> str:
+def _first_state(tx: Tx, entry: Entry, station: str, order_key: str | None) -> str:
     if station == entry.answering:
         return ANSWERING
     if entry.at is not None and entry.at > tx.now:
         return TIMER
-    lane = {"route": entry.message.route, "station": station, "order_key": entry.order_key}
-    if entry.order_key is not None and tx.run(_BUSY_LANE, lane).fetchone():
+    lane = {"route": entry.message.route, "station": station, "order_key": order_key}
+    if order_key is not None and tx.run(_BUSY_LANE, lane).fetchone():
         return HELD
     return READY
 
@@ -264,13 +267,18 @@ def pack_message(message: Message, vault: Vault | None) -> tuple[str, bytes]:
     """An intermediate message (its body may be bytes, values or a blob) in one value."""
     kind, body, _ = codec.pack(message.body, None, "")
     data = codec.dump([kind, codec.envelope(message).decode()]) + b"\n" + body
-    return ("sealed", vault.seal(data, f"{message.id} output")) if vault is not None else ("plain", data)
+    if vault is not None:
+        return "sealed", vault.seal(data, f"{message.id} output")
+    return "plain", codec.checksum(message.id, data, b"").to_bytes(_CRC, "big") + data
 
 
 def unpack_message(kind: str, data: bytes, original: Message, blobs: Any, vault: Vault) -> Message:
     """The message that `pack_message` was given."""
     if kind == "sealed":
         data = vault.open(data, f"{original.id} output")
+    else:
+        expected, data = int.from_bytes(data[:_CRC], "big"), data[_CRC:]
+        codec.verify(original.id, data, b"", expected)
     head, _, body = data.partition(b"\n")
     body_kind, envelope = codec.load(head)
     return original.but(body=codec.unpack(body_kind, body, blobs, vault, ""), **whole(codec.load(envelope.encode())))

@@ -38,6 +38,7 @@ class Store:
         self.blobs = data / "blobs"
         self.blobs.mkdir(exist_ok=True, mode=0o700)
         self._lock = FolderLock(data)
+        self._guard: Connection | None = None
         self.vault: Vault
         self.loader: Loader
         self.migrated: list[str] = []
@@ -57,15 +58,15 @@ class Store:
             self.loader = Loader(self.vault, self.blobs)
             await asyncio.to_thread(self._open, list(components))
         except BaseException:
-            self._lock.release()
+            self._let_go()
             raise
 
     def _open(self, components: list[tuple[str, Sequence[Migration]]]) -> None:
         engine = database.open_writer(self.url)
         try:
+            if not database.is_sqlite(self.url):
+                self._guard = database.only_gateway(engine)
             with engine.begin() as connection:
-                if not database.is_sqlite(self.url):
-                    connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7473)")
                 self.migrated = migrate(connection, components)
                 last = {name: connection.execute(select(func.max(column))).scalar() or 0 for name, column in NUMBERED.items()}
         except DBAPIError as error:
@@ -85,6 +86,12 @@ class Store:
             self._writer = None
             await asyncio.to_thread(self._readers.shutdown)
             self._reading.dispose()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
         self._lock.release()
 
     @property

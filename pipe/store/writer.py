@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import sqlite3
 import threading
 import time
 from collections import defaultdict
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import psycopg
 from loguru import logger
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -26,6 +28,7 @@ from pipe.store.transaction import Tx
 T = TypeVar("T")
 Unit = Callable[[Tx], T]
 LARGEST_GROUP = 512
+_FATAL = ("disk I/O error", "malformed", "readonly", "unable to open", "not a database")
 SLOW_UNIT_S = 0.05
 
 
@@ -103,6 +106,10 @@ class Writer:
     def _commit(self, connection: Connection, group: list[_Job]) -> None:
         results: list[tuple[asyncio.Future[Any], Any, BaseException | None]] = []
         committed = Committed()
+        if self.failed is not None:
+            results = [(job.future, None, self.failed) for job in group]
+            self._tell(results, committed)
+            return
         try:
             with connection.begin():
                 tx = Tx(connection, self._clock.now(), self._new_id, self.sequences, committed)
@@ -115,6 +122,9 @@ class Writer:
             committed = Committed()
         self.commits += 1
         self.units += len(group)
+        self._tell(results, committed)
+
+    def _tell(self, results: list[tuple[asyncio.Future[Any], Any, BaseException | None]], committed: Committed) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self._resolve, results, committed)
 
@@ -123,12 +133,10 @@ class Writer:
         tx.savepoint()
         try:
             result = unit(tx)
-        except DBAPIError as error:
+        except Exception as error:  # boundary: the unit's own failure is its caller's to handle
+            # Hot statements go straight to the driver, so its own exceptions come here beside those of SQLAlchemy.
             if _is_disk(error):
                 raise
-            tx.rollback()
-            return None, error
-        except Exception as error:  # boundary: the unit's own failure is its caller's to handle
             tx.rollback()
             return None, error
         tx.release()
@@ -137,10 +145,11 @@ class Writer:
         return result, None
 
     def _refusal(self, error: Exception) -> PipeError:
-        text = str(getattr(error, "orig", None) or error)
+        cause = _cause(error)
+        text = str(cause)
         if _is_full(text):
             return StoreFull(f"the store has no space left: {text}")
-        if isinstance(error, DBAPIError) and not _is_fatal(text, error):
+        if not _is_fatal(cause):
             return StoreUnavailable(f"the store refused to commit: {text}")
         # After a failed fsync the kernel may have dropped the pages and the next fsync would lie: stop for good.
         self.failed = StoreUnavailable(f"the store failed and is closed: {text}")
@@ -166,12 +175,19 @@ def _is_full(text: str) -> bool:
     return "database or disk is full" in text or "No space left" in text or "could not extend file" in text
 
 
-def _is_fatal(text: str, error: DBAPIError) -> bool:
-    return "disk I/O error" in text or "malformed" in text or "readonly" in text or error.connection_invalidated
+def _cause(error: Exception) -> BaseException:
+    """The driver's own exception, whether SQLAlchemy wrapped it or not."""
+    return (error.orig or error) if isinstance(error, DBAPIError) else error
 
 
-def _is_disk(error: DBAPIError) -> bool:
-    text = str(error.orig)
-    return _is_full(text) or _is_fatal(text, error)
+def _is_fatal(cause: BaseException) -> bool:
+    if isinstance(cause, psycopg.Error):
+        return isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError))  # the connection, or the server's disk
+    return not isinstance(cause, sqlite3.Error) or any(sign in str(cause) for sign in _FATAL)
+
+
+def _is_disk(error: Exception) -> bool:
+    cause = _cause(error)
+    return isinstance(cause, (sqlite3.Error, psycopg.Error)) and (_is_full(str(cause)) or _is_fatal(cause))
 
 

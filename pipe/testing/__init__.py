@@ -1,4 +1,4 @@
-"""What authors of adapters and flows test with: fakes that keep the engine's promises, and suites that adapters inherit.
+"""What authors of adapters and flows test with: fakes that keep the engine's promises, and suites to inherit.
 
     class TestMyQueue(SinkContract):
         @pytest.fixture

@@ -53,7 +53,7 @@ class FakeClock:
             await self._fell_asleep.wait()
 
     async def advance(self, seconds: float) -> None:
-        """Moves both clocks; whoever is due wakes in order, at its own time, and runs until it waits for something else."""
+        """Moves both clocks; whoever is due wakes in order, at its own time, and runs until it waits again."""
         until = self._monotonic + seconds
         await self._settle()
         while self._sleepers and self._sleepers[0][0] <= until:

@@ -20,7 +20,7 @@ class FakeDoor:
     def __init__(
         self, options: Any = None, *, route: str = "route", max_body: int = 10 << 20, reply: Receipt | None = None
     ) -> None:
-        """`options` is an instance of the adapter's Subscription; with `reply` the route is synchronous and answers so."""
+        """`options` is an instance of the adapter's Subscription; with `reply` the route is synchronous."""
         self.route, self.options, self.max_body = route, options, max_body
         self.reply = reply
         self.arrivals: list[Arrival] = []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipe.contract import Blob, Clock, Duration, Timeout
 from pipe.errors import TooLarge
@@ -64,6 +64,8 @@ class FakeServices:
         self.default_timeout = timeout or Timeout(connect=Duration(2), read=Duration(2), total=Duration(3))
         self.mounted: dict[tuple[str | None, str], Handler] = {}
         """what adapters serve, by listener and prefix"""
+        self.fates: dict[tuple[str, str | None], Mapping[str, Any]] = {}
+        """the stories of messages, by id and caller"""
         self._folder, self._secured = folder, secured
 
     def spool(self, limit: int) -> FakeSpool:
@@ -74,6 +76,10 @@ class FakeServices:
         """Notes the handler in `mounted`; the result takes it out again."""
         self.mounted[listener, prefix] = handler
         return lambda: self.mounted.pop((listener, prefix), None) and None
+
+    async def fate(self, id: str, caller: str | None) -> Mapping[str, Any] | None:
+        """What the test put into `fates` for this message and caller."""
+        return self.fates.get((id, caller))
 
     def secured(self, listener: str | None) -> bool:
         """What the test said."""

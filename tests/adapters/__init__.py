@@ -1,0 +1,1 @@
+"""Adapters: the promises of each, against the real other end of its protocol."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
+import os
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -87,6 +88,17 @@ class RawServer:
     idle: float | None = None
     """seconds after which an idle connection is closed"""
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def asked(self, count: int = 1) -> None:
+        """Returns once so many requests arrived in all."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: len(self.requests) >= count)
+
+    async def left_alone(self) -> None:
+        """Returns once every connection has ended."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._writers)
 
     def on(self, path: str, *behaviours: Behaviour) -> None:
         """How a path is answered; several behaviours are taken in turn, the last one stays."""
@@ -104,7 +116,9 @@ class RawServer:
     def drop_idle(self) -> None:
         """Says farewell on every connection at once, before the event loop turns again."""
         for writer in self._writers:
-            writer.get_extra_info("socket").shutdown(socket.SHUT_WR)
+            # A second handle: uvloop lends none that may be shut down.
+            with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as handle:
+                handle.shutdown(socket.SHUT_WR)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
@@ -117,10 +131,14 @@ class RawServer:
                     request = await _read(reader, number)
                 request.peer_cert = writer.get_extra_info("peercert")
                 self.requests.append(request)
+                async with self._changed:
+                    self._changed.notify_all()
                 path = request.target.split("?")[0]
                 await self.behaviours.get(path, self.behaviours["*"])(request, writer)
                 await writer.drain()
         self._writers.discard(writer)
+        async with self._changed:
+            self._changed.notify_all()
 
 
 async def _read(reader: asyncio.StreamReader, number: int) -> Received:

@@ -30,6 +30,7 @@ from tests.adapters.raw_server import RawServer, reply, says, serving
 
 @pytest.fixture
 async def server() -> AsyncIterator[RawServer]:
+    """A partner that answers 200 to everything."""
     async with serving(RawServer()) as running:
         yield running
 
@@ -255,7 +256,8 @@ async def test_a_repeated_header_is_joined(server: RawServer) -> None:
     ("status", "kind"),
     [
         (300, Refused), (301, Refused), (302, Refused), (304, Refused), (307, Refused),
-        (400, Refused), (401, NotAuthorised), (403, NotAuthorised), (404, Refused), (407, NotAuthorised), (408, PeerFailed), (409, Refused),
+        (400, Refused), (401, NotAuthorised), (403, NotAuthorised), (404, Refused), (407, NotAuthorised),
+        (408, PeerFailed), (409, Refused),
         (410, Refused), (413, Refused), (422, Refused), (425, PeerFailed), (429, Busy), (499, Refused),
         (500, PeerBroke), (501, PeerFailed), (502, PeerFailed), (503, PeerFailed), (504, PeerFailed), (599, PeerFailed),
     ],
@@ -350,6 +352,15 @@ async def test_the_partners_own_limit_of_keeping_is_heeded(server: RawServer) ->
         await partner.send(outgoing())
         await partner.send(outgoing())
     assert server.connections == 2
+
+
+async def test_an_idle_connection_is_given_up(server: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 15 s (here less), before the partner does: nothing is left open for a partner that nobody asks."""
+    monkeypatch.setattr("adapters.http_lines.KEEP_ALIVE", 0.05)
+    async with client(server) as partner:
+        await partner.send(outgoing())
+        await server.left_alone()
+    assert server.connections == 1
 
 
 async def test_a_partner_that_closes_after_each_reply_is_served(server: RawServer) -> None:

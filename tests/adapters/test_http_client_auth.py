@@ -24,12 +24,14 @@ KEY = b"0123456789abcdef0123456789abcdef"
 
 @pytest.fixture
 async def server() -> AsyncIterator[RawServer]:
+    """A partner that answers 200 to everything."""
     async with serving(RawServer()) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `${env:SECRET}` stands for."""
     monkeypatch.setenv("SECRET", "s3cret")
 
 
@@ -130,7 +132,10 @@ def test_credentials_are_one_way_and_by_reference(auth: Any) -> None:
     """Lint says so; a secret in clear is never repeated."""
     with pytest.raises(ValidationError) as caught:
         HttpConfig.model_validate({"type": "http_client", "url": "https://x", "auth": auth})
-    assert all("in clear" not in error["msg"].removeprefix("a secret must not stand in clear") for error in caught.value.errors())
+    assert all(
+        "in clear" not in error["msg"].removeprefix("a secret must not stand in clear")
+        for error in caught.value.errors()
+    )
 
 
 # --- signatures (Standard Webhooks)
@@ -145,6 +150,7 @@ def signed(server: RawServer, key: bytes = KEY) -> str:
 
 @pytest.fixture
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two secrets as the standard writes them."""
     monkeypatch.setenv("SECRET", "whsec_" + base64.b64encode(KEY).decode())
     monkeypatch.setenv("OLD", "whsec_" + base64.b64encode(b"old" * 10).decode())
 
@@ -211,6 +217,7 @@ def grants(*lives: Any) -> Behaviour:
 
 
 def oauth(server: RawServer, **keys: Any) -> dict[str, Any]:
+    """Client credentials at that partner's own token endpoint."""
     token_url = f"http://127.0.0.1:{server.port}/token"
     return {"oauth2": {"token_url": token_url, "client_id": "us", "client_secret": "${env:SECRET}", **keys}}
 
@@ -221,6 +228,7 @@ def tokens(server: RawServer) -> list[str]:
 
 
 def asked(server: RawServer) -> list[Received]:
+    """The requests for a token."""
     return [request for request in server.requests if request.target == "/token"]
 
 
@@ -281,8 +289,7 @@ async def test_the_one_who_asks_may_leave(server: RawServer) -> None:
     server.on("/token", hangs, grants(3600))
     async with client(server, auth=oauth(server)) as partner:
         first = asyncio.create_task(partner.send(outgoing()))
-        while not asked(server):
-            await asyncio.sleep(0)
+        await server.asked()
         second = asyncio.create_task(partner.send(outgoing()))
         first.cancel()
         assert (await second).status == 200

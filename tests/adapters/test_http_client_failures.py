@@ -25,9 +25,12 @@ from tests.adapters.raw_server import (
     serving,
 )
 
+BOTH_LOOPS = True
+
 
 @pytest.fixture
 async def server() -> AsyncIterator[RawServer]:
+    """A partner that answers 200 to everything."""
     async with serving(RawServer()) as running:
         yield running
 
@@ -207,8 +210,7 @@ async def test_a_cancelled_send_closes_its_connection(server: RawServer) -> None
     server.on("*", hangs, says(reply(200)))
     async with client(server, concurrency=1) as partner:
         attempt = asyncio.create_task(partner.send(outgoing()))
-        while not server.requests:
-            await asyncio.sleep(0)
+        await server.asked()
         attempt.cancel()
         with pytest.raises(asyncio.CancelledError):
             await attempt
@@ -265,6 +267,7 @@ async def test_a_large_error_page_is_still_an_error_page(server: RawServer) -> N
 
 @pytest.fixture
 def large(tmp_path: Path) -> Blob:
+    """A body larger than what sockets buffer."""
     path = tmp_path / "large"
     path.write_bytes(b"x" * (32 << 20))
     return Blob(path, 32 << 20, "")

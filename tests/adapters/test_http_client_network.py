@@ -1,5 +1,6 @@
 """Where the HTTP client may go, and how it makes sure of whom it talks to."""
 
+import asyncio
 import ipaddress
 import socket
 import ssl
@@ -23,8 +24,12 @@ from tests.adapters.raw_server import RawServer, Received, handshaking, reply, s
 LOOPBACK = {"networks": ["127.0.0.0/8"]}
 
 
+BOTH_LOOPS = True
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[RawServer]:
+    """A partner that answers 200 to everything."""
     async with serving(RawServer()) as running:
         yield running
 
@@ -36,6 +41,7 @@ class Dns:
         self.answers, self.asked = list(answers), 0
 
     def __call__(self, host: str, port: int) -> list[tuple[Any, ...]]:
+        """As `adapters.http_network.lookup`."""
         self.asked += 1
         addresses = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         families = [socket.AF_INET6 if ":" in address else socket.AF_INET for address in addresses]
@@ -44,6 +50,8 @@ class Dns:
 
 @pytest.fixture
 def dns(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Puts a name server of the test's own in place of the system's."""
+
     def use(*answers: list[str]) -> Dns:
         made = Dns(*answers)
         monkeypatch.setattr(http_network, "lookup", made)
@@ -57,13 +65,14 @@ def dns(monkeypatch: pytest.MonkeyPatch) -> Any:
 FORBIDDEN = [
     "127.0.0.1", "127.255.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0", "100.64.0.1",
     "224.0.0.1", "255.255.255.255", "240.0.0.1", "192.0.2.1", "::1", "::", "fe80::1", "fe80::1%1", "fc00::1", "ff02::1",
-    "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a9fe:a9fe::1",
+    "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2002:7f00:1::",
+    "2002:a9fe:a9fe::1",
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("address", FORBIDDEN)
 async def test_a_name_that_leads_inside_is_refused(server: RawServer, dns: Any, address: str) -> None:
-    """Private, loopback, link-local and reserved addresses need their network in the configuration, in whatever guise."""
+    """Private, loopback, link-local and reserved addresses need their network in the configuration, in any guise."""
     dns([address])
     async with client(server, host="partner.example") as partner:
         with pytest.raises(AddressForbidden, match=r"partner\.example leads to"):
@@ -190,11 +199,13 @@ class Pki:
         self.ca.cert_pem.write_to_path(self.ca_file)
 
     def server(self, *names: str, **issue: Any) -> ssl.SSLContext:
+        """What a server with a certificate for these names needs."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.ca.issue_cert(*names, **issue).configure_cert(context)
         return context
 
     def files(self, name: str, ca: trustme.CA | None = None) -> dict[str, str]:
+        """Our certificate and its key, as the configuration names them."""
         issued = (ca or self.ca).issue_cert(name)
         cert, key = self.folder / "client.pem", self.folder / "client.key"
         cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
@@ -204,15 +215,18 @@ class Pki:
 
 @pytest.fixture
 def pki(tmp_path: Path) -> Pki:
+    """An authority with its files in a fresh folder."""
     return Pki(tmp_path)
 
 
 async def test_a_good_certificate_is_good(pki: Pki) -> None:
     """HTTPS with an authority of one's own."""
-    async with serving(RawServer(), pki.server("127.0.0.1")) as server:
-        async with client(server, scheme="https", tls={"ca": pki.ca_file}) as partner:
-            assert (await partner.send(outgoing())).status == 200
-            assert (await partner.check()).state == "up"
+    async with (
+        serving(RawServer(), pki.server("127.0.0.1")) as server,
+        client(server, scheme="https", tls={"ca": pki.ca_file}) as partner,
+    ):
+        assert (await partner.send(outgoing())).status == 200
+        assert (await partner.check()).state == "up"
 
 
 async def test_an_unknown_authority_is_named(pki: Pki) -> None:
@@ -226,10 +240,12 @@ async def test_an_unknown_authority_is_named(pki: Pki) -> None:
 
 async def test_a_certificate_for_another_name_is_named(pki: Pki) -> None:
     """Also where the authority is trusted."""
-    async with serving(RawServer(), pki.server("other.example")) as server:
-        async with client(server, scheme="https", tls={"ca": pki.ca_file}) as partner:
-            with pytest.raises(TlsFailed, match="for another"):
-                await partner.send(outgoing())
+    async with (
+        serving(RawServer(), pki.server("other.example")) as server,
+        client(server, scheme="https", tls={"ca": pki.ca_file}) as partner,
+    ):
+        with pytest.raises(TlsFailed, match="for another"):
+            await partner.send(outgoing())
 
 
 async def test_the_name_in_the_certificate_may_be_configured(pki: Pki) -> None:
@@ -244,11 +260,13 @@ async def test_an_expired_certificate_is_named(pki: Pki) -> None:
     """The commonest reason of all deserves its own words."""
     import datetime
 
-    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
-    async with serving(RawServer(), pki.server("127.0.0.1", not_after=past)) as server:
-        async with client(server, scheme="https", tls={"ca": pki.ca_file}) as partner:
-            with pytest.raises(TlsFailed, match="it has expired"):
-                await partner.send(outgoing())
+    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    async with (
+        serving(RawServer(), pki.server("127.0.0.1", not_after=past)) as server,
+        client(server, scheme="https", tls={"ca": pki.ca_file}) as partner,
+    ):
+        with pytest.raises(TlsFailed, match="it has expired"):
+            await partner.send(outgoing())
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
@@ -287,7 +305,7 @@ async def test_our_certificate_is_shown(pki: Pki, version: ssl.TLSVersion) -> No
         writer.write(reply(200))
 
     async with serving(RawServer({"*": look}), context) as server:
-        keys = {"tls": {"ca": pki.ca_file}, "auth": {"mtls": pki.files("us.example")}}
+        keys: dict[str, Any] = {"tls": {"ca": pki.ca_file}, "auth": {"mtls": pki.files("us.example")}}
         async with client(server, scheme="https", **keys) as partner:
             await partner.send(outgoing())
     assert seen[0]["subjectAltName"] == (("DNS", "us.example"),)
@@ -305,7 +323,7 @@ async def test_a_certificate_that_the_partner_refuses_is_named(pki: Pki, ours: s
         keys["auth"] = {"mtls": pki.files("us.example", trustme.CA())}
     with handshaking(context) as port:
         async with client(RawServer(port=port), scheme="https", **keys) as partner:
-            with pytest.raises(TlsFailed, match="our certificate|a certificate of ours"):
+            with pytest.raises(TlsFailed, match=r"our certificate|a certificate of ours"):
                 await partner.send(outgoing())
 
 
@@ -322,7 +340,7 @@ async def test_a_renewed_certificate_is_taken_up(pki: Pki, monkeypatch: pytest.M
         writer.write(reply(200))
 
     async with serving(RawServer({"*": look}), context) as server:
-        keys = {"tls": {"ca": pki.ca_file}, "auth": {"mtls": pki.files("old.example")}}
+        keys: dict[str, Any] = {"tls": {"ca": pki.ca_file}, "auth": {"mtls": pki.files("old.example")}}
         async with client(server, scheme="https", **keys) as partner:
             await partner.send(outgoing())
             pki.files("new.example")
@@ -343,8 +361,6 @@ async def test_a_missing_certificate_file_keeps_the_connection_down(tmp_path: Pa
 
 async def tunnel(request: Received, writer: Any) -> None:
     """CONNECT: passes bytes between both sides, as a forward proxy does."""
-    import asyncio
-
     host, _, port = request.target.rpartition(":")
     reader, onward = await asyncio.open_connection(host, int(port))
     writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -361,7 +377,11 @@ async def tunnel(request: Received, writer: Any) -> None:
 
 
 def basic(proxy: RawServer, **keys: Any) -> dict[str, Any]:
-    return {"proxy": {"url": f"http://127.0.0.1:{proxy.port}", **keys}, "allow": {"hosts": ["127.0.0.1", "partner.example"]}}
+    """That proxy in the configuration, and the hosts that it needs."""
+    return {
+        "proxy": {"url": f"http://127.0.0.1:{proxy.port}", **keys},
+        "allow": {"hosts": ["127.0.0.1", "partner.example"]},
+    }
 
 
 async def test_plain_http_goes_through_the_proxy(server: RawServer) -> None:
@@ -375,9 +395,11 @@ async def test_plain_http_goes_through_the_proxy(server: RawServer) -> None:
 async def test_https_goes_through_a_tunnel(server: RawServer, pki: Pki) -> None:
     """The proxy sees CONNECT and nothing of the message."""
     server.on("*", tunnel)
-    async with serving(RawServer(), pki.server("127.0.0.1")) as real:
-        async with client(real, scheme="https", tls={"ca": pki.ca_file}, **basic(server)) as partner:
-            assert (await partner.send(outgoing(b"secret"))).status == 200
+    async with (
+        serving(RawServer(), pki.server("127.0.0.1")) as real,
+        client(real, scheme="https", tls={"ca": pki.ca_file}, **basic(server)) as partner,
+    ):
+        assert (await partner.send(outgoing(b"secret"))).status == 200
     assert [request.method for request in server.requests] == ["CONNECT"]
     assert real.requests[0].body == b"secret"
 
@@ -393,7 +415,10 @@ async def test_the_proxy_gets_its_password(server: RawServer, monkeypatch: pytes
             monkeypatch.setenv("PROXY_PASSWORD", password)
             with pytest.raises((NotAuthorised, Unreachable)):
                 await partner.send(outgoing())
-    assert [request.headers["proxy-authorization"] for request in server.requests] == ["Basic dXM6b25l", "Basic dXM6dHdv"]
+    assert [request.headers["proxy-authorization"] for request in server.requests] == [
+        "Basic dXM6b25l",
+        "Basic dXM6dHdv",
+    ]
 
 
 async def test_a_proxy_that_refuses_us_is_named(server: RawServer) -> None:
@@ -418,7 +443,10 @@ async def test_a_proxy_that_is_gone_is_unreachable() -> None:
 async def test_a_proxys_name_is_checked_like_any_other(server: RawServer, dns: Any) -> None:
     """A proxy's name that leads inside needs its network."""
     dns(["127.0.0.1"])
-    keys = {"proxy": {"url": f"http://proxy.example:{server.port}"}, "allow": {"hosts": ["partner.example", "proxy.example"]}}
+    keys: dict[str, Any] = {
+        "proxy": {"url": f"http://proxy.example:{server.port}"},
+        "allow": {"hosts": ["partner.example", "proxy.example"]},
+    }
     async with client(RawServer(), url="https://partner.example", **keys) as partner:
         with pytest.raises(AddressForbidden, match=r"proxy\.example leads to"):
             await partner.send(outgoing())

@@ -16,11 +16,13 @@ from tests.adapters.raw_server import RawServer, reply, serving
 
 @pytest.fixture
 async def server() -> AsyncIterator[RawServer]:
+    """A partner that answers 200 to everything."""
     async with serving(RawServer()) as running:
         yield running
 
 
 def door(**keys: Any) -> FakeDoor:
+    """A route's entrance that polls every ten seconds."""
     return FakeDoor(HttpSubscription.model_validate({"get": "/events", "every": "10s"} | keys))
 
 
@@ -92,7 +94,14 @@ async def test_each_route_has_its_own_pace(server: RawServer) -> None:
     async with polling(server, door(), slow) as (clock, _):
         for _ in range(3):
             await next_poll(clock)
-    assert [request.target for request in server.requests] == ["/events", "/slow", "/events", "/events", "/events", "/slow"]
+    assert [request.target for request in server.requests] == [
+        "/events",
+        "/slow",
+        "/events",
+        "/events",
+        "/events",
+        "/slow",
+    ]
 
 
 async def test_what_the_store_refuses_comes_again(server: RawServer) -> None:
@@ -154,5 +163,3 @@ async def test_subscribed_headers_and_credentials_are_sent(server: RawServer, mo
         pass
     assert server.requests[0].headers["x-feed"] == "a"
     assert server.requests[0].headers["authorization"] == "Bearer s3cret"
-
-

@@ -192,6 +192,26 @@ async def test_caller_that_hangs_up_cancels_nothing() -> None:
             await done.wait()
 
 
+async def test_listener_that_stops_cancels_no_call_to_a_partner() -> None:
+    """When the grace is over the caller's connection goes; what it asked for runs to its end."""
+    begun, go, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def slow(arrival: Arrival) -> Accepted:
+        begun.set()
+        await go.wait()
+        done.set()
+        return Accepted(ID, Receipt(200))
+
+    async with gateway(FakeDoor("/a", synchronous=True, reply=slow)) as here:
+        async with connected(here.address) as (_, writer):
+            writer.write(b"POST /pipe/a HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            await begun.wait()
+            await here.services.listeners.stop(grace=0.05)
+        go.set()
+        async with asyncio.timeout(2):
+            await done.wait()
+
+
 async def test_story_is_told_to_the_caller_that_sent_the_message_only() -> None:
     """Anybody else gets 404, as for an id that never was."""
     async with gateway(FakeDoor("/a", route="a")) as here, aiohttp.ClientSession() as client:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from partners import PORTS, Partners, start, tell
 from partners.stand_in import TOKENS
+from tests.journeys.attacks import Kept, Partner, Siege
 from tests.journeys.books import books, quiet
 from tests.journeys.client import Client
 from tests.journeys.gateway import Gateway
@@ -60,3 +62,41 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         finally:
             await client.close()
             await gateway.kill9()
+
+
+# --- for attacks from outside: one gateway for all tests of a file ------------------------------------------------
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def siege(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Siege]:
+    """A running gateway in front of a partner that answers as each test says."""
+    data = tmp_path_factory.mktemp("siege") / "data"
+    partner = await Partner().start()
+    gateway = Gateway(data, Path(__file__).with_name("attacks.yaml"), {"PARTNER": partner.address})
+    await gateway.start()
+    yield Siege(gateway, partner, Kept(gateway))
+    code = await gateway.stop()
+    await partner.stop()
+    assert code == 0, gateway.last_words()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def others_are_served(siege: Siege) -> AsyncIterator[None]:
+    """After every attack somebody else is answered at once, and no defect was noted."""
+    noted = siege.gateway.log.stat().st_size
+    yield
+    began = time.monotonic()
+    well = await siege.ask("/pipe/well", b'{"a": 1}')
+    assert (well.status, time.monotonic() - began < 1) == (202, True), well
+    words = siege.gateway.log.read_bytes()[noted:].decode()
+    assert "Traceback" not in words, words
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def nothing_kept(siege: Siege) -> AsyncIterator[None]:
+    """The attack left no message, no file and nothing for the partner."""
+    before, seen = siege.kept.messages(but="well"), len(siege.partner.seen)
+    yield
+    assert siege.kept.messages(but="well") == before
+    assert [row[1] for row in siege.partner.seen[seen:] if row[1] != "/well"] == []
+    assert list((siege.gateway.data / "blobs").iterdir()) == []

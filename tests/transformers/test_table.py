@@ -30,6 +30,11 @@ def test_groups_are_summed_exactly_and_sorted() -> None:
     ]
 
 
+def test_floats_are_taken_by_the_digits_that_they_show() -> None:
+    """0.1 + 0.2 is 0.3 here."""
+    assert run("table", {"sum": ["v"]}, [{"v": 0.1}, {"v": 0.2}]) == [{"v": Decimal("0.3")}]
+
+
 def test_without_a_group_there_is_one_row() -> None:
     """Totals; a column under several kinds gets names with the kind."""
     config = {"sum": ["n"], "mean": ["n", "amount"], "min": ["n"], "max": ["n"], "count": "rows"}

@@ -1,0 +1,65 @@
+"""Stand-ins of the partners as a process beside the gateway, for trying things out; never where others can reach it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import orjson
+
+from pipe.errors import ConfigError
+
+ANNOUNCED = "partners.json"
+PATIENCE_S = 20.0
+
+
+class StandIns:
+    """Starts them, and ends them with the gateway: they watch their standard input, so that not even kill -9 leaves them behind."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._process: asyncio.subprocess.Process | None = None
+        self.addresses: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Brings them up on free ports and tells the configuration where they are. Raises ConfigError with their last words."""
+        announced = self._data / ANNOUNCED
+        self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        announced.unlink(missing_ok=True)
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "partners", "--data", str(self._data), "--port-base", "0", "--with-parent"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not announced.exists():
+                    if self._process.returncode is not None:
+                        raise ConfigError(f"the stand-ins did not start: {await self._last_words()}")
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            await self.stop()
+            raise ConfigError(f"the stand-ins did not start within {PATIENCE_S:g} s") from None
+        told = orjson.loads(announced.read_bytes())
+        self.addresses = told["addresses"]
+        os.environ.update(told["environment"])
+
+    async def stop(self) -> None:
+        """Ends them. Safe twice."""
+        if self._process is not None and self._process.returncode is None:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            try:
+                await asyncio.wait_for(self._process.wait(), 5)
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+    async def _last_words(self) -> str:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        said = (await self._process.stderr.read()).decode(errors="replace").strip()
+        return said.rpartition("\n")[2] or f"exit code {self._process.returncode}"

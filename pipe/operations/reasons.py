@@ -1,0 +1,194 @@
+"""Why a delivery is where it is, and what happens next and when; in words that a tired person understands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select
+
+from pipe.operations.host import Host
+from pipe.operations.selection import D, M
+from pipe.store.schema import (
+    ANSWERED,
+    ANSWERING,
+    CONSUMED,
+    DEAD,
+    DELIVERED,
+    DISCARDED,
+    EXPIRED,
+    HELD,
+    READY,
+    RETRY,
+    TIMER,
+    UNCERTAIN,
+    control,
+    dead_letter,
+    delivery,
+    message,
+)
+
+
+@dataclass(slots=True)
+class Reason:
+    """Why, what next, and when next (seconds since 1970) where that is known."""
+
+    why: str
+    then: str = ""
+    at: float | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+    """ids and names that the words speak of"""
+
+
+@dataclass(slots=True)
+class Around:
+    """What the store says of the surroundings of a delivery, read in the same moment."""
+
+    paused: dict[str, Any] | None = None
+    """who paused its route, when and why"""
+    first: Any = None
+    """the first of its key, where that is another one"""
+    ahead: int = 0
+    """how many of its key go before it"""
+    first_around: Around | None = None
+
+
+def around(connection: Connection, row: Any) -> Around:
+    """The surroundings of one delivery."""
+    found = Around()
+    switched = select(control).where(control.c.kind == "route", control.c.name == row["route"], control.c.state == "paused")
+    if (paused := connection.execute(switched).mappings().first()) is not None:
+        found.paused = dict(paused)
+    if row["state"] == HELD:
+        lane = (D.route == row["route"], D.station == row["station"], D.order_key == row["order_key"], D.done_at.is_(None))
+        first = connection.execute(rows_to_explain().where(*lane).order_by(D.id).limit(1)).mappings().first()
+        if first is not None and first["delivery"] != row["delivery"]:
+            before = select(func.count()).select_from(delivery).where(*lane, D.id < row["delivery"])
+            found.first, found.ahead = first, max(1, connection.execute(before).scalar() or 1)
+            found.first_around = around(connection, first)
+    return found
+
+
+def reason(host: Host, row: Any, surroundings: Around) -> Reason:
+    """The reason of one delivery; `row` is one of `rows_to_explain`. Looks at the running engine, so only on its loop."""
+    state = row["state"]
+    if state in (DELIVERED, CONSUMED, ANSWERED, DISCARDED, EXPIRED, DEAD):
+        return _ended(row)
+    if state == HELD:
+        return _held(host, row, surroundings)
+    if state in (READY, RETRY) and (stopped := _stopped(host, row, surroundings)) is not None:
+        return stopped
+    return _WAITS[state](host, row)
+
+
+# --- it ended -----------------------------------------------------------------------------------------------------
+
+
+def _ended(row: Any) -> Reason:
+    state, id_ = row["state"], row["id"]
+    if state == DEAD:
+        first = f"{row['hint']}; " if row["hint"] else ""
+        then = f"nothing until a person decides: {first}`pipe dead rehearse {id_}` shows what would happen now, `pipe dead replay {id_}` sends it again"
+        maybe = "; it may have arrived all the same" if row["maybe_delivered"] else ""
+        return Reason(f"{row['note'] or 'it failed for good'}{maybe}", then)
+    if state == EXPIRED:
+        then = f"nothing: it came too late to matter; `pipe dead replay {id_} --ignore-deadline` sends it all the same"
+        return Reason(row["note"] or "its deadline passed", then)
+    if state == DISCARDED:
+        return Reason(row["note"] or "it was dropped on purpose", "nothing more")
+    answered = f", the partner answered {row['status']}" if row["status"] else ""
+    done = {DELIVERED: f"it was delivered{answered}", CONSUMED: "the gateway itself has used it", ANSWERED: "its caller got an answer"}
+    return Reason(f"{done[state]}{': ' + row['note'] if row['note'] else ''}", "nothing more")
+
+
+# --- it waits -----------------------------------------------------------------------------------------------------
+
+
+def _stopped(host: Host, row: Any, surroundings: Around) -> Reason | None:
+    """What stands in the way of everything at this station, where something does."""
+    route, station, paused = row["route"], row["station"], surroundings.paused
+    if host.engine is None:
+        return Reason("no gateway runs on this folder", "it goes on when `pipe run` is started")
+    if paused is not None:
+        why = f"the route {route} was paused by {paused['by']}: {paused['reason']}"
+        return Reason(why, f"it goes on with `pipe resume {route}`", about={"since": paused["at"]})
+    made = host.station(route, station)
+    if made is None:
+        return Reason(f"the route {route} has no {station} in today's configuration", "nothing until the configuration has it again")
+    partner = getattr(made, "connection", None)
+    if partner is None or partner.admits():
+        return None
+    about = {"connection": partner.name, "since": partner.since}
+    if partner.paused:
+        return Reason(f"the connection {partner.name} is paused by a person", f"it goes on with `pipe resume {partner.name}`", about=about)
+    why = f"the connection {partner.name} is {partner.state}: {partner.reason or 'no reason is known'}"
+    return Reason(why, f"{partner.name} is tried again, and then this goes at once; waiting costs no attempts", partner.opens_at, about)
+
+
+def _ready(host: Host, row: Any) -> Reason:
+    made = host.station(row["route"], row["station"])
+    if made is not None and made.is_in_work(row["delivery"]):
+        return Reason("it is being worked on at this moment", "its outcome, in a moment")
+    ahead = len(made.queue) if made is not None else 0
+    if ahead > 1:
+        return Reason(f"it waits for its turn among {ahead} at {row['station']}", "it goes when a worker is free")
+    return Reason("it is about to go", "its first attempt, in a moment")
+
+
+def _retry(host: Host, row: Any) -> Reason:
+    made = host.station(row["route"], row["station"])
+    target = made.route.targets.get(row["station"]) if made is not None else None
+    most = ""
+    if made is not None and target is not None:
+        most = f" of {(target.config.retry or made.route.config.retry).attempts}"
+    why = f"attempt {row['attempts']}{most} failed: {row['note'] or row['code'] or 'no reason is known'}"
+    return Reason(why, f"attempt {row['attempts'] + 1}", row["next_at"])
+
+
+def _timer(host: Host, row: Any) -> Reason:
+    return Reason("it is a timer: it was asked for at a later time", "it goes on its way, if no flow takes it back first", row["next_at"])
+
+
+def _answering(host: Host, row: Any) -> Reason:
+    return Reason("its caller waits for the answer, the partner is being asked", "the caller gets the answer", row["expires_at"])
+
+
+def _uncertain(host: Host, row: Any) -> Reason:
+    id_ = row["id"]
+    why = f"it was sent, and nobody knows whether it arrived: {row['note'] or 'no answer came'}"
+    ask = f"ask the partner, then `pipe resolve {id_} --delivered` or `--retry`"
+    if row["next_at"] is None:
+        return Reason(why, f"nothing until a person decides: {ask}")
+    made = host.station(row["route"], row["station"])
+    target = made.route.targets.get(row["station"]) if made is not None else None
+    if target is not None and target.config.on_uncertain is None:
+        return Reason(why, f"its key has waited long enough then, and it becomes a dead letter; before that: {ask}", row["next_at"])
+    return Reason(why, f"the partner is asked what became of it; or decide now: {ask}", row["next_at"])
+
+
+def _held(host: Host, row: Any, surroundings: Around) -> Reason:
+    """Held behind the first of its key; what that one waits for is what this one waits for."""
+    first = surroundings.first
+    if first is None or surroundings.first_around is None:
+        return Reason("it is the next of its key", "it goes in a moment")
+    behind = reason(host, first, surroundings.first_around)
+    others = f" (and {surroundings.ahead - 1} more)" if surroundings.ahead > 1 else ""
+    why = f"it keeps its place in the order: message {first['id']} of the same key goes first{others}, and {behind.why}"
+    return Reason(why, f"it goes when {first['id']} is done; there: {behind.then}", behind.at, {"behind": first["id"], **behind.about})
+
+
+_WAITS = {READY: _ready, RETRY: _retry, TIMER: _timer, ANSWERING: _answering, UNCERTAIN: _uncertain}
+
+
+def rows_to_explain() -> Select[Any]:
+    """Deliveries with what `reason` and the story look at."""
+    letter = dead_letter.c
+    return (
+        select(
+            D.id.label("delivery"), D.route, D.station, D.state, D.order_key, D.next_at, D.expires_at, D.done_at, D.attempts, D.code,
+            D.status, D.note, D.ms, D.reply, M.id, M.seq, letter.hint, letter.maybe_delivered, letter.step, letter.place, letter["class"],
+            letter.code.label("dead_code"),
+        )
+        .join(message, M.seq == D.message)
+        .outerjoin(dead_letter, letter.delivery == D.id)
+    )  # fmt: skip

@@ -1,0 +1,69 @@
+"""Pause, resume and drain, by name; a restart changes nothing of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete, select
+
+from pipe.errors import BadRequest, NotFound
+from pipe.operations.host import Host, reason_given
+from pipe.store.schema import control
+from pipe.store.transaction import Tx
+from pipe.switches import Switch
+
+C = control.c
+
+
+async def pause(host: Host, name: str, reason: str) -> dict[str, Any]:
+    """A connection neither sends nor receives; a route keeps what comes in and works on nothing."""
+    return await _switch(host, name, "paused", reason)
+
+
+async def drain(host: Host, name: str, reason: str) -> dict[str, Any]:
+    """A route takes nothing more in (callers get 503) and works off what it has."""
+    return await _switch(host, name, "draining", reason)
+
+
+async def resume(host: Host, name: str, reason: str = "") -> dict[str, Any]:
+    """Takes a pause or a drain back."""
+    return await _switch(host, name, None, reason)
+
+
+async def _switch(host: Host, name: str, switch: Switch | None, reason: str) -> dict[str, Any]:
+    if switch is not None:
+        reason = reason_given(reason)
+    kind = await _kind(host, name)
+    if switch == "draining" and kind == "connection":
+        raise BadRequest(f"{name} is a connection: it can be paused; routes can be drained")
+
+    def unit(tx: Tx) -> str | None:
+        at = (C.kind == kind, C.name == name)
+        before = tx.execute(select(C.state).where(*at)).scalar()
+        if before == switch:
+            return before
+        tx.execute(delete(control).where(*at))
+        if switch is not None:
+            tx.insert(control, kind=kind, name=name, state=switch, at=tx.now, by=host.actor, reason=reason)
+        event = f"{kind}.{switch or 'resumed'}"
+        tx.audit(event, before=before, after={"state": switch, "reason": reason}, target=name, actor=host.actor)
+        return before
+
+    before = await host.store.write(unit)
+    if host.engine is not None:
+        await host.engine.switches.set(kind, name, switch)
+    return {"kind": kind, "name": name, "state": switch or "running", "before": before or "running"}
+
+
+async def _kind(host: Host, name: str) -> str:
+    """Connections and routes share one namespace; what is switched already may be gone from the configuration."""
+    configuration = host.configuration()
+    if name in configuration.connections:
+        return "connection"
+    if name in configuration.routes:
+        return "route"
+    row = await host.store.read(lambda c: c.execute(select(C.kind).where(C.name == name, C.kind != "gateway")).first())
+    if row is not None:
+        return str(row.kind)
+    known = ", ".join(sorted([*configuration.connections, *configuration.routes]))
+    raise NotFound(f"there is no connection and no route `{name}`; there are: {known}")

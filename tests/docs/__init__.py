@@ -1,0 +1,1 @@
+"""The examples of docs/howto, as real files that are tested."""

@@ -1,0 +1,50 @@
+"""The fixture `house`: every test that asks for it runs on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipe.clock import Clock, SystemClock
+from pipe.testing import FakeClock
+from tests.pipe import postgres
+from tests.pipe.house import House, opened
+
+
+@pytest.fixture(scope="session")
+def postgres_folder() -> Iterator[str]:
+    """One PostgreSQL server for all."""
+    with postgres.server() as folder:
+        yield folder
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest) -> Callable[[], str | None]:
+    """Makes the URL of a fresh database; None is the embedded one."""
+    if request.param == "sqlite":
+        return lambda: None
+    folder = request.getfixturevalue("postgres_folder")
+    return lambda: postgres.new_database(folder)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Time in the test's hands."""
+    return FakeClock()
+
+
+@pytest.fixture
+async def house(tmp_path: Path, url: Callable[[], str | None], clock: FakeClock) -> AsyncIterator[House]:
+    """A gateway's heart whose time stands still until the test moves it."""
+    async with opened(House(tmp_path, url, clock)) as made:
+        yield made
+
+
+@pytest.fixture
+async def living(tmp_path: Path, url: Callable[[], str | None]) -> AsyncIterator[House]:
+    """The same on the machine's own clock, for what is about threads and traffic."""
+    real: Clock = SystemClock()
+    async with opened(House(tmp_path, url, real)) as made:
+        yield made

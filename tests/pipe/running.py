@@ -1,0 +1,52 @@
+"""A whole gateway in the test's own process, and a partner that keeps what it gets."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from pipe.app import Gateway, Settings
+
+
+class Partner:
+    """Takes everything with 200 and keeps the bodies."""
+
+    def __init__(self) -> None:
+        self.bodies: list[Any] = []
+        self.status = 200
+        application = web.Application()
+        application.router.add_route("*", "/{rest:.*}", self._take)
+        self._server = TestServer(application, host="127.0.0.1")
+
+    async def _take(self, request: web.Request) -> web.Response:
+        if self.status == 200:
+            self.bodies.append(await request.json())
+        return web.json_response({"state": "ok"}, status=self.status)
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return str(self._server.make_url("")).rstrip("/")
+
+    async def __aenter__(self) -> Partner:
+        await self._server.start_server()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._server.close()
+
+
+@asynccontextmanager
+async def running(config: Path) -> AsyncIterator[Gateway]:
+    """A gateway with this configuration, its data beside it, on a free port of loopback."""
+    gateway = Gateway(Settings(config, config.parent / "data", "127.0.0.1:0"))
+    await gateway.start()
+    try:
+        yield gateway
+    finally:
+        await gateway.stop()

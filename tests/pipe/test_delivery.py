@@ -1,0 +1,117 @@
+"""Deliveries: retries, targets apart from one another, filters, what an answer means."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from pipe.errors import Busy, NoAnswer, PeerFailed, Refused
+from pipe.store import schema
+from tests.pipe.house import House
+
+ROUTE = """
+connections:
+  in: {type: memory_source}
+  out: {type: memory_sink, breaker: false}
+  other: {type: memory_sink, breaker: false}
+routes:
+  r:
+    from: {connection: in}
+"""
+ONE = ROUTE + "    to: {connection: out, put: x, retry: {attempts: 3, first: 10s, factor: 2, within: 1h}}\n"
+
+
+async def test_what_is_accepted_is_delivered_once(house: House) -> None:
+    """An accepted message reaches its target and ends as delivered."""
+    await house.start(ONE)
+    accepted = await house.put("hello")
+    (row,) = await house.done(1)
+    assert (row["state"], house.partner("out").ids, house.partner("out").bodies) == ("delivered", [accepted.id], [b"hello"])
+
+
+async def test_a_failed_delivery_is_tried_again_when_its_pause_is_over(house: House) -> None:
+    """The pause is drawn from the upper half of what the policy says."""
+    await house.start(ONE)
+    house.partner("out").script = [PeerFailed("not now")]
+    await house.put("hello")
+    (row,) = await house.reaches("retry")
+    assert 5 <= row["next_at"] - house.clock.now() <= 10
+    await house.pass_time(4.9)
+    assert await house.states() == ["retry"]
+    await house.pass_time(5.2)
+    assert [row["state"] for row in await house.done(1)] == ["delivered"]
+
+
+async def test_a_waiting_message_survives_a_restart_with_its_attempts(house: House) -> None:
+    """K5: the stored time of the next try and the count of tries are those of before."""
+    await house.start(ONE)
+    house.partner("out").script = [PeerFailed("not now"), PeerFailed("not yet")]
+    await house.put("hello")
+    (before,) = await house.reaches("retry")
+    await house.crash()
+    await house.start(ONE)
+    (after,) = await house.deliveries()
+    assert (after["state"], after["next_at"], after["attempts"]) == ("retry", before["next_at"], 1)
+    await house.pass_time(11)
+    (second,) = await house.until(lambda: house.deliveries(schema.delivery.c.attempts == 2))
+    assert second["state"] == "retry"
+    await house.pass_time(21)
+    (row,) = await house.done(1)
+    assert (row["state"], row["attempts"]) == ("delivered", 3)
+
+
+async def test_a_message_whose_tries_are_used_up_is_a_dead_letter_with_every_attempt(house: House) -> None:
+    """The dead letter names its class; each of the attempts has its row."""
+    await house.start(ONE)
+    house.partner("out").script = [PeerFailed(f"no {n}") for n in range(3)]
+    await house.put("hello")
+    for count in (1, 2):
+        await house.until(lambda count=count: house.deliveries(schema.delivery.c.attempts >= count))  # type: ignore[misc]
+        await house.pass_time(25)
+    (row,) = await house.done(1)
+    (dead,) = await house.rows(select(schema.dead_letter))
+    attempts = await house.rows(select(schema.attempt).order_by(schema.attempt.c.n))
+    assert (row["state"], dead["class"], dead["maybe_delivered"]) == ("dead", "retries_exhausted", 0)
+    assert [(a["n"], a["outcome"], a["note"]) for a in attempts] == [(1, "retry", "no 0"), (2, "retry", "no 1"), (3, "dead", "no 2")]
+
+
+async def test_a_refused_message_is_dead_at_once(house: House) -> None:
+    """Trying again cannot help."""
+    await house.start(ONE)
+    house.partner("out").script = [Refused("never")]
+    await house.put("hello")
+    (row,) = await house.done(1)
+    assert (row["state"], row["code"], len(house.partner("out").asked)) == ("dead", "PIPE-2006", 1)
+
+
+async def test_retry_after_pauses_the_connection_for_all_messages(house: House) -> None:
+    """The second message is not sent while the partner wants peace."""
+    await house.start(ONE)
+    house.partner("out").script = [Busy("later", retry_after=60)]
+    await house.put("one")
+    await house.reaches("retry")
+    await house.put("two")
+    await house.pass_time(50)
+    assert len(house.partner("out").asked) == 1
+    await house.pass_time(15)
+    assert [row["state"] for row in await house.done(2)] == ["delivered", "delivered"]
+
+
+async def test_a_failing_target_never_repeats_another(house: House) -> None:
+    """Each target has an outcome of its own."""
+    await house.start(ROUTE + "    retry: {attempts: 5, first: 10s}\n    to: [{connection: out, put: x}, {connection: other, put: x}]\n")
+    house.partner("out").script = [PeerFailed("a"), PeerFailed("b")]
+    await house.put("hello")
+    for _ in range(3):
+        await house.pass_time(40)
+    assert [row["state"] for row in await house.done(2)] == ["delivered", "delivered"]
+    assert (len(house.partner("out").asked), len(house.partner("other").asked)) == (3, 1)
+
+
+async def test_no_answer_of_a_target_that_is_not_idempotent_is_never_sent_again(house: House) -> None:
+    """It is uncertain and waits for a person."""
+    await house.start(ONE)
+    house.partner("out").script = [NoAnswer("silence")]
+    await house.put("hello")
+    (row,) = await house.reaches("uncertain")
+    await house.pass_time(86400)
+    assert (row["next_at"], await house.states(), len(house.partner("out").asked)) == (None, ["uncertain"], 1)
