@@ -36,7 +36,7 @@ async def read_body(
     length = request.content_length
     if length is not None and length > limit:
         raise TooLarge(f"the body has {length} bytes, the limit is {limit}")
-    unpack = _unpacker(", ".join(headers.getall("Content-Encoding")), limit) if "Content-Encoding" in headers else None
+    unpack = _unpacker(", ".join(headers.getall("Content-Encoding"))) if "Content-Encoding" in headers else None
     if "Expect" in headers:
         await _invite(request)
     if unpack is None and length is not None and length <= SMALL:

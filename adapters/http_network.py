@@ -87,8 +87,8 @@ class Proxy(Strict):
     url: WebAddress = Field(
         description="Address of the proxy; it is spoken to in plain HTTP.", examples=["http://proxy.local:3128"]
     )
-    username: str | None = None
-    password: Secret | None = None
+    username: str | None = Field(default=None, description="Where the proxy asks who we are.")
+    password: Secret | None = Field(default=None, description="The password that goes with it.")
 
 
 class Mtls(Strict):

@@ -29,8 +29,8 @@ class OAuth2(Strict):
     token_url: WebAddress = Field(
         description="Where tokens are issued; another host than that of `url` needs `allow: hosts`."
     )
-    client_id: str
-    client_secret: Secret
+    client_id: str = Field(description="How the endpoint knows us.")
+    client_secret: Secret = Field(description="The secret that goes with the id.")
     scope: str | None = Field(default=None, description="Scopes, separated by blanks.")
     auth_style: Literal["header", "body"] = Field(
         default="header", description="Where the endpoint wants id and secret."

@@ -20,14 +20,14 @@ class Basic(Strict):
     """User name and password."""
 
     username: str = Field(pattern="^[^:\\x00-\\x1f\\x7f]*$", description="Without a colon.")
-    password: Secret
+    password: Secret = Field(description="Its password.")
 
 
 class ApiKey(Strict):
     """A key in a header."""
 
     header: str = Field(default="X-Api-Key", pattern="^[A-Za-z0-9!#$%&'*+.^_`|~-]+$", description="Name of the header.")
-    value: Secret
+    value: Secret = Field(description="The key itself.")
 
 
 class Hmac(Strict):
@@ -43,11 +43,11 @@ class Auth(Strict):
     """Exactly one way; a certificate of our own (`mtls`) may stand beside another."""
 
     bearer: Secret | None = Field(default=None, description="A fixed token.")
-    basic: Basic | None = None
-    api_key: ApiKey | None = None
-    hmac: Hmac | None = None
-    oauth2: OAuth2 | None = None
-    mtls: Mtls | None = None
+    basic: Basic | None = Field(default=None, description="User name and password.")
+    api_key: ApiKey | None = Field(default=None, description="A key in a header.")
+    hmac: Hmac | None = Field(default=None, description="Every request is signed.")
+    oauth2: OAuth2 | None = Field(default=None, description="Tokens for client credentials.")
+    mtls: Mtls | None = Field(default=None, description="A certificate of our own.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Auth:

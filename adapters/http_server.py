@@ -40,7 +40,6 @@ _OF_THE_HOP = frozenset({
     "upgrade",
 })  # fmt: skip
 _NEVER_ANSWERED = _OF_THE_HOP | {"date", "server", "set_cookie", "proxy_authenticate", "www_authenticate"}
-_PIECE = 256 * 1024
 
 
 class HttpServerConfig(ConnectionConfig):
@@ -192,9 +191,9 @@ async def _streamed(request: web.Request, blob: Blob, status: int, headers: CIMu
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = blob.size
     await response.prepare(request)
-    with await asyncio.to_thread(blob.path.open, "rb") as file:
-        while piece := await asyncio.to_thread(file.read, _PIECE):
-            await response.write(piece)
+    pieces = blob.open()
+    while piece := await asyncio.to_thread(next, pieces, b""):
+        await response.write(piece)
     await response.write_eof()
     return response
 

@@ -104,7 +104,7 @@ class Surface:
         for owner in tuple(self._owners):
             try:
                 callers.append((owner, await owner.identify(request)))
-            except Exception as error:  # noqa: BLE001 — kept, and raised where nobody knows the caller
+            except Exception as error:  # boundary: kept, and raised where nobody knows the caller
                 refusal = error
         if not callers:
             raise refusal

@@ -5,7 +5,7 @@ Labels come from the configuration or from closed lists, never from messages, so
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from aiohttp import web
@@ -45,17 +45,27 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(name, text, labels, registry=self.registry)
 
-        self._messages = counter("gw_messages_total", "Messages by route and what came of them.", "pipe", "direction", "outcome")
+        self._messages = counter(
+            "gw_messages_total", "Messages by route and what came of them.", "pipe", "direction", "outcome"
+        )
         self._retries = counter("gw_retries_total", "Attempts that are tried again, by error code.", "pipe", "reason")
         self._dead = counter("gw_dead_letters_total", "Dead letters, by error code.", "pipe", "reason")
         self._refused = counter("gw_refused_total", "Messages refused at the door, by error code.", "pipe", "reason")
         self._requests = counter("gw_external_requests_total", "Attempts at partners.", "connection", "outcome")
         self._turns = counter("gw_connection_events_total", "Changes of a connection's state.", "connection", "event")
         self._process = Histogram(
-            "gw_process_duration_seconds", "Time of one stage.", ("pipe", "stage"), registry=self.registry, buckets=BUCKETS
+            "gw_process_duration_seconds",
+            "Time of one stage.",
+            ("pipe", "stage"),
+            registry=self.registry,
+            buckets=BUCKETS,
         )
         self._external = Histogram(
-            "gw_external_request_seconds", "Time of one attempt.", ("connection",), registry=self.registry, buckets=BUCKETS
+            "gw_external_request_seconds",
+            "Time of one attempt.",
+            ("connection",),
+            registry=self.registry,
+            buckets=BUCKETS,
         )
 
     async def serve(self, request: web.Request) -> web.Response:
@@ -126,7 +136,7 @@ class Waiting(Collector):
         yield _gauge("gw_disk_free_bytes", "Free where the data folder lies.", (), [((), store.free_bytes())])
 
 
-def _gauge(name: str, text: str, labels: tuple[str, ...], values: list[tuple[tuple[str, ...], float]]) -> Metric:
+def _gauge(name: str, text: str, labels: tuple[str, ...], values: Sequence[tuple[tuple[str, ...], float]]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=labels)
     for at, value in values:
         family.add_metric(at, value)

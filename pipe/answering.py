@@ -18,6 +18,7 @@ from pipe.store import codec, journal, schema
 from pipe.store.journal import Outcome, Work
 from pipe.store.schema import ANSWERED, DELIVERED, DISCARDED, EXPIRED, RETRY, UNCERTAIN
 from pipe.store.transaction import Tx
+from pipe.store.vault import Vault
 
 if TYPE_CHECKING:
     from pipe.engine import Engine
@@ -60,7 +61,9 @@ class Answering:
             outcome = await station.attempt(work, run, target)
             late = work.expires_at is not None and clock.now() + pause >= work.expires_at
             if outcome is None:
-                waits = ConnectionWaits(f"{station.connection.name} is {station.connection.state}: {station.connection.reason}")
+                waits = ConnectionWaits(
+                    f"{station.connection.name} is {station.connection.state}: {station.connection.reason}"
+                )
                 return Outcome(ANSWERED, code=waits.code, note=waits.text, error=waits, attempted=False)
             if outcome.state != RETRY or work.attempts >= TRIES or late:
                 return outcome
@@ -74,7 +77,13 @@ class Answering:
             try:
                 reply = await self._reply(route, run.message or work.message, receipt)
             except StepStopped as stop:
-                await self._close(work, Outcome(ANSWERED, code=stop.error.code, note=f"the reply: {stop.error.text}"), scope, None, run.taps)
+                await self._close(
+                    work,
+                    Outcome(ANSWERED, code=stop.error.code, note=f"the reply: {stop.error.text}"),
+                    scope,
+                    None,
+                    run.taps,
+                )
                 raise _of_the_reply(stop.error, work) from stop
             outcome.state = ANSWERED
             await self._close(work, outcome, scope, reply, run.taps)
@@ -89,7 +98,15 @@ class Answering:
             await self._close(work, outcome, scope, None, run.taps)
             raise DeadlinePassed(message=work.message.id)
         fault = self._fault(route, run.message or work.message, error)
-        await self._close(work, Outcome(ANSWERED, code=outcome.code, status=outcome.status, note=outcome.note, ms=outcome.ms, at=outcome.at), scope, fault, run.taps)
+        await self._close(
+            work,
+            Outcome(
+                ANSWERED, code=outcome.code, status=outcome.status, note=outcome.note, ms=outcome.ms, at=outcome.at
+            ),
+            scope,
+            fault,
+            run.taps,
+        )
         if fault is None:
             assert error is not None
             raise error
@@ -113,15 +130,25 @@ class Answering:
         station.forget(work)
         if not yielded:
             return Accepted(work.message.id, Receipt(204))
-        reply = await self._reply(route, yielded[0], Receipt(200, body=yielded[0].body, content_type=yielded[0].content_type))
-        await self._engine.store.write(lambda tx: _keep_reply(tx, scope, reply))
+        reply = await self._reply(
+            route, yielded[0], Receipt(200, body=yielded[0].body, content_type=yielded[0].content_type)
+        )
+        await self._engine.store.write(lambda tx: _keep_reply(tx, self._engine.store.vault, scope, reply))
         return Accepted(work.message.id, reply)
 
-    async def _flow_failed(self, route: Route, work: Work, run: Run, scope: str | None, failure: PipeError, cause: Exception) -> Accepted:
+    async def _flow_failed(
+        self, route: Route, work: Work, run: Run, scope: str | None, failure: PipeError, cause: Exception
+    ) -> Accepted:
         log = logger.bind(action="flow_failed", route=route.name, message=work.message.id, error=failure.text)
         log.opt(exception=None if cause is failure else cause).warning("a flow failed; its caller is told")
         fault = self._fault(route, run.message or work.message, failure)
-        await self._close(work, Outcome(ANSWERED, code=failure.code, note=failure.text, at=self._engine.clock.now()), scope, fault, run.taps)
+        await self._close(
+            work,
+            Outcome(ANSWERED, code=failure.code, note=failure.text, at=self._engine.clock.now()),
+            scope,
+            fault,
+            run.taps,
+        )
         if fault is None:
             raise failure from cause
         return Accepted(work.message.id, fault)
@@ -138,20 +165,29 @@ class Answering:
     def _fault(self, route: Route, request: Message, error: PipeError | None) -> Receipt | None:
         answer = error.reply if error is not None and isinstance(error.reply, Receipt) else Receipt()
         code = error.code if error is not None else None
-        scope = {"body": answer.body, "headers": answer.headers, "status": answer.status, "fault": answer.fault, "code": code, "request": request.body}
+        scope = {
+            "body": answer.body,
+            "headers": answer.headers,
+            "status": answer.status,
+            "fault": answer.fault,
+            "code": code,
+            "request": request.body,
+        }
         for fault in route.config.reply.faults:
             if fault.when.is_true(request, **scope):
                 body = self._engine.as_bytes(request.but(body=_mapped(fault.map or {}, request, scope)))
                 return Receipt(fault.status, {}, body.body, body.content_type)
         return None
 
-    async def _close(self, work: Work, outcome: Outcome, scope: str | None, reply: Receipt | None, taps: list[Any]) -> None:
+    async def _close(
+        self, work: Work, outcome: Outcome, scope: str | None, reply: Receipt | None, taps: list[Any]
+    ) -> None:
         outcome.error = None
 
         def unit(tx: Tx) -> None:
             self._engine.outcomes.end(tx, work, outcome, taps)
             if reply is not None:
-                _keep_reply(tx, scope, reply)
+                _keep_reply(tx, self._engine.store.vault, scope, reply)
             elif scope is not None:
                 # A refusal is not kept: the same key may try again.
                 tx.execute(schema.idempotency.delete().where(schema.idempotency.c.scope == scope))
@@ -160,9 +196,9 @@ class Answering:
         if (station := self._engine.stations.get((work.route, work.station))) is not None:
             station.forget(work)
 
-    @staticmethod
-    def stored(data: bytes) -> Receipt:
-        """A reply that was kept with its idempotency key."""
+    def stored(self, scope: str, data: bytes) -> Receipt:
+        """A reply that was kept, sealed, with its idempotency key."""
+        data = self._engine.store.vault.open(data, scope)
         head, _, body = data.partition(b"\n")
         status, content_type = codec.load(head)
         return Receipt(status, {}, body, content_type)
@@ -175,10 +211,14 @@ def _of_the_reply(error: PipeError, work: Work) -> PipeError:
     return ReplyInvalid(f"the steps of `reply:` cannot take the answer: {error.text}", message=work.message.id)
 
 
-def _keep_reply(tx: Tx, scope: str | None, reply: Receipt) -> None:
+def _keep_reply(tx: Tx, vault: Vault, scope: str | None, reply: Receipt) -> None:
     if scope is not None:
-        data = codec.dump([reply.status, reply.content_type]) + b"\n" + (reply.body if isinstance(reply.body, bytes) else b"")
-        tx.execute(update(schema.idempotency).where(schema.idempotency.c.scope == scope).values(reply=data))
+        data = (
+            codec.dump([reply.status, reply.content_type])
+            + b"\n"
+            + (reply.body if isinstance(reply.body, bytes) else b"")
+        )
+        tx.execute(update(schema.idempotency).where(schema.idempotency.c.scope == scope).values(reply=vault.seal(data, scope)))
 
 
 def _mapped(value: Any, message: Message, scope: dict[str, Any]) -> Any:

@@ -19,8 +19,8 @@ import flows
 from adapters import ADAPTERS, http_keys
 from monitoring.health import Health
 from monitoring.metrics import Metrics
-from pipe.applying import Applying, Orphans, Plan
 from partners import tell as tell_partner
+from pipe.applying import Applying, Orphans, Plan
 from pipe.beside import StandIns
 from pipe.clock import Clock, SystemClock
 from pipe.config.loader import load
@@ -38,6 +38,7 @@ from pipe.store.store import Store
 from transformers import TRANSFORMERS, json_format
 from web.listener import Listeners, is_loopback
 from web.openapi import Api
+from web.reading import only_read
 
 __all__ = ["Gateway", "Offline", "Settings", "catalogue", "read_configuration", "tables", "tell_partner"]
 
@@ -47,7 +48,9 @@ ADDRESSES = "addresses.json"
 def catalogue() -> Catalogue:
     """Everything that is built in, and what other packages add by the entry-point group `pipe.adapters`."""
     outside = tuple(point.load() for point in entry_points(group="pipe.adapters"))
-    adapters: dict[str, type[Adapter]] = {kind.Config.model_fields["type"].default: kind for kind in (*ADAPTERS, *outside)}
+    adapters: dict[str, type[Adapter]] = {
+        kind.Config.model_fields["type"].default: kind for kind in (*ADAPTERS, *outside)
+    }
     steps = {step.name: step for flow in flows.FLOWS for step in flow.steps}
     return Catalogue(adapters, {step.name: step for step in TRANSFORMERS}, steps, as_bytes)
 
@@ -62,7 +65,9 @@ def read_configuration(
 ) -> Configuration:
     """The configuration at `path`, or as `files` keep it. Raises ConfigInvalid with every mistake."""
     stored = secrets.get if secrets is not None else None
-    return load(path, adapters=known.adapters, transformers=known.transformers, flows=known.flows, files=files, secrets=stored)
+    return load(
+        path, adapters=known.adapters, transformers=known.transformers, flows=known.flows, files=files, secrets=stored
+    )
 
 
 class Offline:
@@ -151,7 +156,9 @@ class Lent:
     def spool(self, limit: int) -> Spool:
         return self.store.spool(limit)
 
-    def mount(self, listener: str | None, prefix: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Callable[[], None]:
+    def mount(
+        self, listener: str | None, prefix: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> Callable[[], None]:
         assert self.listeners is not None
         return self.listeners.mount(listener, prefix, handler)
 
@@ -159,7 +166,7 @@ class Lent:
         assert self.listeners is not None
         return self.listeners.secured(listener)
 
-    async def fate(self, id: str, caller: str | None) -> Mapping[str, Any] | None:  # noqa: A002
+    async def fate(self, id: str, caller: str | None) -> Mapping[str, Any] | None:
         return await self.store.read(lambda connection: fate(connection, self.store.loader, id, caller))
 
 
@@ -199,7 +206,9 @@ class Gateway:
         await self.store.write(lambda tx: revisions.keep(tx, configuration, "gateway"))
         self.store.writer.on_failure = self._store_failed
         self.lent.default_timeout = configuration.defaults.timeout
-        self.lent.listeners = Listeners(configuration.listeners, None if configuration.listeners else self.settings.listen)
+        self.lent.listeners = Listeners(
+            configuration.listeners, None if configuration.listeners else self.settings.listen
+        )
         self.engine = Engine(self.store, self.clock, self.catalogue, self.lent)
         self.applying = Applying(self.engine)
         self._watch(self.lent.listeners)
@@ -238,12 +247,11 @@ class Gateway:
 
     def _watch(self, listeners: Listeners) -> None:
         health = Health(self.engine, self.store)
-        listeners.mount(None, "/live", health.live)
-        listeners.mount(None, "/ready", health.ready)
         metrics = Metrics(self.engine, open_to_all=listeners.secured(None))
-        listeners.mount(None, "/metrics", metrics.serve)
         api = Api(lambda: self.engine.configuration, open_to_all=listeners.secured(None))
-        listeners.mount(None, "/api/openapi.json", api.serve)
+        pages = {"/live": health.live, "/ready": health.ready, "/metrics": metrics.serve, "/api/openapi.json": api.serve}
+        for path, handler in pages.items():
+            listeners.mount(None, path, only_read(path, handler))
 
     async def stop(self) -> None:
         """Everything down, in reverse; what was accepted and is not done stays in the store."""
@@ -295,11 +303,16 @@ class Gateway:
     def endpoints(self) -> list[tuple[str, str, str]]:
         """Method, path and meaning of what is served over HTTP."""
         routes = [
-            (", ".join(getattr(source.options, "methods", ())) or "any", f"/pipe{source.options.path}", f"route {name}")
+            (", ".join(getattr(source.options, "methods", ())) or "any", f"/pipe{getattr(source.options, 'path', '')}", f"route {name}")
             for name, route in self.engine.configuration.routes.items()
             if (source := route.source).options is not None and hasattr(source.options, "methods")
         ]
-        own = [("/ready", "takes messages?"), ("/live", "alive?"), ("/metrics", "numbers for Prometheus"), ("/api/openapi.json", "the routes as OpenAPI")]
+        own = [
+            ("/ready", "takes messages?"),
+            ("/live", "alive?"),
+            ("/metrics", "numbers for Prometheus"),
+            ("/api/openapi.json", "the routes as OpenAPI"),
+        ]
         return routes + [("GET", path, what) for path, what in own]
 
     def _write_addresses(self) -> None:
@@ -313,5 +326,3 @@ class Gateway:
         logger.bind(action="store_failed", error=error.text).critical("the gateway stops because its store failed")
         self._exit = 2
         self._stopping.set()
-
-

@@ -1,4 +1,4 @@
-"""Takes up a changed configuration: what it would change, whether it may, and the change itself, whole or not at all."""
+"""Takes up a changed configuration: what it would change, whether it may, and the change, whole or not at all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipe.engine import Engine
 
 Orphans = Literal["refuse", "keep", "dead"]
-"""what becomes of deliveries whose station is removed: the change is refused, they wait in the store, they are dead letters"""
+"""of deliveries whose station is removed: the change is refused, they wait in the store, or are dead letters"""
 AT_ONCE = 500
 PATIENCE_S = 30.0
 
@@ -68,12 +68,19 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """The same as plain values."""
         return {
-            **self.difference.as_json(), "reconnects": list(self.reconnects), "pending": [each.as_json() for each in self.waiting],
+            **self.difference.as_json(), "reconnects": list(self.reconnects),
+            "pending": [each.as_json() for each in self.waiting],
             "tests": {route: list(names) for route, names in self.tests.items()}, "restart": list(self.restart),
         }  # fmt: skip
 
 
-def plan(old: Configuration, new: Configuration, pending: Mapping[tuple[str, str], int], routes: Mapping[str, Route], adapters: Mapping[str, type[Adapter]]) -> Plan:
+def plan(
+    old: Configuration,
+    new: Configuration,
+    pending: Mapping[tuple[str, str], int],
+    routes: Mapping[str, Route],
+    adapters: Mapping[str, type[Adapter]],
+) -> Plan:
     """The plan from one configuration to another; `pending` counts deliveries, `routes` are the new ones made ready."""
     found = difference(old, new, adapters=adapters)
     moved = {*found.connections.changed, *found.connections.added}
@@ -93,7 +100,9 @@ def plan(old: Configuration, new: Configuration, pending: Mapping[tuple[str, str
 def counted(connection: Connection) -> dict[tuple[str, str], int]:
     """How many deliveries are not done, by route and station."""
     d = schema.delivery.c
-    rows = connection.execute(select(d.route, d.station, func.count()).where(d.done_at.is_(None)).group_by(d.route, d.station))
+    rows = connection.execute(
+        select(d.route, d.station, func.count()).where(d.done_at.is_(None)).group_by(d.route, d.station)
+    )
     return {(route, station): n for route, station, n in rows}
 
 
@@ -107,7 +116,9 @@ class Applying:
     async def plan(self, new: Configuration) -> Plan:
         """What `new` would change now."""
         engine = self._engine
-        return plan(engine.configuration, new, await engine.store.read(counted), self._made(new), engine.catalogue.adapters)
+        return plan(
+            engine.configuration, new, await engine.store.read(counted), self._made(new), engine.catalogue.adapters
+        )
 
     async def apply(self, new: Configuration, actor: str, orphans: Orphans = "refuse") -> Plan:
         """Takes up a configuration and returns what that changed.
@@ -119,9 +130,15 @@ class Applying:
         async with self._lock:
             found = await self.plan(new)
             _refuse(found, orphans)
-            leaving = [self._engine.stations[each.route, each.station] for each in found.orphans if (each.route, each.station) in self._engine.stations]
+            leaving = [
+                self._engine.stations[each.route, each.station]
+                for each in found.orphans
+                if (each.route, each.station) in self._engine.stations
+            ]
             await self._engine.apply(new, lambda: self._record(new, actor))
-            logger.bind(action="configuration", revision=new.revision, actor=actor).info("the configuration was taken up")
+            logger.bind(action="configuration", revision=new.revision, actor=actor).info(
+                "the configuration was taken up"
+            )
             if orphans == "dead" and found.orphans:
                 await self._until_idle(leaving)
                 for each in found.orphans:
@@ -132,7 +149,9 @@ class Applying:
         known = self._engine.catalogue
         made = {}
         for name, config in new.routes.items():
-            made[name] = Route(config, new.revision, known.transformers, known.flows, self._engine.enriching, self._engine.store.vault)
+            made[name] = Route(
+                config, new.revision, known.transformers, known.flows, self._engine.enriching, self._engine.store.vault
+            )
         return made
 
     async def _record(self, new: Configuration, actor: str) -> None:
@@ -168,4 +187,7 @@ def _refuse(found: Plan, orphans: Orphans) -> None:
         raise ConfigError(f"{', '.join(found.restart)} changed: a running gateway cannot take that up; restart it")
     if found.orphans and orphans == "refuse":
         named = ", ".join(f"{each.deliveries} at {each.station} of {each.route}" for each in found.orphans)
-        raise ConfigError(f"deliveries would be left without a station: {named}; say what becomes of them: `--orphans keep` or `--orphans dead`")
+        raise ConfigError(
+            f"deliveries would be left without a station: {named}; "
+            "say what becomes of them: `--orphans keep` or `--orphans dead`"
+        )

@@ -1,4 +1,4 @@
-"""Makes test cases of stored messages: what came, what the partners answered, and fakes in place of what is sensitive."""
+"""Makes test cases of stored messages: what came, what the partners answered, and fakes of what is sensitive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,16 @@ from pipe.store.vault import Vault
 
 LARGEST = 64 << 10
 """bytes of a body that a test case may have"""
-_NOISE = {"host", "user_agent", "accept", "accept_encoding", "accept_language", "content_type", "x_forwarded_for", "x_real_ip"}
+_NOISE = {
+    "host",
+    "user_agent",
+    "accept",
+    "accept_encoding",
+    "accept_language",
+    "content_type",
+    "x_forwarded_for",
+    "x_real_ip",
+}
 _SMALL, _LARGE = "абвгґдежзиіклмнопрстуфхцчшщюя", "АБВГҐДЕЖЗИІКЛМНОПРСТУФХЦЧШЩЮЯ"
 _ALPHABETS = (string.digits, string.ascii_lowercase, string.ascii_uppercase, _SMALL, _LARGE)
 
@@ -75,8 +84,10 @@ def _like(sign: str, chance: int) -> str:
     return sign if alphabet is None else alphabet[chance % len(alphabet)]
 
 
-async def case_of(row: Mapping[str, Any], route: Route, loader: Loader, attempts: list[Any], *, masked: bool) -> Case | None:
-    """The case of one accepted message; None where its body is no longer kept, too large, or cannot be masked for sure."""
+async def case_of(
+    row: Mapping[str, Any], route: Route, loader: Loader, attempts: list[Any], *, masked: bool
+) -> Case | None:
+    """The case of one accepted message; None where its body is gone, too large, or cannot be masked for sure."""
     if row["body"] is None or row["size"] > LARGEST:
         return None
     known = {**row, "message_id": row["id"]}
@@ -87,7 +98,14 @@ async def case_of(row: Mapping[str, Any], route: Route, loader: Loader, attempts
     except (PipeError, StepStopped):
         return None
     headers = {name: value for name, value in message.headers.items() if name not in _NOISE}
-    send: dict[str, Any] = {"body": body, "headers": headers, "params": message.params, "query": message.query, "caller": message.caller, "company": message.company}
+    send: dict[str, Any] = {
+        "body": body,
+        "headers": headers,
+        "params": message.params,
+        "query": message.query,
+        "caller": message.caller,
+        "company": message.company,
+    }
     if isinstance(body, bytes):
         send.pop("body")
         send["base64"] = base64.b64encode(body).decode()
@@ -108,7 +126,11 @@ async def _body(message: Message, route: Route, *, readable: bool) -> Any:
     if route.door_steps:
         decoded = (await route.door.run(message)).message
         assert decoded is not None
-        body = list(decoded.body) if not isinstance(decoded.body, (dict, list, str, bytes, int, float, type(None))) else decoded.body
+        body = (
+            list(decoded.body)
+            if not isinstance(decoded.body, (dict, list, str, bytes, int, float, type(None)))
+            else decoded.body
+        )
     if not isinstance(body, bytes):
         return body
     try:
@@ -137,7 +159,12 @@ def _replies(attempts: list[Any], vault: Vault) -> dict[str, list[dict[str, Any]
 
 def _say_unknown(case: Case, route: Route) -> None:
     first = route.config.to[0] if route.config.to else None
-    if route.synchronous and first is not None and first.connection is not None and first.connection not in case.replies:
+    if (
+        route.synchronous
+        and first is not None
+        and first.connection is not None
+        and first.connection not in case.replies
+    ):
         case.replies[first.connection] = [{"status": 200, "body": {}}]
         case.unknown.append(first.connection)
 
@@ -145,7 +172,9 @@ def _say_unknown(case: Case, route: Route) -> None:
 def stored(connection: Connection, route: str, count: int) -> list[Any]:
     """The rows of the last accepted messages of a route, the oldest first."""
     m = schema.message
-    newest = select(m).where(m.c.route == route, m.c.stage == 0, m.c.origin.is_(None)).order_by(m.c.seq.desc()).limit(count)
+    newest = (
+        select(m).where(m.c.route == route, m.c.stage == 0, m.c.origin.is_(None)).order_by(m.c.seq.desc()).limit(count)
+    )
     return list(reversed(connection.execute(newest).mappings().all()))
 
 
@@ -168,5 +197,7 @@ def attempts_of(connection: Connection, id: str, seq: int, targets: Mapping[tupl
         if name is None:
             continue
         tries = connection.execute(select(a.outcome, a.code, a.reply).where(a.delivery == row.id).order_by(a.n)).all()
-        found += [(name, each.outcome, each.code, each.reply) for each in tries] or [(name, row.state, row.code, row.reply)]
+        found += [(name, each.outcome, each.code, each.reply) for each in tries] or [
+            (name, row.state, row.code, row.reply)
+        ]
     return found

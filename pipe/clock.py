@@ -29,6 +29,7 @@ class SystemClock:
     monotonic = staticmethod(time.monotonic)
 
     async def sleep(self, seconds: float) -> None:
+        """Returns after `seconds`."""
         await asyncio.sleep(seconds)
 
 
@@ -39,7 +40,7 @@ _CHANCE = 10
 
 
 class _Chance:
-    """Random bytes of the system, fetched for 400 ids at once: a system call for each would be a twentieth of a message's cost."""
+    """Random bytes of the system, for 400 ids at once: a system call for each is a twentieth of a message's cost."""
 
     def __init__(self) -> None:
         self._left = b""

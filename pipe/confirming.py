@@ -36,7 +36,15 @@ class Confirming:
         request = work.own_output or work.output or work.message
         connection = self._engine.connections[confirm.connection]
         asked = self._engine.as_bytes(request) if connection.adapter.takes == "bytes" else request
-        outgoing = Outgoing(asked, confirm.options, f"{work.message.id}.confirm", 1, self._engine.timeout_of(connection, None), idempotent=True, plain=request)
+        outgoing = Outgoing(
+            asked,
+            confirm.options,
+            f"{work.message.id}.confirm",
+            1,
+            self._engine.timeout_of(connection, None),
+            idempotent=True,
+            plain=request,
+        )
         try:
             receipt, _ = await connection.send(lambda: outgoing, _any_answer)
         except PipeError as error:
@@ -53,7 +61,12 @@ class Confirming:
             await self._later(station, work, confirm, f"the answer cannot be judged: {error.text}")
             return
         if happened:
-            await station.end(work, Outcome(DELIVERED, status=str(receipt.status), note="confirmed by the partner", at=self._engine.clock.now()))
+            await station.end(
+                work,
+                Outcome(
+                    DELIVERED, status=str(receipt.status), note="confirmed by the partner", at=self._engine.clock.now()
+                ),
+            )
         elif failed:
             await self._again(station, work)
         else:
@@ -63,7 +76,9 @@ class Confirming:
         note = "the partner says that it did not take effect"
         if station.route.targets[work.station].retry.next_pause(work.attempts, work.spent) is None:
             error = PeerFailed(f"{note}, and its tries are used up")
-            outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, at=self._engine.clock.now(), attempted=False)
+            outcome = Outcome(
+                DEAD, code=error.code, note=error.text, error=error, at=self._engine.clock.now(), attempted=False
+            )
             outcome.extra["class"] = "retries_exhausted"
             await station.end(work, outcome)
             return
@@ -80,13 +95,23 @@ class Confirming:
             hold = station.route.config.on_stuck.hold
             if work.order_key is not None and hold != "forever":
                 outcome.next_at = self._engine.clock.now() + hold
-            logger.bind(action="uncertain", message=work.message.id, route=work.route).warning("nobody knows whether it was delivered: a person must decide")
+            logger.bind(action="uncertain", message=work.message.id, route=work.route).warning(
+                "nobody knows whether it was delivered: a person must decide"
+            )
         await station.put_off(work, outcome)
 
     async def _give_up(self, station: Station, work: Work) -> None:
         """Its key has waited as long as `on_stuck: hold` allows."""
         error = OutcomeUnknown("its outcome is unknown, and its key has waited long enough")
-        outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, maybe_delivered=True, at=self._engine.clock.now(), attempted=False)
+        outcome = Outcome(
+            DEAD,
+            code=error.code,
+            note=error.text,
+            error=error,
+            maybe_delivered=True,
+            at=self._engine.clock.now(),
+            attempted=False,
+        )
         await station.end(work, outcome)
 
 

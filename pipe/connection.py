@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from loguru import logger
+from pydantic import BaseModel
 
-from pipe.contract import Breaker, Clock, ConnectionConfig, Health, KeyedRate, Message, Outgoing, Rate, Receipt, State
-from pipe.errors import Busy, ConnectionWaits, NoAnswer, PipeError, Unreachable, Verdict
+from pipe.contract import (
+    Breaker,
+    Clock,
+    ConnectionConfig,
+    Health,
+    KeyedRate,
+    Message,
+    Outgoing,
+    Rate,
+    Receipt,
+    Secret,
+    State,
+)
+from pipe.errors import Busy, ConnectionWaits, NoAnswer, PipeError, SecretMissing, Unreachable, Verdict
 from pipe.events import Events, Turned
 from pipe.expression import Expression
 from pipe.rate import Bucket, KeyedBuckets
@@ -31,6 +45,7 @@ class Connection:
         self.name, self.adapter, self.config = name, adapter, config
         self._clock, self._events = clock, events
         self.slots = asyncio.Semaphore(config.concurrency)
+        self._secrets = tuple(_secrets_in(config))
         self._rates, self._keyed = _buckets(config.rate)
         breaker = config.breaker
         self._breaker: Breaker | None = breaker if isinstance(breaker, Breaker) else None
@@ -75,6 +90,14 @@ class Connection:
         left = self._closed_until - self._clock.monotonic()
         return None if self.paused or left <= 0 else self._clock.now() + left
 
+    def secrets(self) -> tuple[str, ...]:
+        """Today's values of the secrets that its configuration names, so that a partner's echo can be masked."""
+        found: list[str] = []
+        for secret in self._secrets:
+            with suppress(SecretMissing):
+                found.append(secret.reveal())
+        return tuple(found)
+
     def on_open(self, callback: Callable[[], None]) -> None:
         """Calls back each time the connection opens again."""
         self._waiters.add(callback)
@@ -91,7 +114,9 @@ class Connection:
             delay = max(delay, buckets.reserve(str(per(message)), now))
         return delay
 
-    async def send(self, begin: Callable[[], Outgoing], judge: Callable[[Receipt | PipeError], Receipt]) -> tuple[Receipt, bool]:
+    async def send(
+        self, begin: Callable[[], Outgoing], judge: Callable[[Receipt | PipeError], Receipt]
+    ) -> tuple[Receipt, bool]:
         """One attempt, classified by `judge`; with whether it was a trial. Raises ConnectionWaits where it is closed.
 
         `begin` is called when its turn has come: the wait for it is not part of the attempt's time.
@@ -137,7 +162,11 @@ class Connection:
         self._window.append(False)
         self._unreachable = self._unreachable + 1 if isinstance(error, Unreachable) else 0
         if isinstance(error, Busy):
-            self._close(error.retry_after if error.retry_after is not None else self.config.reconnect.first, "degraded", error.text)
+            self._close(
+                error.retry_after if error.retry_after is not None else self.config.reconnect.first,
+                "degraded",
+                error.text,
+            )
         elif error.verdict is Verdict.STOP or self._unreachable >= DOWN_AFTER:
             self._ask_first = True
             self._close(self._next_backoff(), "down", error.text)
@@ -232,7 +261,9 @@ class Connection:
         before, self.state, self.reason = self.state, state, reason
         if changed:
             self.since = self._clock.now()
-            log = logger.bind(action="connection_state", connection=self.name, state=state, before=before, reason=reason)
+            log = logger.bind(
+                action="connection_state", connection=self.name, state=state, before=before, reason=reason
+            )
             log.log("WARNING" if state in ("down", "degraded") else "INFO", "the connection changed its state")
             self._events.tell(Turned(self.name, state, reason, before))
 
@@ -248,3 +279,11 @@ def _buckets(rate: Rate | list[Rate | KeyedRate] | None) -> tuple[list[Bucket], 
     plain = [Bucket(entry) for entry in entries if isinstance(entry, Rate)]
     keyed = [(entry.per, KeyedBuckets(entry.rate)) for entry in entries if isinstance(entry, KeyedRate)]
     return plain, keyed
+
+
+def _secrets_in(config: BaseModel) -> Iterator[Secret]:
+    for value in dict(config).values():
+        if isinstance(value, Secret):
+            yield value
+        elif isinstance(value, BaseModel):
+            yield from _secrets_in(value)

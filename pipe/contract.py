@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accepted", "Adapter", "Arrival", "Blob", "Breaker", "Caller", "Clock", "ConnectionConfig", "Door", "Doors",
-    "Duration", "Expression", "Flow", "FlowStep", "Health", "KeyedRate", "Message", "Options", "Outgoing", "Percent", "Probe",
-    "Rate", "Receipt", "Reconnect", "Secret", "Services", "Sink", "Size", "Source", "Spool", "State", "Strict",
+    "Duration", "Expression", "Flow", "FlowStep", "Health", "KeyedRate", "Message", "Options",
+    "Outgoing", "Percent", "Probe", "Rate", "Receipt", "Reconnect", "Secret", "Services", "Sink", "Size", "Source", "Spool", "State", "Strict",
     "Template", "Timeout", "Transaction", "Transformer", "path_beside", "pieces", "read_beside", "step", "turns",
 ]  # fmt: skip
 
@@ -77,17 +77,25 @@ class Blob:
 
     path: Path
     size: int
+    """of the body; the file is a little larger where it is sealed"""
     sha256: str
+    key: bytes = field(default=b"", repr=False)
+    """what the file is sealed with; empty: it lies in clear, as nothing does that the gateway itself stores"""
 
     def open(self) -> Iterator[bytes]:
-        """The bytes in pieces of 256 KiB; for threads and small files."""
+        """The bytes in pieces of 256 KiB; for threads and small files. Raises RowDamaged where they were altered."""
+        if self.key:
+            from pipe.sealed_file import opened  # noqa: PLC0415  # who reads no large body need not load the cipher
+
+            yield from opened(self.path, self.key)
+            return
         with self.path.open("rb") as file:
             while piece := file.read(262144):
                 yield piece
 
     def read(self) -> bytes:
         """All of it."""
-        return self.path.read_bytes()
+        return b"".join(self.open())
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +167,12 @@ class Breaker(Strict):
     """Stops calling a partner that mostly fails; its messages wait without spending attempts."""
 
     failures: Percent = Field(default=Percent(0.5), description="Share of failed attempts that opens it.")
-    of: int = Field(default=20, ge=2, le=1000, description="How many of the last attempts are looked at (at least half of them must be there).")
+    of: int = Field(
+        default=20,
+        ge=2,
+        le=1000,
+        description="How many of the last attempts are looked at (at least half of them must be there).",
+    )
     open: Duration = Field(default=Duration(30), description="How long it stays open before one trial.")
 
 
@@ -183,7 +196,9 @@ class ConnectionConfig(Strict):
     type: str = Field(description="Which adapter.")
     timeout: Timeout | None = Field(default=None, description="Instead of `defaults: timeout`.")
     reconnect: Reconnect = Field(default=Reconnect(), description="Pauses between tries to establish it again.")
-    rate: Rate | list[Rate | KeyedRate] | None = Field(default=None, description="At most so many sends, `30/s`; or a list: `[30/s, {per: headers.chat, rate: 1/s}]`.")
+    rate: Rate | list[Rate | KeyedRate] | None = Field(
+        default=None, description="At most so many sends, `30/s`; or a list: `[30/s, {per: headers.chat, rate: 1/s}]`."
+    )
     concurrency: int = Field(default=8, ge=1, le=1000, description="Sends at the same time.")
     breaker: Breaker | Literal[False] = Field(default=Breaker(), description="`false` switches it off.")
 
@@ -228,15 +243,21 @@ class Door(Protocol):
     """A route's entrance, given to its source."""
 
     @property
-    def route(self) -> str: ...
+    def route(self) -> str:
+        """The route's name."""
+
     @property
     def options(self) -> Any:
         """The adapter's own keys of `from:`, an instance of its `Subscription`."""
 
     @property
-    def max_body(self) -> int: ...
+    def max_body(self) -> int:
+        """Bytes that a body may have, decompressed."""
+
     @property
-    def synchronous(self) -> bool: ...
+    def synchronous(self) -> bool:
+        """Whether `accept` returns with an answer."""
+
     async def accept(self, arrival: Arrival) -> Accepted:
         """Returns once the message is safe on disk (synchronous routes: once it is answered).
 
@@ -273,11 +294,19 @@ class Services(Protocol):
     """What the gateway lends to adapters."""
 
     @property
-    def clock(self) -> Clock: ...
+    def clock(self) -> Clock:
+        """The gateway's time."""
+
     @property
-    def default_timeout(self) -> Timeout: ...
-    def spool(self, limit: int) -> Spool: ...
-    def mount(self, listener: str | None, prefix: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Callable[[], None]:
+    def default_timeout(self) -> Timeout:
+        """Of `defaults:`, for what an adapter does of its own."""
+
+    def spool(self, limit: int) -> Spool:
+        """Takes an incoming body of at most `limit` bytes."""
+
+    def mount(
+        self, listener: str | None, prefix: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> Callable[[], None]:
         """Serves everything below `prefix` of a listener (None: the default one); call the result to stop."""
 
     def secured(self, listener: str | None) -> bool:
@@ -384,12 +413,18 @@ class Transaction(Protocol):
     """What a flow step may do: everything commits together with the fact that its message is done, or not at all."""
 
     @property
-    def now(self) -> float: ...
-    def new_id(self) -> str: ...
+    def now(self) -> float:
+        """Seconds since 1970, the same for all that happens in this transaction."""
+
+    def new_id(self) -> str:
+        """A fresh id."""
+
     def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
         """Runs SQL of SQLAlchemy Core on the step's own tables."""
 
-    def emit(self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None) -> str:
+    def emit(
+        self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None
+    ) -> str:
         """Sends a message on: through this route, or to another one of `from: internal`; returns its id.
 
         `at` (seconds since 1970) makes it due later; `cancel` names it, so that `tx.cancel` can take it back.
@@ -416,6 +451,7 @@ class FlowStep:
     function: StepFunction
 
     def __call__(self, message: Message, tx: Transaction) -> Iterable[Message] | None:
+        """Calls the function."""
         return self.function(message, tx)
 
 
@@ -446,9 +482,9 @@ async def pieces(body: bytes | Blob) -> AsyncIterator[bytes]:
 
 
 async def turns(doors: Doors, clock: Clock) -> AsyncIterator[Door]:
-    """Each door when its turn comes: at once, then `door.options.every` seconds after its last turn; for sources that poll.
+    """Each door when its turn comes: at once, then `door.options.every` seconds after its last turn.
 
-    Never ends. A door that a reload adds has its turn at once.
+    For sources that poll. Never ends. A door that a reload adds has its turn at once.
     """
     due: dict[str, float] = {}
     while True:

@@ -108,7 +108,9 @@ class ControlServer:
         except PipeError as error:
             return {"error": _told(error)}
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            logger.bind(action="control").opt(exception=error).debug("a request on the control socket was not understood")
+            logger.bind(action="control").opt(exception=error).debug(
+                "a request on the control socket was not understood"
+            )
             return {"error": _told(BadRequest(f"a request is {{operation, args}}: {error}"))}
         except Exception as error:  # boundary: a defect of one operation must not end the control socket
             logger.bind(action="control").opt(exception=error).error("an operation has a defect")
@@ -178,7 +180,8 @@ async def _asked(
         while line := await reader.readline():
             answer = orjson.loads(line)
             if "progress" in answer:
-                progress(**answer["progress"])
+                told = answer["progress"]
+                progress(told["done"], told["total"], told["text"])
             elif "error" in answer:
                 raise _raised(answer["error"])
             else:
@@ -237,7 +240,10 @@ def _told(error: PipeError) -> dict[str, Any]:
 
 def _raised(told: Mapping[str, Any]) -> PipeError:
     kind = next((kind for kind in every_error() if kind.code == told["code"]), GatewayDefect)
-    return kind(told["text"], **{str(name): value for name, value in told["facts"].items() if name not in ("text", "reply", "retry_after")})
+    return kind(
+        told["text"],
+        **{str(name): value for name, value in told["facts"].items() if name not in ("text", "reply", "retry_after")},
+    )
 
 
 @contextmanager

@@ -23,5 +23,7 @@ def check(rule: str) -> str:
     try:
         next(CronSim(rule, datetime.now(KYIV)))
     except (CronSimError, StopIteration) as error:
-        raise ValueError(f"`{rule}` is no schedule: {error or 'it is never due'}. Write five fields, for example `0 6 * * *`") from error
+        raise ValueError(
+            f"`{rule}` is no schedule: {error or 'it is never due'}. Write five fields, for example `0 6 * * *`"
+        ) from error
     return rule

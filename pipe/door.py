@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pipe.route import Route
 
 _FIND_KEY = Statement("SELECT message, fingerprint, expires_at, reply FROM idempotency WHERE scope = :scope")
-_KEEP_KEY = Statement("INSERT INTO idempotency (scope, message, fingerprint, expires_at) VALUES (:scope, :message, :fingerprint, :expires_at)")
+_KEEP_KEY = Statement(
+    "INSERT INTO idempotency (scope, message, fingerprint, expires_at) VALUES (:scope, :message, :fingerprint, :expires_at)"
+)
 _FIND_IDENTITY = Statement("SELECT message FROM identity WHERE route = :route AND name = :name")
 _KEEP_IDENTITY = Statement("INSERT INTO identity (route, name, message, at) VALUES (:route, :name, :message, :at)")
 _ID = Statement("SELECT id FROM message WHERE seq = :seq")
@@ -73,7 +75,9 @@ class RouteDoor:
             error.facts.setdefault("route", self.route)
             engine.events.tell(Arrived(self.route, "refused", error.code, engine.clock.monotonic() - begun))
             raise
-        engine.events.tell(Arrived(self.route, "replayed" if accepted.replayed else "accepted", None, engine.clock.monotonic() - begun))
+        engine.events.tell(
+            Arrived(self.route, "replayed" if accepted.replayed else "accepted", None, engine.clock.monotonic() - begun)
+        )
         return accepted
 
     async def _accept(self, route: Route, arrival: Arrival) -> Accepted:
@@ -106,7 +110,7 @@ class RouteDoor:
             return await engine.answering.answer(route, stored.works, scope)
         if not stored.replayed:
             return Accepted(stored.id)
-        return Accepted(stored.id, engine.answering.stored(stored.reply) if stored.reply else None, replayed=True)
+        return Accepted(stored.id, engine.answering.stored(scope, stored.reply) if scope and stored.reply else None, replayed=True)
 
     def _message(self, route: Route, arrival: Arrival) -> Message:
         now, deadline = self._engine.clock.now(), route.config.deadline
@@ -119,8 +123,10 @@ class RouteDoor:
         engine = self._engine
         if route.synchronous:
             entry.answering = entry.stations[0]
-        prints = _fingerprint(arrival) if scope is not None else ""
-        identity = None if arrival.identity is None else engine.store.vault.hash("identity", self.route, arrival.identity)
+        prints = engine.store.vault.hash("request", _fingerprint(arrival)) if scope is not None else ""
+        identity = (
+            None if arrival.identity is None else engine.store.vault.hash("identity", self.route, arrival.identity)
+        )
         window = route.config.idempotency.window if route.config.idempotency else 0.0
 
         def unit(tx: Tx) -> Stored:
@@ -129,14 +135,19 @@ class RouteDoor:
                 return found
             works = journal.store(tx, entry, engine.store.vault)
             if scope is not None:
-                tx.run(_KEEP_KEY, {"scope": scope, "message": works[0].seq, "fingerprint": prints, "expires_at": tx.now + window})
+                tx.run(
+                    _KEEP_KEY,
+                    {"scope": scope, "message": works[0].seq, "fingerprint": prints, "expires_at": tx.now + window},
+                )
             if identity is not None:
                 tx.run(_KEEP_IDENTITY, {"route": self.route, "name": identity, "message": works[0].seq, "at": tx.now})
             return Stored(entry.message.id, works)
 
         return await engine.store.write(unit)
 
-    def _repeated(self, tx: Tx, scope: str | None, prints: str, identity: str | None, *, synchronous: bool) -> Stored | None:
+    def _repeated(
+        self, tx: Tx, scope: str | None, prints: str, identity: str | None, *, synchronous: bool
+    ) -> Stored | None:
         if identity is not None and (row := tx.run(_FIND_IDENTITY, {"route": self.route, "name": identity}).fetchone()):
             return Stored(tx.run(_ID, {"seq": row[0]}).fetchone()[0], [], replayed=True)
         if scope is None or (row := tx.run(_FIND_KEY, {"scope": scope}).fetchone()) is None:
@@ -149,14 +160,20 @@ class RouteDoor:
             raise KeyReused("the idempotency key was used for another body")
         if synchronous and reply is None:
             _still_open(tx, seq)
-        return Stored(tx.run(_ID, {"seq": seq}).fetchone()[0], [], replayed=True, reply=None if reply is None else bytes(reply))
+        return Stored(
+            tx.run(_ID, {"seq": seq}).fetchone()[0], [], replayed=True, reply=None if reply is None else bytes(reply)
+        )
 
-    async def _bury(self, route: Route, message: Message, arrival: Arrival, error: PipeError, stop: StepStopped | None) -> Accepted:
+    async def _bury(
+        self, route: Route, message: Message, arrival: Arrival, error: PipeError, stop: StepStopped | None
+    ) -> Accepted:
         """A peer that cannot be told no: what it sent is kept as a dead letter."""
         engine = self._engine
-        entry = Entry(message, route.stages[0].stations, 0, route.revision)
+        entry = Entry(message, route.stages[0].stations, 0, route.revision, secret=bool(route.config.sensitive))
         outcome = engine.buried(error, stop)
-        identity = None if arrival.identity is None else engine.store.vault.hash("identity", self.route, arrival.identity)
+        identity = (
+            None if arrival.identity is None else engine.store.vault.hash("identity", self.route, arrival.identity)
+        )
 
         def unit(tx: Tx) -> str:
             found = self._repeated(tx, None, "", identity, synchronous=False)
@@ -173,7 +190,12 @@ class RouteDoor:
 
 
 def _still_open(tx: Tx, seq: int) -> None:
-    states = [row.state for row in tx.execute(select(schema.delivery.c.state).where(schema.delivery.c.message == seq).order_by(schema.delivery.c.id))]
+    states = [
+        row.state
+        for row in tx.execute(
+            select(schema.delivery.c.state).where(schema.delivery.c.message == seq).order_by(schema.delivery.c.id)
+        )
+    ]
     if states and states[0] == UNCERTAIN:
         raise OutcomeUnknown("the first request with this key was sent, but its outcome is not known")
     if states and states[0] in PENDING:

@@ -165,7 +165,14 @@ class Engine:
                 if not self._unchanged(spec):
                     made[name] = self._made(spec)
             routes = {
-                name: Route(config, configuration.revision, self.catalogue.transformers, self.catalogue.flows, self.enriching, self.store.vault)
+                name: Route(
+                    config,
+                    configuration.revision,
+                    self.catalogue.transformers,
+                    self.catalogue.flows,
+                    self.enriching,
+                    self.store.vault,
+                )
                 for name, config in configuration.routes.items()
             }
             await asyncio.gather(*(connection.open() for connection in made.values()))
@@ -178,7 +185,7 @@ class Engine:
         retired = [connection for name, connection in self.connections.items() if kept.get(name) is not connection]
         self.configuration, self.routes, self.connections = configuration, routes, {**kept, **made}
         self.outcomes.routes, self.outcomes.listeners = routes, _listeners(configuration)
-        self.room.limits = configuration.limits
+        self.room.limits, self.outcomes.most_hops = configuration.limits, configuration.limits.hops
         self._new_stations()
         await self._new_sources(retired)
         for connection in retired:
@@ -188,7 +195,12 @@ class Engine:
 
     def _unchanged(self, spec: ConnectionSpec) -> bool:
         before = self.configuration.connections.get(spec.name)
-        return before is not None and before.type == spec.type and before.config == spec.config and spec.name in self.connections
+        return (
+            before is not None
+            and before.type == spec.type
+            and before.config == spec.config
+            and spec.name in self.connections
+        )
 
     def _made(self, spec: ConnectionSpec) -> Connection:
         adapter = self.catalogue.adapters[spec.type](spec.name, spec.config, self._services)
@@ -265,21 +277,25 @@ class Engine:
                     station.want(delivery)
         self.scheduler.due(committed.due)
 
-    async def load(self, route: str, station: str, owned: set[int], wanted: set[int], limit: int) -> tuple[list[Work], bool]:
+    async def load(
+        self, route: str, station: str, owned: set[int], wanted: set[int], limit: int
+    ) -> tuple[list[Work], bool]:
         """Ready deliveries of a station that are not in memory, and whether there may be more. Damaged ones are buried."""
         d = schema.delivery.c
         at = (d.route == route, d.station == station)
         known = set(owned)
 
         def query(connection: Any) -> Any:
-            ready = select(d.id).where(*at, d.state == READY).order_by(d.id).limit(limit + len(known))
+            ready = select(d.id).where(*at, d.state == READY).order_by(d.id).limit(limit + len(known) + 1)
             found = [row.id for row in connection.execute(ready) if row.id not in known]
             chosen = [*found[:limit], *wanted]
             return (*self.store.loader.works(connection, d.id.in_(chosen), d.done_at.is_(None)), len(found) > limit)
 
         works, damaged, more = await self.store.read(query)
         for work, error in damaged:
-            logger.bind(action="row_damaged", message=work.message.id, route=route).critical("a stored message is damaged: it is kept aside and not delivered")
+            logger.bind(action="row_damaged", message=work.message.id, route=route).critical(
+                "a stored message is damaged: it is kept aside and not delivered"
+            )
             outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), attempted=False)
             await self.store.write(lambda tx, work=work, outcome=outcome: self.outcomes.end(tx, work, outcome, []))
         return works, more
@@ -329,27 +345,37 @@ class Engine:
         free = self.store.free_bytes()
         low = free if free < self.room.limits.disk_floor else None
         if (low is None) != (self.room.disk_low is None):
-            logger.bind(action="disk_floor", free=free).log("ERROR" if low is not None else "INFO", "the disk crossed its floor")
+            logger.bind(action="disk_floor", free=free).log(
+                "ERROR" if low is not None else "INFO", "the disk crossed its floor"
+            )
         self.room.disk_low = low
 
     # --- recovery ---
 
     async def _bury_poison(self) -> None:
         d = schema.delivery.c
-        works, _ = await self.store.read(lambda c: self.store.loader.works(c, d.crashes >= CRASHES, d.done_at.is_(None)))
+        works, _ = await self.store.read(
+            lambda c: self.store.loader.works(c, d.crashes >= CRASHES, d.done_at.is_(None))
+        )
         for work in works:
             error = Poison(f"the process died {work.crashes} times while it worked on this message")
-            outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), maybe_delivered=True)
+            outcome = Outcome(
+                DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), maybe_delivered=True
+            )
             await self.store.write(lambda tx, work=work, outcome=outcome: self.outcomes.end(tx, work, outcome, []))
 
 
 def _recover(tx: Tx, crashed: list[int], configuration: Configuration) -> None:
     d = schema.delivery
-    undone = select(d.c.id, d.c.message, d.c.route, d.c.station, d.c.order_key).where(d.c.state == ANSWERING, d.c.station.startswith("flow:"))
+    undone = select(d.c.id, d.c.message, d.c.route, d.c.station, d.c.order_key).where(
+        d.c.state == ANSWERING, d.c.station.startswith("flow:")
+    )
     for row in tx.execute(undone).fetchall():
         # A flow happens in its transaction or not at all: its caller may ask again with the same key.
         note = "the gateway stopped before the flow ran: nothing was done"
-        tx.execute(update(d).where(d.c.id == row.id).values(state=ANSWERED, done_at=tx.now, code="PIPE-4004", note=note))
+        tx.execute(
+            update(d).where(d.c.id == row.id).values(state=ANSWERED, done_at=tx.now, code="PIPE-4004", note=note)
+        )
         tx.execute(schema.idempotency.delete().where(schema.idempotency.c.message == row.message))
         tx.count(row.route, ANSWERED)
         if row.order_key is not None:
@@ -359,7 +385,13 @@ def _recover(tx: Tx, crashed: list[int], configuration: Configuration) -> None:
     for name, route in configuration.routes.items():
         for target in route.to[:1] if route.reply.mode == "sync" else ():
             if target.on_uncertain is not None:
-                left = (d.c.route == name, d.c.station == target.key, d.c.state == UNCERTAIN, d.c.next_at.is_(None), d.c.cursor == 0)
+                left = (
+                    d.c.route == name,
+                    d.c.station == target.key,
+                    d.c.state == UNCERTAIN,
+                    d.c.next_at.is_(None),
+                    d.c.cursor == 0,
+                )
                 tx.execute(update(d).where(*left).values(next_at=tx.now + target.on_uncertain.confirm.after))
     for delivery in crashed:
         tx.execute(update(d).where(d.c.id == delivery, d.c.done_at.is_(None)).values(crashes=d.c.crashes + 1))

@@ -23,7 +23,10 @@ class Enriching:
         """The message with the reply at `into`. A question may be repeated, so it is asked as an idempotent one."""
         connection = self._engine.connections[config.connection]
         if not isinstance(message.body, dict):
-            raise MappingFailed(f"enrich at {place} needs an object to merge into, the body is {type(message.body).__name__}", path=config.into)
+            raise MappingFailed(
+                f"enrich at {place} needs an object to merge into, the body is {type(message.body).__name__}",
+                path=config.into,
+            )
         body = self._engine.as_bytes(message) if connection.adapter.takes == "bytes" else message
 
         def begin() -> Outgoing:
@@ -46,4 +49,8 @@ def _judged(config: EnrichConfig, message: Message, answer: Receipt | PipeError)
     scope = {"body": receipt.body, "headers": receipt.headers, "status": receipt.status, "request": message.body}
     if config.success.is_true(message, **scope):
         return receipt
-    raise answer if isinstance(answer, PipeError) else ReplyRejected(f"`success: {config.success}` is not true for the answer {receipt.status}", reply=receipt)
+    raise (
+        answer
+        if isinstance(answer, PipeError)
+        else ReplyRejected(f"`success: {config.success}` is not true for the answer {receipt.status}", reply=receipt)
+    )

@@ -23,17 +23,33 @@ def fate(connection: Connection, loader: Loader, message_id: str, caller: str | 
         return None
     d = delivery.c
     columns = (d.station, d.state, d.next_at, d.attempts, d.code)
-    rows = [dict(found) for found in connection.execute(select(*columns).where(d.message == row["seq"]).order_by(d.id)).mappings()]
+    rows = [
+        dict(found)
+        for found in connection.execute(select(*columns).where(d.message == row["seq"]).order_by(d.id)).mappings()
+    ]
     # What a flow or a split made of it goes on under the caller's id.
     offspring = select(message.c.seq).where((message.c.origin == message_id) | (message.c.parent == message_id))
-    rows += [dict(found) for found in connection.execute(select(*columns).where(d.message.in_(offspring)).order_by(d.id)).mappings()]
+    rows += [
+        dict(found)
+        for found in connection.execute(select(*columns).where(d.message.in_(offspring)).order_by(d.id)).mappings()
+    ]
     return {
         "id": message_id,
         "route": row["route"],
         "received_at": row["received_at"],
         "state": summary([found["state"] for found in rows]),
-        "next_at": min((found["next_at"] for found in rows if found["next_at"] and found["state"] not in FINAL), default=None),
-        "targets": [{"target": found["station"], "state": word(found["state"]), "attempts": found["attempts"], "code": found["code"]} for found in rows],
+        "next_at": min(
+            (found["next_at"] for found in rows if found["next_at"] and found["state"] not in FINAL), default=None
+        ),
+        "targets": [
+            {
+                "target": found["station"],
+                "state": word(found["state"]),
+                "attempts": found["attempts"],
+                "code": found["code"],
+            }
+            for found in rows
+        ],
     }
 
 
@@ -47,4 +63,12 @@ def summary(states: list[str]) -> str:
 
 def word(state: str) -> str:
     """A delivery's state as callers know it."""
-    return {READY: "delivering", ANSWERING: "delivering", RETRY: "waiting", HELD: "waiting", TIMER: "waiting", "consumed": "delivered", "answered": "delivered"}.get(state, state)
+    return {
+        READY: "delivering",
+        ANSWERING: "delivering",
+        RETRY: "waiting",
+        HELD: "waiting",
+        TIMER: "waiting",
+        "consumed": "delivered",
+        "answered": "delivered",
+    }.get(state, state)

@@ -47,12 +47,14 @@ class Gathering:
 
     def child_begins(self, tx: Tx, entry: Entry) -> None:
         """Counts the deliveries of a child, or of what a flow made of it."""
-        item = self._sealed(codec.dump(entry.message.item), entry.sensitive) if entry.stage else None
+        item = self._sealed(codec.dump(entry.message.item), secret=entry.secret) if entry.stage else None
         tx.run(_BEGIN, {"gather": entry.gather, "position": entry.position, "open": len(entry.stations), "item": item})
 
     def child_ended(self, tx: Tx, work: Work, outcome: Outcome) -> None:
         """Counts an outcome; the last one of all emits."""
-        reply = None if outcome.reply is None else self._sealed(outcome.reply, work.sensitive)
+        answer = outcome.extra.get("gathered", outcome.reply)
+        # Sealed whatever the route says: an answer that nobody looked through may say anything.
+        reply = None if answer is None else self._sealed(answer, secret=True)
         error = mask(outcome.note, work.sensitive) if outcome.code and outcome.note else None
         at = {"gather": work.gather, "position": work.position}
         row = tx.run(_END, {**at, "outcome": outcome.state, "reply": reply, "error": error}).fetchone()
@@ -66,13 +68,17 @@ class Gathering:
     def reopen(self, tx: Tx, work: Work) -> None:
         """A child's dead delivery is tried again: it counts as open until it is final, if its gather still waits."""
         items = schema.gather_item
-        row = tx.execute(select(items.c.open).where(items.c.gather == work.gather, items.c.position == work.position)).first()
+        row = tx.execute(
+            select(items.c.open).where(items.c.gather == work.gather, items.c.position == work.position)
+        ).first()
         if row is None:
             return
         at_this = (items.c.gather == work.gather) & (items.c.position == work.position)
         tx.execute(update(items).where(at_this).values(open=items.c.open + 1, outcome=None, error=None))
         if row.open == 0:
-            tx.execute(update(schema.gather).where(schema.gather.c.id == work.gather).values(done=schema.gather.c.done - 1))
+            tx.execute(
+                update(schema.gather).where(schema.gather.c.id == work.gather).values(done=schema.gather.c.done - 1)
+            )
 
     def _emit_if_whole(self, tx: Tx, gather: int | None, row: Any) -> None:
         if row is not None and row[1] is not None and row[0] >= row[1] and gather is not None:
@@ -90,10 +96,25 @@ class Gathering:
             origin = self._outcomes.original(parent)
         except PipeError:  # its body is gone or damaged; of its parent a result needs no more than the name
             origin = Message(parent["id"], route.name, b"")
-        body = [self._result(row) for row in tx.execute(select(schema.gather_item).where(schema.gather_item.c.gather == gather).order_by(schema.gather_item.c.position)).mappings()]
-        message = Message(tx.new_id(), route.name, body, origin.headers, received_at=tx.now, parent=parent_of(origin), hops=origin.hops)
-        self._outcomes.store(tx, route, message, route.gather_stage.index, self._sensitive(tx, gather), origin=origin.id)
-
+        body = [
+            self._result(row)
+            for row in tx.execute(
+                select(schema.gather_item)
+                .where(schema.gather_item.c.gather == gather)
+                .order_by(schema.gather_item.c.position)
+            ).mappings()
+        ]
+        message = Message(
+            tx.new_id(),
+            route.name,
+            body,
+            origin.headers,
+            received_at=tx.now,
+            parent=parent_of(origin),
+            hops=origin.hops,
+        )
+        known, secret = self._sensitive(tx, gather), parent["sealed"] is not None
+        self._outcomes.store(tx, route, message, route.gather_stage.index, known, secret=secret, origin=origin.id)
 
     def _result(self, row: Any) -> dict[str, Any]:
         reply = self._opened(row["reply"])
@@ -112,8 +133,8 @@ class Gathering:
         found = (codec.load(self._outcomes.vault.open(bytes(row.sealed), f"{row.id} sensitive")) for row in rows)
         return tuple({value for values in found for value in values})
 
-    def _sealed(self, data: bytes, sensitive: tuple[str, ...]) -> bytes:
-        return b"+" + self._outcomes.vault.seal(data, "gather") if sensitive else data
+    def _sealed(self, data: bytes, *, secret: bool) -> bytes:
+        return b"+" + self._outcomes.vault.seal(data, "gather") if secret else data
 
     def _opened(self, data: bytes | None) -> Any:
         if data is None:
@@ -127,5 +148,3 @@ def parent_of(message: Message) -> dict[str, Any]:
     name = message.headers.get("file_name", "")
     stem = name.rpartition("/")[2]
     return {"id": message.id, "name": stem.rpartition(".")[0] or stem or message.id, "headers": dict(message.headers)}
-
-

@@ -21,7 +21,9 @@ class InFlight:
             path.write_bytes(bytes(size))
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), size)
-        self.left_over = sorted({n for at in range(0, size, _WIDTH) if (n := int.from_bytes(self._map[at : at + _WIDTH], "little"))})
+        self.left_over = sorted(
+            {n for at in range(0, size, _WIDTH) if (n := int.from_bytes(self._map[at : at + _WIDTH], "little"))}
+        )
         """deliveries that were in work when the process before this one ended"""
         self._map[:] = bytes(size)
         self._free = list(range(SLOTS - 1, -1, -1))

@@ -59,7 +59,11 @@ def json_line(record: Record) -> str:
 def text_line(record: Record) -> str:
     """One line for a terminal; a stack trace follows where there is one."""
     level = record["level"].name
-    fields = " ".join(f"{name}={_printable(str(shield.mask(_plain(value))))}" for name, value in record["extra"].items() if name != "action")
+    fields = " ".join(
+        f"{name}={_printable(str(shield.mask(_plain(value))))}"
+        for name, value in record["extra"].items()
+        if name != "action"
+    )
     text = _printable(shield.mask(record["message"]))
     head = f"{record['time']:%H:%M:%S} {level:8}"
     coloured = f"\x1b[{COLOURS[level]}m{head}\x1b[0m" if level in COLOURS else head
@@ -93,4 +97,6 @@ class _Libraries(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level: str | int = record.levelname if record.levelname in logger._core.levels else record.levelno  # type: ignore[attr-defined]  # loguru tells its levels nowhere else
-        logger.bind(action="library", library=record.name).opt(exception=record.exc_info).log(level, "{}", record.getMessage())
+        logger.bind(action="library", library=record.name).opt(exception=record.exc_info).log(
+            level, "{}", record.getMessage()
+        )

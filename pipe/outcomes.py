@@ -10,6 +10,7 @@ from sqlalchemy import select
 from pipe.contract import Blob, Message
 from pipe.errors import NoSuchTarget, PipeError, TooManyHops
 from pipe.gathering import Gathering
+from pipe.route import leaves
 from pipe.store import journal, schema
 from pipe.store.journal import Entry, Outcome, Work
 from pipe.store.schema import DEAD
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from pipe.route import Route
     from pipe.store.store import Store
 
+ALL_TO_EACH_CHILD = 100
+"""sensitive values up to which every child of a split masks all of them"""
+
 
 class Outcomes:
     """Runs on the writer's thread; reads the routes, changes nothing but the transaction."""
 
     def __init__(self, store: Store, most_hops: int) -> None:
-        self._store, self._most_hops = store, most_hops
+        self._store, self.most_hops = store, most_hops
         self.vault = store.vault
         self.routes: Mapping[str, Route] = {}
         self.listeners: dict[tuple[str, str], list[str]] = {}
@@ -75,20 +79,27 @@ class Outcomes:
     ) -> str:
         """A message for the start of another route; returns its id. What was sensitive stays so."""
         target = self.routes.get(route)
-        message = message.but(route=route, received_at=tx.now, hops=origin.message.hops + 1, params={}, query={}, deadline=None)
+        message = message.but(
+            route=route, received_at=tx.now, hops=origin.message.hops + 1, params={}, query={}, deadline=None
+        )
         if target is None:
             raise NoSuchTarget(f"there is no route {route}")
         if target.config.deadline is not None:
             message = message.but(deadline=(at or tx.now) + target.config.deadline)
-        self.store(tx, target, message, 0, origin.sensitive, origin=origin.message.id, at=at, cancel_key=cancel)
+        self.store(tx, target, message, 0, origin.sensitive, secret=origin.secret, origin=origin.message.id, at=at, cancel_key=cancel)
         return message.id
 
     def emit_on(self, tx: Tx, work: Work, message: Message, **facts: Any) -> str:
         """A message for the next stage of the same route; returns its id."""
         route, stage = self._onward(work)
-        message = message.but(route=work.route, received_at=work.message.received_at, deadline=work.message.deadline, hops=work.message.hops)
+        message = message.but(
+            route=work.route,
+            received_at=work.message.received_at,
+            deadline=work.message.deadline,
+            hops=work.message.hops,
+        )
         passed_on = {"origin": work.message.id, "gather": work.gather, "position": work.position}
-        self.store(tx, route, message, stage, work.sensitive, **passed_on, **facts)
+        self.store(tx, route, message, stage, work.sensitive, secret=work.secret, **passed_on, **facts)
         return message.id
 
     def _onward(self, work: Work) -> tuple[Route, int]:
@@ -102,21 +113,24 @@ class Outcomes:
         """One item of a split, for the next stage of the same route."""
         route, stage = self._onward(work)
         of_split = {"origin": work.message.id, "position": position, "gather": work.seq if gathered else None}
-        self.store(tx, route, child, stage, (), **of_split)
+        self.store(tx, route, child, stage, _found_in(child, work.sensitive), secret=work.secret, **of_split)
 
     def store(
-        self, tx: Tx, route: Route, message: Message, stage: int, sensitive: tuple[str, ...] = (), **facts: Any
+        self, tx: Tx, route: Route, message: Message, stage: int, sensitive: tuple[str, ...] = (), *, secret: bool = False, **facts: Any
     ) -> None:
-        """Writes an emission; one that cannot enter its route is a dead letter there, not a failure of its sender."""
+        """Writes an emission; one that cannot enter its route is a dead letter there, not a failure of its sender.
+
+        `sensitive` are the values to mask beside those of the route itself; `secret` seals it whatever the route says.
+        """
         error: PipeError | None = None
         try:
             entry = route.entry(message, stage, counter="emitted", **facts)
-            if message.hops > self._most_hops:
+            if message.hops > self.most_hops:
                 error = TooManyHops(f"it has passed {message.hops} routes")
         except PipeError as failed:
             error = failed
             entry = Entry(message, route.stages[stage].stations, stage, route.revision, counter="emitted", **facts)
-        entry.sensitive = tuple(sorted({*entry.sensitive, *sensitive}, key=len, reverse=True))
+        entry.guard(sensitive, secret=secret or bool(route.config.sensitive))
         if entry.gather is not None:
             self.gathering.child_begins(tx, entry)
         works = journal.store(tx, entry, self._store.vault)
@@ -126,4 +140,20 @@ class Outcomes:
     def bury(self, tx: Tx, works: list[Work], error: PipeError) -> None:
         """Makes dead letters of deliveries that were just stored."""
         for work in works:
-            self.end(tx, work, Outcome(DEAD, code=error.code, note=error.text, error=error, at=tx.now, attempted=False), [])
+            self.end(
+                tx, work, Outcome(DEAD, code=error.code, note=error.text, error=error, at=tx.now, attempted=False), []
+            )
+
+
+def _found_in(child: Message, sensitive: tuple[str, ...]) -> tuple[str, ...]:
+    """The values of a split's message that its child must mask.
+
+    All of them while they are few, so that a value within a longer text is masked too; of many only those that the child
+    holds as they are, or a large file would be as heavy as the square of its rows.
+    """
+    if len(sensitive) <= ALL_TO_EACH_CHILD:
+        return sensitive
+    held: set[str] = set()
+    for value in (child.body, child.item):
+        leaves(value, held)
+    return tuple(held.intersection(sensitive))

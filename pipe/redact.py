@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, quote_plus
 
 MASK = "***"
 SHORT = 4
 """values of fewer signs are masked only where they stand alone, or every text would be full of holes"""
 
+LONG = 8
+"""values of so many signs are also looked for in Base64"""
 _SHAPES = (
     (re.compile(r"(?i)\b(bearer|basic|token)(\s+)[A-Za-z0-9._~+/=:-]{6,}"), rf"\1\2{MASK}"),
     (re.compile(r"\bpipe_[A-Za-z0-9_-]{20,}"), MASK),
     (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@:]+:[^\s/@]+@"), rf"\1{MASK}@"),
     (re.compile(r"\b(bot)?\d{6,12}:[A-Za-z0-9_-]{30,}"), MASK),
     (
-        re.compile(r"(?i)(\"?(?:password|passwd|secret|api[_-]?key|access_token|refresh_token|client_secret)\"?\s*[:=]\s*\"?)[^\s\"&,;}]+"),
+        re.compile(
+            r"(?i)(\"?(?:password|passwd|secret|api[_-]?key|access_token|refresh_token|client_secret)\"?\s*[:=]\s*\"?)[^\s\"&,;}]+"
+        ),
         rf"\1{MASK}",
     ),
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL), MASK),
@@ -53,10 +55,42 @@ def _masked(value: Any, pattern: re.Pattern[str] | None) -> Any:
 
 def _text(text: str, pattern: re.Pattern[str] | None) -> str:
     if pattern is not None:
-        text = pattern.sub(MASK, text)
+        readable = _readable(text)
+        masked = pattern.sub(MASK, readable)
+        # Where nothing was found the text stays as it was written.
+        text = masked if masked != readable else text
     for shape, instead in _SHAPES:
         text = shape.sub(instead, text)
     return text
+
+
+_ESCAPED = re.compile(
+    r"\\+u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\+u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})|\\+u(?P<unit>[0-9a-fA-F]{4})"
+    r"|&(?:amp;)*#(?:(?P<number>[0-9]{1,7})|[xX](?P<hex>[0-9a-fA-F]{1,6}));"
+    r"|(?P<percent>(?:%(?:25)*[89a-fA-F][0-9a-fA-F])+)|(?P<bytes>(?:\\+x[89a-f][0-9a-f])+)"
+)
+"""how JSON, XML, addresses and Python write a sign that is not ASCII, however often one was put into another"""
+_HARMLESS = frozenset("&<>'")
+"""ASCII signs that may stand unescaped within a JSON text"""
+
+
+def _readable(text: str) -> str:
+    """The text with escaped signs as themselves, so that a value is found in whatever way it was written."""
+    return _ESCAPED.sub(_unescaped, text) if "\\" in text or "%" in text or "&" in text else text
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    part = found.groupdict()
+    try:
+        if part["percent"] or part["bytes"]:
+            return bytes.fromhex(re.sub(r"%(?:25)*|\\+x", "", found[0])).decode()
+        if part["high"]:
+            sign = bytes.fromhex(part["high"] + part["low"]).decode("utf-16-be")
+        else:
+            sign = chr(int(part["number"]) if part["number"] else int(part["unit"] or part["hex"], 16))
+    except (ValueError, OverflowError):
+        return found[0]
+    return sign if sign in _HARMLESS or (sign > "\x7f" and not "\ud800" <= sign <= "\udfff") else found[0]
 
 
 @lru_cache(maxsize=256)
@@ -66,23 +100,31 @@ def _pattern(values: tuple[str, ...]) -> re.Pattern[str] | None:
     return re.compile("|".join(_alternative(text) for value in values for text in _spellings(value)))
 
 
+_QUOTED = {
+    '"': r"""(?:\\*"|&(?:amp;)*(?:quot|#34);|%(?:25)*22)""",
+    "'": r"""(?:\\*'|&(?:amp;)*(?:apos|\#39|\#x27);|%(?:25)*27)""",
+    "&": r"(?:&(?:amp;)*|%(?:25)*26)",
+    "<": r"(?:<|&(?:amp;)*lt;|%(?:25)*3[cC])",
+    ">": r"(?:>|&(?:amp;)*gt;|%(?:25)*3[eE])",
+    "\\": r"(?:\\*|%(?:25)*5[cC])",  # none: what stood before an escaped sign was taken for part of it
+    "/": r"(?:\\*/|%(?:25)*2[fF])",
+    "+": r"(?:\+|%(?:25)*2[bB])",
+    " ": r"(?:\ |\+|%(?:25)*20)",
+    "\n": r"(?:\n|\\+n)",
+    "\t": r"(?:\t|\\+t)",
+}
+"""the ways in which formats write the signs that mean something to them, in one another too"""
+
+
 def _alternative(text: str) -> str:
-    escaped = re.escape(text)
+    escaped = "".join(_QUOTED.get(sign) or re.escape(sign) for sign in text)
     return rf"(?<!\w){escaped}(?!\w)" if len(text) < SHORT else escaped
 
 
 def _spellings(value: str) -> list[str]:
-    """The value as JSON, XML and addresses write it, the longest first."""
-    told = {
-        value,
-        json.dumps(value)[1:-1],
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        html.escape(value),
-        html.escape(value, quote=False),
-        quote(value),
-        quote(value, safe=""),
-        quote_plus(value),
-    }
+    """The value as it is and as Base64, the longest first; other ways of writing it are found by their signs."""
+    base64 = b64encode(value.encode("utf-8", "surrogatepass")).decode()
+    told = {value, _readable(value)} | ({base64.rstrip("=")} if len(value) >= LONG else set())
     return sorted(told, key=len, reverse=True)
 
 

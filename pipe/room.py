@@ -59,12 +59,18 @@ class Room:
         """Raises QueueFull or StoreFull where a message of that size may not enter."""
         load = self.load(route)
         if load.messages >= queue.messages or load.bytes + size > queue.bytes:
-            raise QueueFull(f"{load.messages} deliveries of {load.bytes} bytes wait on this route", retry_after=5, route=route)
+            raise QueueFull(
+                f"{load.messages} deliveries of {load.bytes} bytes wait on this route", retry_after=5, route=route
+            )
         pending = self.limits.pending
         if self.total.messages >= pending.messages or self.total.bytes + size > pending.bytes:
-            raise QueueFull(f"{self.total.messages} deliveries of {self.total.bytes} bytes wait in the gateway", retry_after=5)
+            raise QueueFull(
+                f"{self.total.messages} deliveries of {self.total.bytes} bytes wait in the gateway", retry_after=5
+            )
         if self.disk_low is not None:
-            raise StoreFull(f"{self.disk_low} bytes are free, below `disk_floor` of {int(self.limits.disk_floor)}", retry_after=30)
+            raise StoreFull(
+                f"{self.disk_low} bytes are free, below `disk_floor` of {int(self.limits.disk_floor)}", retry_after=30
+            )
 
     def for_emissions(self, route: str, queue: Queue) -> bool:
         """Whether a split may go on emitting into a route."""
@@ -74,5 +80,7 @@ class Room:
 def waiting(connection: Connection) -> dict[str, Load]:
     """What waits in the store, by route."""
     d = delivery.c
-    rows = connection.execute(select(d.route, func.count(), func.coalesce(func.sum(d.size), 0)).where(d.done_at.is_(None)).group_by(d.route))
+    rows = connection.execute(
+        select(d.route, func.count(), func.coalesce(func.sum(d.size), 0)).where(d.done_at.is_(None)).group_by(d.route)
+    )
     return {route: Load(n, int(size)) for route, n, size in rows}

@@ -73,10 +73,26 @@ class Route:
         for config in steps:
             if isinstance(config.config, FlowConfig):
                 station = _unused(f"flow:{config.config.name}", stages)
-                stages.append(Stage(len(stages), self._pipeline(current), (station,), flow=self._flows[config.config.name], end=config))
+                stages.append(
+                    Stage(
+                        len(stages),
+                        self._pipeline(current),
+                        (station,),
+                        flow=self._flows[config.config.name],
+                        end=config,
+                    )
+                )
                 current = []
             elif isinstance(config.config, SplitConfig):
-                stages.append(Stage(len(stages), self._pipeline(current), (_unused("split", stages),), split=config.config, end=config))
+                stages.append(
+                    Stage(
+                        len(stages),
+                        self._pipeline(current),
+                        (_unused("split", stages),),
+                        split=config.config,
+                        end=config,
+                    )
+                )
                 current = list(config.config.steps)
             else:
                 current.append(config)
@@ -93,7 +109,9 @@ class Route:
 
     def _last(self, index: int, steps: list[StepConfig], to: tuple[ToConfig, ...], prefix: str) -> Stage:
         for target in to:
-            self.targets[prefix + target.key] = Target(target, self._pipeline(target.steps), RetryPolicy(target.retry or self.config.retry))
+            self.targets[prefix + target.key] = Target(
+                target, self._pipeline(target.steps), RetryPolicy(target.retry or self.config.retry)
+            )
         return Stage(index, self._pipeline(steps), tuple(prefix + target.key for target in to) or (prefix + "end",))
 
     def _pipeline(self, steps: list[StepConfig] | tuple[StepConfig, ...]) -> Pipeline:
@@ -118,6 +136,7 @@ class Route:
             order_key=None if key is None else self._vault.hash("order", self.name, str(key)),
             subject=None if subject is None else self._vault.hash("subject", str(subject)),
             sensitive=self.sensitive(seen),
+            secret=bool(config.sensitive),
             **facts,
         )
 
@@ -125,7 +144,7 @@ class Route:
         """The values to mask, as text; longest first, so that a part of a value does not unmask the rest."""
         values: set[str] = set()
         for expression in self.config.sensitive:
-            _collect(expression(message), values)
+            leaves(expression(message), values)
         return tuple(sorted(values, key=len, reverse=True))
 
     def idempotency_scope(self, message: Message) -> str | None:
@@ -163,14 +182,13 @@ def _unused(station: str, stages: list[Stage]) -> str:
     return name
 
 
-def _collect(value: Any, into: set[str]) -> None:
+def leaves(value: Any, into: set[str]) -> None:
+    """Adds every single value within to `into`, as text."""
     if isinstance(value, dict):
         for inner in value.values():
-            _collect(inner, into)
+            leaves(inner, into)
     elif isinstance(value, list):
         for inner in value:
-            _collect(inner, into)
+            leaves(inner, into)
     elif value not in (None, "", True, False):
         into.add(str(value))
-
-

@@ -63,10 +63,14 @@ class Scheduler:
             try:
                 await self._tick()
             except PipeError as error:
-                logger.bind(action="scheduler_failed", error=error.text).error("what is due could not be stored; it is tried again")
+                logger.bind(action="scheduler_failed", error=error.text).error(
+                    "what is due could not be stored; it is tried again"
+                )
                 self._due = self._engine.clock.now() + 1
             except Exception as error:  # boundary: without this task nothing would ever be tried again
-                logger.bind(action="scheduler_broke").opt(exception=error).error("the scheduler has a defect; it goes on")
+                logger.bind(action="scheduler_broke").opt(exception=error).error(
+                    "the scheduler has a defect; it goes on"
+                )
                 self._due = self._engine.clock.now() + 1
             pause = min(LONGEST_SLEEP_S, max(0.0, self._due - self._engine.clock.now()))
             if pause > 0:
@@ -114,7 +118,9 @@ class Scheduler:
         if abs(step) > STEP_S:
             self.steps += 1
             self.suspended_until = now + SUSPENDED_S
-            logger.bind(action="clock_step", seconds=round(step, 1)).error("the wall clock stepped: nothing expires and nothing is pruned for ten minutes")
+            logger.bind(action="clock_step", seconds=round(step, 1)).error(
+                "the wall clock stepped: nothing expires and nothing is pruned for ten minutes"
+            )
 
     # --- units ---
 
@@ -127,13 +133,17 @@ class Scheduler:
     async def _expire(self, now: float) -> None:
         engine, d = self._engine, schema.delivery.c
         states = d.state.in_((READY, RETRY, HELD, TIMER, UNCERTAIN))
-        works, _ = await engine.store.read(lambda c: engine.store.loader.works(c, d.expires_at <= now, d.done_at.is_(None), states, limit=AT_ONCE))
+        works, _ = await engine.store.read(
+            lambda c: engine.store.loader.works(c, d.expires_at <= now, d.done_at.is_(None), states, limit=AT_ONCE)
+        )
         idle = [work for work in works if not engine.is_in_work(work)]
 
         def unit(tx: Tx) -> None:
             for work in idle:
                 note = "the deadline passed before it was delivered"
-                outcome = Outcome(EXPIRED, code="PIPE-6001", note=note, attempted=False, maybe_delivered=work.state == UNCERTAIN)
+                outcome = Outcome(
+                    EXPIRED, code="PIPE-6001", note=note, attempted=False, maybe_delivered=work.state == UNCERTAIN
+                )
                 engine.outcomes.end(tx, work, outcome, [])
 
         if idle:
@@ -152,7 +162,9 @@ class Scheduler:
             if source.kind in ("schedule", "every") and not self._engine.is_paused(name):
                 rule = source.schedule or f"every {source.every}"
                 if now >= self._schedule.get((name, rule), 0.0):
-                    self._schedule[name, rule] = await self._engine.store.write(lambda tx, name=name, rule=rule: self._fire(tx, name, rule))
+                    self._schedule[name, rule] = await self._engine.store.write(
+                        lambda tx, name=name, rule=rule: self._fire(tx, name, rule)
+                    )
                 self._due = min(self._due, self._schedule[name, rule])
 
     def _fire(self, tx: Tx, name: str, rule: str) -> float:
@@ -185,12 +197,12 @@ def _what_is_due(connection: Connection, now: float) -> Any:
     found = _Due()
     due = select(d.id).where(d.next_at <= now).limit(AT_ONCE).subquery()
     found.deliveries = connection.execute(select(func.count()).select_from(due)).scalar() or 0
-    expiry = connection.execute(select(func.min(d.expires_at)).where(d.expires_at.is_not(None), d.done_at.is_(None))).scalar()
+    expiry = connection.execute(
+        select(func.min(d.expires_at)).where(d.expires_at.is_not(None), d.done_at.is_(None))
+    ).scalar()
     gather_at = connection.execute(select(func.min(g.due_at)).where(g.due_at.is_not(None))).scalar()
     later = connection.execute(select(func.min(d.next_at)).where(d.next_at > now)).scalar()
     found.expired = expiry is not None and expiry <= now
     found.gathers = gather_at is not None and gather_at <= now
     found.next_at = min((at for at in (later, expiry, gather_at) if at is not None and at > now), default=None)
     return found
-
-

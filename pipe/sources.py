@@ -75,7 +75,9 @@ class RunningSource:
             except PipeError as error:
                 reason = error.text
             except Exception as error:  # boundary: a defect of one source must not stop the gateway
-                logger.bind(action="source_broke", connection=self.connection.name).opt(exception=error).error("the source has a defect")
+                logger.bind(action="source_broke", connection=self.connection.name).opt(exception=error).error(
+                    "the source has a defect"
+                )
                 reason = f"{type(error).__name__}: {error}"
             self.connection.note(Health("down", reason))
             if self._engine.clock.monotonic() - begun > reconnect.max:

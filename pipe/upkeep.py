@@ -36,7 +36,9 @@ class Upkeep:
             try:
                 await self.once()
             except PipeError as error:
-                logger.bind(action="upkeep_failed", error=error.text).warning("upkeep could not be done; it is tried again later")
+                logger.bind(action="upkeep_failed", error=error.text).warning(
+                    "upkeep could not be done; it is tried again later"
+                )
 
     async def once(self) -> retention.Pruned:
         """All that is due; returns what was removed."""
@@ -46,16 +48,24 @@ class Upkeep:
         routes = await engine.store.read(lambda c: [row.route for row in c.execute(select(ledger.c.route).distinct())])
         while True:
             pruned = await engine.store.write(lambda tx: retention.prune(tx, self._keep, routes))
-            total = retention.Pruned(total.bodies + pruned.bodies, total.dead + pruned.dead, total.messages + pruned.messages)
+            total = retention.Pruned(
+                total.bodies + pruned.bodies, total.dead + pruned.dead, total.messages + pruned.messages
+            )
             if not pruned.more:
                 break
             await engine.clock.sleep(BREATH_S)
         named = await engine.store.read(retention.blob_names, 60.0)
         files = await asyncio.to_thread(blobs.sweep, engine.store.blobs, named, engine.clock.now() - YOUNG_S)
         if total.bodies or total.messages or files:
-            logger.bind(action="pruned", bodies=total.bodies, dead=total.dead, messages=total.messages, files=files).info("what was kept long enough is removed")
+            logger.bind(
+                action="pruned", bodies=total.bodies, dead=total.dead, messages=total.messages, files=files
+            ).info("what was kept long enough is removed")
         return total
 
     def _keep(self, route: str) -> Retention:
         config = self._engine.configuration.routes.get(route)
-        return config.retention if config is not None and config.retention is not None else self._engine.configuration.retention
+        return (
+            config.retention
+            if config is not None and config.retention is not None
+            else self._engine.configuration.retention
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -98,9 +97,8 @@ def test_a_block_that_says_which_file_it_is_is_that_file(block: Block) -> None:
 
 def commands(block: Block) -> list[list[str]]:
     """The `./dev …` commands of a block, split into words."""
-    text = re.sub(r"\\\n", " ", block.text)
-    found = (re.search(r"\./dev\b[^|;)]*", line.partition("  #")[0]) for line in text.splitlines())
-    return [shlex.split(match[0].replace('"$(', "").rstrip('"'))[1:] for match in found if match]
+    text = block.text.replace("\\\n", " ")
+    return [words.split() for words in re.findall(r"\./dev ([^|;)#\n]*)", text)]
 
 
 @pytest.mark.parametrize("block", [block for block in pages.every("sh") if commands(block)], ids=ids)
@@ -112,7 +110,7 @@ def test_every_command_and_option_exists(block: Block) -> None:
         if words[0] == "pipe":
             command: Any = typer.main.get_command(app)
             rest = words[1:]
-            while hasattr(command, "commands"):
+            while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
                 command = command.commands[rest.pop(0)]
             options = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
             assert {word for word in rest if word.startswith("--")} <= options

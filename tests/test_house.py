@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("pipe", "adapters", "transformers", "flows", "monitoring", "web", "partners")
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -261,3 +262,20 @@ def test_deep_runs_only_when_asked_for(suite: Suite, environment: dict[str, str]
     """A long sweep is left out unless PIPE_DEEP=1, and pytest says that it was."""
     source = "def test_short(): pass\n@pytest.mark.deep\ndef test_long(): pass\n"
     assert expected in suite.outcome(source, **environment)[1]
+
+
+def test_every_blind_except_stands_at_a_boundary_and_says_so() -> None:
+    """`except Exception` hides defects, so each one names the boundary that it guards."""
+    silent = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(r"except \(?(Base)?Exception\b", line) and "boundary" not in line and "raise" not in _next(path, number)
+    ]
+    assert silent == []
+
+
+def _next(path: Path, number: int) -> str:
+    """The three lines after a line."""
+    return " ".join(path.read_text(encoding="utf-8").splitlines()[number : number + 3])

@@ -150,7 +150,7 @@ class _Site:
             return _closing(request, problem_response(from_http_exception(error)))
         except (ConnectionError, RequestPayloadError):
             return _closing(request, problem_response(BadRequest("the body was not well made, or broke off")))
-        except Exception as error:  # noqa: BLE001 — the boundary: a handler's defect must not show its inside
+        except Exception as error:  # boundary: a handler's defect must not show its inside
             self._log.opt(exception=error).error("A handler of HTTP requests broke", action="http")
             return _closing(request, problem_response(GatewayDefect()))
 
@@ -165,8 +165,8 @@ class _Site:
             prefix = prefix.rpartition("/")[0]
 
     async def _accept(self, context: ssl.SSLContext | None) -> asyncio.AbstractServer:
-        assert self._socket is not None  # noqa: S101 — for the type checker
-        assert self._server is not None  # noqa: S101 — for the type checker
+        assert self._socket is not None
+        assert self._server is not None
         return await asyncio.get_running_loop().create_server(
             self._server,
             sock=self._socket.dup(),
@@ -188,7 +188,7 @@ class _Site:
                 if self._server is not None:
                     self._server.look()
                 await self._renew()
-            except Exception as error:  # noqa: BLE001 — the watch must outlive whatever one look met
+            except Exception as error:  # boundary: the watch must outlive whatever one look met
                 self._log.opt(exception=error).error("The watch over a listener failed", action="listener")
 
     async def _renew(self) -> None:

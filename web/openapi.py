@@ -22,6 +22,7 @@ _REFUSED = (400, 404, 405, 408, 414, 431, 500, 503)
 """what any request may meet"""
 _OF_A_BODY = (409, 413, 415, 422)
 _OF_A_CALL = (409, 422, 502, 504, 508)
+_SEGMENT, _REST = r"^(?!\.{1,2}$)[^/\x00-\x1f\x7f]+$", r"^[^\x00-\x1f\x7f]+$"
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 
 
@@ -30,7 +31,7 @@ def document(configuration: Configuration) -> Document:
     writer = _Writer(configuration)
     paths: dict[str, Any] = {}
     for route in configuration.routes.values():
-        options = route.source.options
+        options: Any = route.source.options
         if hasattr(options, "methods") and hasattr(options, "path"):
             entry = paths.setdefault(f"/pipe{re.sub(r':path}', '}', options.path)}", {})
             for method in options.methods:
@@ -40,7 +41,11 @@ def document(configuration: Configuration) -> Document:
     paths |= _OWN
     return {
         "openapi": "3.1.0",
-        "info": {"title": "PIPE", "version": configuration.revision or "0", "description": "What this gateway takes and tells."},
+        "info": {
+            "title": "PIPE",
+            "version": configuration.revision or "0",
+            "description": "What this gateway takes and tells.",
+        },
         "paths": paths,
         "components": {"schemas": {**_SCHEMAS, **writer.schemas}, "securitySchemes": writer.security},
     }
@@ -77,11 +82,20 @@ class _Writer:
         spec = self._configuration.connections[route.source.connection or ""]
         secured = self._security(spec.config.auth)
         responses: dict[str, Any] = _answers(route) if synchronous else {"202": _ACCEPTED}
-        statuses = {*_REFUSED, *_OF_A_BODY, *(_OF_A_CALL if synchronous else ()), *((401,) if secured else ()), *((429,) if spec.config.rate else ())}
+        statuses = {
+            *_REFUSED,
+            *_OF_A_BODY,
+            *(_OF_A_CALL if synchronous else ()),
+            *((401,) if secured else ()),
+            *((429,) if spec.config.rate else ()),
+        }
         for status in sorted(statuses):
             responses.setdefault(str(status), _problem(status))
         for fault in route.reply.faults:
-            responses[str(fault.status)] = {"description": f"`{fault.when}`", "content": {"application/json": {}, _PROBLEM: {"schema": _ref("Problem")}}}
+            responses[str(fault.status)] = {
+                "description": f"`{fault.when}`",
+                "content": {"application/json": {}, _PROBLEM: {"schema": _ref("Problem")}},
+            }
         written: Document = {
             "operationId": f"{method.lower()}-{route.name}",
             "summary": f"Route {route.name}: {'answered at once' if synchronous else 'accepted, then delivered'}.",
@@ -95,9 +109,17 @@ class _Writer:
 
     def story(self) -> Document:
         """What became of a message."""
-        parameter = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}, "description": "As the acceptance told it."}
-        answers = {"200": {"description": "Its story.", "content": {"application/json": {"schema": {"type": "object"}}}}}
-        ways = [way for name in self.security for way in ({name: []},)]
+        parameter = {
+            "name": "id",
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string"},
+            "description": "As the acceptance told it.",
+        }
+        answers = {
+            "200": {"description": "Its story.", "content": {"application/json": {"schema": {"type": "object"}}}}
+        }
+        ways: list[Document] = [{name: []} for name in self.security]
         return {
             "operationId": "story-of-a-message",
             "summary": "What became of a message, for the caller that sent it.",
@@ -159,8 +181,13 @@ class _Writer:
 
 def _named(path: str) -> list[Document]:
     return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
-        for name in re.findall(r"{([A-Za-z_][A-Za-z0-9_]*)(?::path)?}", path)
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "pattern": _REST if rest else _SEGMENT},
+        }
+        for name, rest in re.findall(r"{([A-Za-z_][A-Za-z0-9_]*)(:path)?}", path)
     ]
 
 
@@ -170,17 +197,32 @@ def _key(route: RouteConfig) -> list[Document]:
         return []
     told = "The same key and body are taken once."
     name = found[1] or found[2].replace("_", "-").title()
-    return [{"name": name, "in": "header", "required": route.idempotency.required, "schema": {"type": "string"}, "description": told}]
+    return [
+        {
+            "name": name,
+            "in": "header",
+            "required": route.idempotency.required,
+            "schema": {"type": "string"},
+            "description": told,
+        }
+    ]
 
 
 def _answers(route: RouteConfig) -> Document:
     media: Document = {"application/json": {}} if route.reply.steps else {"*/*": {}}
-    return {"200": {"description": "The answer.", "content": media}, "201": {"description": "The answer.", "content": media}, "204": {"description": "There is no answer."}}
+    return {
+        "200": {"description": "The answer.", "content": media},
+        "201": {"description": "The answer.", "content": media},
+        "204": {"description": "There is no answer."},
+    }
 
 
 def _problem(status: int) -> Document:
     kinds = sorted({kind.code for kind in _of_status(status)})
-    return {"description": f"Refused: {', '.join(kinds) or 'see the body'}.", "content": {_PROBLEM: {"schema": _ref("Problem")}}}
+    return {
+        "description": f"Refused: {', '.join(kinds) or 'see the body'}.",
+        "content": {_PROBLEM: {"schema": _ref("Problem")}},
+    }
 
 
 def _of_status(status: int) -> Iterable[type[PipeError]]:
@@ -210,8 +252,9 @@ _SCHEMAS: Mapping[str, Any] = {
         "type": "object",
         "description": "RFC 9457.",
         "properties": {
-            "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"}, "code": {"type": "string"},
-            "detail": {"type": "string"}, "hint": {"type": "string"}, "id": {"type": "string"}, "path": {"type": "string"},
+            "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+            "code": {"type": "string"}, "detail": {"type": "string"}, "hint": {"type": "string"},
+            "id": {"type": "string"}, "path": {"type": "string"},
         },
         "required": ["type", "title", "status", "code", "detail", "hint"],
     },
@@ -225,13 +268,20 @@ _SCHEMES: Mapping[str, Any] = {
 }
 _OWN: Mapping[str, Any] = {
     "/live": {
-        "get": {"operationId": "live", "summary": "Whether the process can answer.", "responses": {"200": {"description": "It can.", "content": _TEXT}}}
+        "get": {
+            "operationId": "live",
+            "summary": "Whether the process can answer.",
+            "responses": {"200": {"description": "It can.", "content": _TEXT}},
+        }
     },
     "/ready": {
         "get": {
             "operationId": "ready",
             "summary": "Whether messages can be accepted.",
-            "responses": {"200": {"description": "They can.", "content": _TEXT}, "503": {"description": "Not now.", "content": _TEXT}},
+            "responses": {
+                "200": {"description": "They can.", "content": _TEXT},
+                "503": {"description": "Not now.", "content": _TEXT},
+            },
         }
     },
     "/metrics": {
@@ -245,7 +295,10 @@ _OWN: Mapping[str, Any] = {
         "get": {
             "operationId": "openapi",
             "summary": "This document.",
-            "responses": {"200": {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}}, "401": _problem(401)},
+            "responses": {
+                "200": {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}},
+                "401": _problem(401),
+            },
         }
     },
 }

@@ -31,7 +31,10 @@ def lint(
     from pipe.app import catalogue, read_configuration
     from pipe.config.checked import check
     from pipe.config.promise import promise_of
+    from pipe.errors import ConfigError
 
+    if not config.is_file():
+        raise ConfigError(f"there is no configuration {config}")
     known = catalogue()
     checked = check(lambda: read_configuration(config, known), known.adapters)
     shown = {}
@@ -49,7 +52,7 @@ def lint(
     leave(wrong=bool(checked.findings if strict else checked.errors))
 
 
-def test(
+def run_tests_of(
     config: Config = CONFIG,
     route: Annotated[str | None, typer.Option("--route", help="Only the tests of this route.")] = None,
     json: Json = False,
@@ -147,7 +150,7 @@ def new(
 
     known = catalogue()
     if what is New.connection:
-        if kind not in known.adapters:
+        if kind is None or kind not in known.adapters:
             raise ConfigError(f"say which with `--type`; there are: {', '.join(sorted(known.adapters))}")
         typer.echo(connection_text(name, kind, known.adapters), nl=False)
         return
@@ -172,7 +175,9 @@ def docs(
     files = reference(known.adapters, known.transformers, known.flows, typer.main.get_command(app), root)
     outdated, wordless = stale(files, folder), silent(known.adapters, known.transformers)
     for name in outdated:
-        typer.echo(f"{folder / name}: {'is stale; run `pipe docs`' if check else 'written' if name in files else 'removed'}")
+        typer.echo(
+            f"{folder / name}: {'is stale; run `pipe docs`' if check else 'written' if name in files else 'removed'}"
+        )
         if not check:
             _bring_up(folder / name, files.get(name))
     for name in wordless:

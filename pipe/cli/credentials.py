@@ -12,7 +12,9 @@ from pipe.cli.messages import Reason
 from pipe.cli.text import moment, table
 
 keys_app = typer.Typer(no_args_is_help=True, help="API keys of callers: shown once, kept as hashes.")
-secrets_app = typer.Typer(no_args_is_help=True, help="Secrets of connections, `${secret:NAME}`: kept encrypted, never shown.")
+secrets_app = typer.Typer(
+    no_args_is_help=True, help="Secrets of connections, `${secret:NAME}`: kept encrypted, never shown."
+)
 
 Caller = Annotated[str, typer.Argument(help="Who gets the key, as the log and the audit will name it.")]
 Connection = Annotated[str | None, typer.Option("--connection", help="Whose `api_keys:`, where several have some.")]
@@ -47,7 +49,10 @@ def revoke(
     """Takes all keys of a caller back, at once."""
     frame = Frame(config, data, json)
     done = frame.ask("keys.revoke", name=name, reason=reason, connection=connection, file=_absolute(file))
-    frame.show(done, lambda found: f"{found['revoked']} of {found['name']} went from {found['file']}; they are refused from now on.")
+    frame.show(
+        done,
+        lambda found: f"{found['revoked']} of {found['name']} went from {found['file']}; they are refused from now on.",
+    )
 
 
 @secrets_app.command("list")

@@ -14,7 +14,9 @@ from pipe.cli.text import counted, duration, moment, plain, table
 from pipe.cli.times import moment_of
 from pipe.errors import BadRequest
 
-app = typer.Typer(no_args_is_help=True, help="Dead letters: what could not be delivered, and what a person does about it.")
+app = typer.Typer(
+    no_args_is_help=True, help="Dead letters: what could not be delivered, and what a person does about it."
+)
 
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of messages, or numbers of deliveries.")]
 Class = Annotated[str | None, typer.Option("--class", help="Only this class, as the list shows it.")]
@@ -74,7 +76,9 @@ def replay(
     code: Code = None,
     station: Station = None,
     since: Since = None,
-    rate: Annotated[str | None, typer.Option("--rate", help="At most so many, `10/s`; by default as fast as the route allows.")] = None,
+    rate: Annotated[
+        str | None, typer.Option("--rate", help="At most so many, `10/s`; by default as fast as the route allows.")
+    ] = None,
     ignore_deadline: Annotated[bool, typer.Option("--ignore-deadline", help="Also what came too late.")] = False,
     reason: Reason = "",
     config: Config = CONFIG,
@@ -109,7 +113,12 @@ def edit(
     except UnicodeDecodeError:
         told = {"base64_body": base64.b64encode(body).decode()}
     done = frame.ask("dead.edit", id=id, reason=reason, station=station, **told)
-    frame.show(done, lambda found: f"{found['id']} goes to {found['station']} in place of {found['replaces']}: `pipe explain {found['id']}`")
+    frame.show(
+        done,
+        lambda found: (
+            f"{found['id']} goes to {found['station']} in place of {found['replaces']}: `pipe explain {found['id']}`"
+        ),
+    )
 
 
 @app.command("discard")
@@ -138,7 +147,14 @@ def discard(
 def _which(
     ids: list[str] | None, route: str | None, kind: str | None, code: str | None, station: str | None, since: str | None
 ) -> dict[str, Any]:
-    return {"ids": ids or None, "route": route, "kind": kind, "code": code, "station": station, "since": moment_of(since)}
+    return {
+        "ids": ids or None,
+        "route": route,
+        "kind": kind,
+        "code": code,
+        "station": station,
+        "since": moment_of(since),
+    }
 
 
 def _listed(found: list[dict[str, Any]]) -> str:
@@ -156,7 +172,13 @@ def _listed(found: list[dict[str, Any]]) -> str:
 
 
 def _whole(letter: dict[str, Any]) -> str:
-    place = f" at {letter['step']} ({letter['place']})" if letter["step"] else f" ({letter['place']})" if letter["place"] else ""
+    place = (
+        f" at {letter['step']} ({letter['place']})"
+        if letter["step"]
+        else f" ({letter['place']})"
+        if letter["place"]
+        else ""
+    )
     lines = [
         f"{letter['message_id']} of route {letter['route']} is {letter['state']} at {letter['station']} since {moment(letter['died_at'])}.",
         f"  {letter['class']} [{letter['code']}]{place}: {letter['text']}",
@@ -168,8 +190,14 @@ def _whole(letter: dict[str, Any]) -> str:
     lines.append(f"  received {moment(letter['received_at'])}, configuration {letter['config_revision']}")
     for each in letter["attempts"]:
         status = f" {each['status']}" if each["status"] else ""
-        lines.append(f"  {each['n']}. {moment(each['at'])}  {each['outcome']}{status} after {duration(each['ms'] / 1000)}: {each['text'] or '-'}")
-    parts = [("the original", letter["original"]), ("the body where it failed", letter["body_at_step"]), ("the partner's reply", letter["partner_reply"])]
+        lines.append(
+            f"  {each['n']}. {moment(each['at'])}  {each['outcome']}{status} after {duration(each['ms'] / 1000)}: {each['text'] or '-'}"
+        )
+    parts = [
+        ("the original", letter["original"]),
+        ("the body where it failed", letter["body_at_step"]),
+        ("the partner's reply", letter["partner_reply"]),
+    ]
     lines += [f"  {name}:\n{_block(value)}" for name, value in parts if value is not None]
     if letter["traceback"]:
         lines.append(_block(letter["traceback"]))
@@ -198,7 +226,11 @@ def _rehearsed(found: dict[str, Any]) -> str:
 
 
 def _rest(found: dict[str, Any]) -> str:
-    rest = [f"{found[name]} {words}" for name, words in (("fails", "still fail"), ("unknown", "cannot be told without the partner")) if found[name]]
+    rest = [
+        f"{found[name]} {words}"
+        for name, words in (("fails", "still fail"), ("unknown", "cannot be told without the partner"))
+        if found[name]
+    ]
     changed = f"; of these {found['changed']} would go out changed" if found["changed"] else ""
     return f"{changed}{', ' if rest else ''}{', '.join(rest)}"
 

@@ -31,7 +31,9 @@ def explain(id: Id, config: Config = CONFIG, data: Data = DATA, json: Json = Fal
 def search(
     id: Annotated[str | None, typer.Option("--id", help="A message and all that came of it.")] = None,
     route: Route = None,
-    state: Annotated[str | None, typer.Option("--state", help="dead, retry, held, uncertain, delivered … or pending.")] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", help="dead, retry, held, uncertain, delivered … or pending.")
+    ] = None,
     key: Annotated[str | None, typer.Option("--key", help="Value of `order_by:`.")] = None,
     subject: Annotated[str | None, typer.Option("--subject", help="Whose data it is: value of `subject:`.")] = None,
     idempotency_key: Annotated[str | None, typer.Option("--idempotency-key", help="As the caller sent it.")] = None,
@@ -91,10 +93,23 @@ def _found(rows: list[dict[str, Any]], limit: int) -> str:
         return "Nothing was found."
     columns = ("id", "route", "station", "state", "received", "tries", "next", "text")
     lines = [
-        [row["id"], row["route"], row["station"], row["state"], moment(row["received_at"]), row["attempts"], moment(row["next_at"]), _cut(row)]
+        [
+            row["id"],
+            row["route"],
+            row["station"],
+            row["state"],
+            moment(row["received_at"]),
+            row["attempts"],
+            moment(row["next_at"]),
+            _cut(row),
+        ]
         for row in rows
     ]
-    more = f"\n… at least {counted(limit, 'delivery', 'deliveries')}: narrow it down, or raise --limit" if len(rows) == limit else ""
+    more = (
+        f"\n… at least {counted(limit, 'delivery', 'deliveries')}: narrow it down, or raise --limit"
+        if len(rows) == limit
+        else ""
+    )
     return table(columns, lines) + more
 
 

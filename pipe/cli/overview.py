@@ -34,7 +34,10 @@ def routes(config: Config = CONFIG, data: Data = DATA, json: Json = False) -> No
     """The routes: from where to where, what each promises, and what waits."""
     frame = Frame(config, data, json)
     columns = ("route", "from", "to", "mode", "promise", "state", "pending", "place")
-    frame.show(frame.ask("routes"), lambda found: table(columns, [_listed(row, columns) for row in found]) or "There are no routes.")
+    frame.show(
+        frame.ask("routes"),
+        lambda found: table(columns, [_listed(row, columns) for row in found]) or "There are no routes.",
+    )
 
 
 @ledger_app.callback()
@@ -68,7 +71,15 @@ def status_words(found: dict[str, Any]) -> str:
     parts.append(_totals(found["ledger"]))
     columns = ("route", "state", "pending", "oldest", "per min", "dead", "expired")
     rows = [
-        [row["route"], row["state"], _pending(row), duration(row["oldest_s"]), row["per_minute"], row["dead"], row["expired"]]
+        [
+            row["route"],
+            row["state"],
+            _pending(row),
+            duration(row["oldest_s"]),
+            row["per_minute"],
+            row["dead"],
+            row["expired"],
+        ]
         for row in found["routes"]
     ]
     parts += [table(columns, rows), connections_words(found["connections"])]
@@ -79,7 +90,15 @@ def connections_words(found: list[dict[str, Any]]) -> str:
     """A table; the reason last, as it may be long."""
     columns = ("connection", "type", "state", "since", "last ok", "waiting", "reason")
     rows = [
-        [row["connection"], row["type"], row["state"], moment(row["since"]), moment(row["last_ok"]), row["waiting"], row["reason"]]
+        [
+            row["connection"],
+            row["type"],
+            row["state"],
+            moment(row["since"]),
+            moment(row["last_ok"]),
+            row["waiting"],
+            row["reason"],
+        ]
         for row in found
     ]
     return table(columns, rows) or "There are no connections."
@@ -89,7 +108,11 @@ def ledger_words(found: list[dict[str, Any]]) -> str:
     """A table with one line a route."""
     if not found:
         return "Nothing has come in yet."
-    columns = [name for name in found[0] if name == "route" or any(row[name] for row in found) or name in ("accepted", "pending")]
+    columns = [
+        name
+        for name in found[0]
+        if name == "route" or any(row[name] for row in found) or name in ("accepted", "pending")
+    ]
     return table(columns, rows_of(found, *columns))
 
 
@@ -117,7 +140,11 @@ def _running(found: dict[str, Any]) -> str:
 def _totals(totals: dict[str, int]) -> str:
     came = totals["accepted"] + totals["emitted"]
     went = [f"{n:,} {name}" for name, n in totals.items() if n and name not in ("accepted", "emitted")]
-    return f"Ledger: {totals['accepted']:,} accepted + {totals['emitted']:,} emitted = {' + '.join(went) or '0'}" if came else "Ledger: nothing has come in yet."
+    return (
+        f"Ledger: {totals['accepted']:,} accepted + {totals['emitted']:,} emitted = {' + '.join(went) or '0'}"
+        if came
+        else "Ledger: nothing has come in yet."
+    )
 
 
 def _pending(row: dict[str, Any]) -> str:

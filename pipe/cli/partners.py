@@ -51,7 +51,9 @@ def set_(
     name: Name,
     manner: Annotated[
         list[str],
-        typer.Argument(help="well, slow SECONDS, hang, refuse [STATUS], fail [STATUS], error200, reset, truncate, garbage, duplicate; for=N, done=yes."),
+        typer.Argument(
+            help="well, slow SECONDS, hang, refuse [STATUS], fail [STATUS], error200, reset, truncate, garbage, duplicate; for=N, done=yes."
+        ),
     ],
     data: Data = DATA,
     json: Json = False,
@@ -64,4 +66,6 @@ def _tell(name: str, verb: str, arguments: tuple[str, ...], data: Any, *, json: 
     from pipe.app import tell_partner
 
     answer = asyncio.run(tell_partner(data, name, verb, *arguments))
-    Frame(data=data, json=json).show(answer, lambda found: "\n".join(f"{key:10} {value}" for key, value in found.items()))
+    Frame(data=data, json=json).show(
+        answer, lambda found: "\n".join(f"{key:10} {value}" for key, value in found.items())
+    )

@@ -6,14 +6,20 @@ import typer
 
 from pipe.cli import configuration, credentials, dead, messages, overview, partners, run, switches
 
-app = typer.Typer(name="pipe", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="PIPE: an integration gateway that loses nothing it accepted.")
+app = typer.Typer(
+    name="pipe",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="PIPE: an integration gateway that loses nothing it accepted.",
+)
 app.callback()(lambda: None)
 app.command("run")(run.run)
 app.command("lint")(configuration.lint)
 app.command("docs")(configuration.docs)
 app.command("schema")(configuration.schema)
 app.command("limits")(configuration.limits)
-app.command("test")(configuration.test)
+app.command("test")(configuration.run_tests_of)
 app.command("plan")(configuration.plan)
 app.command("apply")(configuration.apply)
 app.command("capture")(configuration.capture)

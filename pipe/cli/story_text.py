@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import orjson
+
 from pipe.cli.text import duration, moment, plain, size
 
+_GOOD = ("delivered", "consumed", "answered", "discarded")
 _KEPT_OFF = ("message.viewed", "dead.viewed")
 
 
@@ -15,7 +18,7 @@ def story_words(found: dict[str, Any]) -> str:
     lines = [found["sentence"][:1].upper() + found["sentence"][1:], ""]
     lines += _message(found)
     for story in found["offspring"]:
-        lines += ["", f"{story['id']} was made from it, on route {story['route']}:"]
+        lines += ["", f"{story['id']}"]
         lines += [f"  {line}" for line in _message(story)]
     if found["offspring_more"]:
         lines += ["", f"… and {found['offspring_more']} more: `pipe search --id {found['id']}`"]
@@ -24,52 +27,63 @@ def story_words(found: dict[str, Any]) -> str:
 
 def _message(story: dict[str, Any]) -> list[str]:
     kind = f", {story['content_type']}" if story["content_type"] else ""
-    lines = [f"{moment(story['received_at'])}  came {story['came']} ({size(story['size'])}{kind})"]
-    where = f", {story['place']}" if story["place"] else ""
+    lines = [f"{moment(story['received_at'])}  {story['came']} ({size(story['size'])}{kind})"]
+    where = f" ({story['place']})" if story["place"] else ""
     lines.append(f"          on route {story['route']}{where}, configuration {story['revision']}")
     if story["steps"]:
-        lines.append(f"          steps: {' → '.join(_step(step) for step in story['steps'])}")
+        lines.append(f"          steps: {_steps(story)}")
     if not story["body_kept"]:
         lines.append("          its body is no longer kept")
     for delivery in story["deliveries"]:
-        lines += ["", *_delivery(delivery)]
+        lines += _delivery(delivery)
     done = [entry for entry in story["audit"] if entry["event"] not in _KEPT_OFF]
-    if done:
-        lines += ["", "people"]
-        lines += [f"  {moment(entry['at'])}  {entry['actor']}: {entry['event']}{_after(entry['after'])}" for entry in done]
+    lines += [
+        f"  by hand  {moment(entry['at'])}  {entry['actor']}: {entry['event']}{_after(entry['after'])}"
+        for entry in done
+    ]
     return lines
 
 
-def _step(step: dict[str, Any]) -> str:
-    return f"{step['step']} ({step['place']})"
+def _steps(story: dict[str, Any]) -> str:
+    """Names with their lines; the file only where it is another one than the route's."""
+    file = (story["place"] or "").rpartition(":")[0]
+    return " → ".join(f"{step['step']} ({_place(step['place'], file)})" for step in story["steps"])
+
+
+def _place(place: str, file: str) -> str:
+    return f"line {place.rpartition(':')[2]}" if place.rpartition(":")[0] == file else place
 
 
 def _delivery(delivery: dict[str, Any]) -> Iterator[str]:
     where = f" ({delivery['place']})" if delivery["place"] else ""
-    yield f"{delivery['station']}{where}: {delivery['state'].upper()}"
-    for attempt in delivery["attempts"]:
+    head = f"  {delivery['station']}{where}: {delivery['state'].upper()}"
+    tries = delivery["attempts"]
+    if delivery["state"] in _GOOD and (not tries or tries[0]["outcome"] == delivery["state"]):
+        took = f" after {duration(tries[0]['ms'] / 1000)}" if tries and tries[0]["ms"] else ""
+        yield f"{head} at {moment(delivery['done_at'])}{took}: {delivery['why']}"
+        return
+    yield head
+    for attempt in tries:
         yield from _attempt(attempt)
     if delivery["step"]:
-        yield f"  stopped at {delivery['step']} ({delivery['step_place']})"
-    if delivery["attempts"] and delivery["attempts"][-1]["text"] and delivery["why"].endswith(delivery["attempts"][-1]["text"]):
-        if delivery["state"] not in ("dead", "delivered"):
-            yield "  why:  the last attempt failed, see above"
-    else:
-        yield f"  why:  {delivery['why']}"
+        yield f"    stopped at {delivery['step']} ({delivery['step_place']})"
+    if not tries or tries[-1]["text"] != delivery["why"]:
+        yield f"    why:  {delivery['why']}"
     if delivery["next"] != "nothing more":
-        yield f"  next: {delivery['next']}{_when(delivery['next_at'])}"
+        yield f"    next: {delivery['next']}{_when(delivery['next_at'])}"
     if delivery["deadline"] and delivery["done_at"] is None:
-        yield f"  its deadline is {moment(delivery['deadline'])}"
+        yield f"    its deadline is {moment(delivery['deadline'])}"
 
 
 def _attempt(attempt: dict[str, Any]) -> Iterator[str]:
     status = f" {attempt['status']}" if attempt["status"] else ""
     code = f" [{attempt['code']}]" if attempt["code"] else ""
     text = f": {attempt['text']}" if attempt["text"] else ""
-    yield f"  {attempt['n']}. {moment(attempt['at'])}  {attempt['outcome']}{status} after {duration(attempt['ms'] / 1000)}{code}{text}"
+    yield f"    {attempt['n']}. {moment(attempt['at'])}  {attempt['outcome']}{status} after {duration(attempt['ms'] / 1000)}{code}{text}"
     reply = attempt["reply"]
     if isinstance(reply, dict) and reply.get("body"):
-        yield f"     the partner said: {str(reply['body'])[:300]}"
+        said = reply["body"] if isinstance(reply["body"], str) else orjson.dumps(reply["body"]).decode()
+        yield f"       the partner said: {said[:300]}"
 
 
 def _when(at: float | None) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Self, TextIO
 from zoneinfo import ZoneInfo
 
 KYIV = ZoneInfo("Europe/Kyiv")
-_REDRAW_S = 0.2
+_REDRAW_S, _PATIENCE_S = 0.2, 10.0
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -88,19 +88,21 @@ class Bar:
     def show(self, done: int, total: int | None, text: str) -> None:
         """Draws, but not more often than eyes can follow."""
         now = time.monotonic()
-        if now - self._last < (_REDRAW_S if self._terminal else 10) and done != total:
+        if now - self._last < (_REDRAW_S if self._terminal else _PATIENCE_S) and not (self._drawn and done == total):
             return
         self._last = now
         of = f"{done:,} of {total:,}" if total is not None else f"{done:,}"
         self._out.write(f"\r\x1b[K{of} {text}" if self._terminal else f"{of} {text}\n")
         self._out.flush()
-        self._drawn = self._terminal
+        self._drawn = True
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._drawn:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._drawn and self._terminal:
             self._out.write("\r\x1b[K")
             self._out.flush()
 

@@ -23,5 +23,7 @@ def moment_of(text: str | None) -> float | None:
     try:
         told = datetime.fromisoformat(written)
     except ValueError:
-        raise BadRequest(f"`{text}` is no time: write `2h` (ago), `18:00`, `2026-11-23` or `2026-11-23 18:00`") from None
+        raise BadRequest(
+            f"`{text}` is no time: write `2h` (ago), `18:00`, `2026-11-23` or `2026-11-23 18:00`"
+        ) from None
     return (told if told.tzinfo is not None else told.replace(tzinfo=KYIV)).timestamp()

@@ -17,9 +17,14 @@ class Retry(Strict):
 
     attempts: int = Field(default=30, ge=1, le=1000, description="All tries, the first included.")
     first: Duration = Field(default=Duration(5), description="Pause before the second try.")
-    factor: float = Field(default=3, ge=1, le=100, strict=False, description="Each pause is so many times the one before.")
+    factor: float = Field(
+        default=3, ge=1, le=100, strict=False, description="Each pause is so many times the one before."
+    )
     max: Duration = Field(default=Duration(900), description="Longest pause.")
-    within: Duration = Field(default=Duration(21600), description="No try later than this after the first; stands still while the connection is down.")
+    within: Duration = Field(
+        default=Duration(21600),
+        description="No try later than this after the first; stands still while the connection is down.",
+    )
 
 
 class Idempotency(Strict):
@@ -57,7 +62,9 @@ class Confirm(Strict):
 
     connection: str = Field(description="Whom to ask.")
     success: Expression = Field(description="True: it was delivered. On `body`, `status`, `headers` of the answer.")
-    failure: Expression | None = Field(default=None, description="True: it did not take effect, try again. Default: the opposite of `success`.")
+    failure: Expression | None = Field(
+        default=None, description="True: it did not take effect, try again. Default: the opposite of `success`."
+    )
     after: Duration = Field(default=Duration(5), description="Pause before asking; doubles, at most 10 times.")
     options: Any = Field(default=None, description="The adapter's own keys; in the YAML they stand beside these.")
 
@@ -296,6 +303,6 @@ class Configuration:
     retention: Retention = Retention()
     listeners: dict[str, Listener] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
-    """every file that was read (YAML, schemas), by its path relative to the first one: this is the revision's content"""
+    """every file that was read (YAML, schemas), by its path relative to the first one: the revision's content"""
     revision: str = ""
     """12 hex digits of the SHA-256 over `files`"""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import orjson
 from sqlalchemy import select
 
-from pipe.applying import Orphans, counted, plan as plan_of
+from pipe.applying import Orphans, counted
+from pipe.applying import plan as plan_of
 from pipe.capturing import attempts_of, case_of, stored
 from pipe.config.checked import check
 from pipe.config.models import Configuration
@@ -65,7 +67,7 @@ async def capture(host: Host, route: str, count: int = 20, masked: bool = True) 
     await host.store.write(lambda tx: tx.audit("messages.captured", after=facts, target=route, actor=host.actor))
     cases = []
     for row in rows:
-        attempts = await host.store.read(lambda c, row=row: attempts_of(c, row["id"], row["seq"], targets))
+        attempts = await host.store.read(partial(attempts_of, id=row["id"], seq=row["seq"], targets=targets))
         case = await case_of(row, routes[route], host.store.loader, attempts, masked=masked)
         cases += [case.as_json()] if case is not None else []
     return cases

@@ -26,7 +26,7 @@ from pipe.operations.selection import (
 from pipe.redact import mask
 from pipe.store import codec
 from pipe.store.journal import Work
-from pipe.store.schema import DEAD, DISCARDED, HELD, READY, attempt, audit, dead_letter, delivery, message
+from pipe.store.schema import DISCARDED, HELD, READY, attempt, audit, dead_letter, delivery, message
 from pipe.store.transaction import Tx
 
 ALL = Which()
@@ -55,7 +55,7 @@ async def show(host: Host, id: str) -> list[dict[str, Any]]:
     if not rows:
         raise NotFound(f"{id} has no dead letter: `pipe explain {id}` tells where it is", message=id)
     await host.store.write(lambda tx: tx.audit("dead.viewed", target=rows[0]["id"], actor=host.actor))
-    return [await host.store.read(lambda c, row=row: _whole(c, host, row)) for row in rows]
+    return await host.store.read(lambda c: [_whole(c, host, row) for row in rows])
 
 
 def _letter(row: Any, loader: Any) -> dict[str, Any]:
@@ -87,11 +87,12 @@ def _whole(connection: Connection, host: Host, row: Any) -> dict[str, Any]:
     values = values_of(row, loader)
     letter = connection.execute(select(dead_letter).where(L.delivery == row["delivery"])).mappings().first()
     stored = connection.execute(select(message).where(M.id == row["id"])).mappings().one()
+    attempts = attempts_of(connection, row["delivery"])
     told_ = {
-        "attempts": attempts_of(connection, row["delivery"]),
+        "attempts": attempts,
         "original": _original(stored, loader),
         "body_at_step": _body_at_step(letter, host, row["id"]),
-        "partner_reply": reply_of(connection.execute(select(D.reply).where(D.id == row["delivery"])).scalar()),
+        "partner_reply": attempts[-1]["reply"] if attempts else None,
         "traceback": letter["traceback"] if letter is not None else None,
         "audit": audit_of(connection, [row["id"]]),
     }
@@ -148,7 +149,9 @@ def reply_of(data: Any) -> Any:
 def audit_of(connection: Connection, targets: list[str]) -> list[dict[str, Any]]:
     """What people did with messages."""
     rows = connection.execute(select(audit).where(audit.c.target.in_(targets)).order_by(audit.c.seq)).mappings()
-    return [{"at": row["at"], "actor": row["actor"], "event": row["event"], "after": _json(row["after"])} for row in rows]
+    return [
+        {"at": row["at"], "actor": row["actor"], "event": row["event"], "after": _json(row["after"])} for row in rows
+    ]
 
 
 def _json(text: str | None) -> Any:
@@ -181,8 +184,9 @@ async def discard(host: Host, which: Which, reason: str) -> dict[str, Any]:
 
 def close(tx: Tx, host: Host, work: Work, reason: str) -> str | None:
     """Makes a dead delivery a discarded one; why not, where that cannot be."""
-    changed = update(delivery).where(D.id == work.id, D.state.in_(LETTERS))
-    if tx.execute(changed.values(state=DISCARDED, note=f"discarded by {host.actor}: {reason}")).rowcount == 0:
+    note = f"discarded by {host.actor}: {reason}"
+    changed = update(delivery).where(D.id == work.id, D.state.in_(LETTERS)).values(state=DISCARDED, note=note)
+    if tx.execute(changed.returning(D.id)).first() is None:
         return "it is no longer a dead letter"
     tx.count(work.route, work.state, -1)
     tx.count(work.route, DISCARDED)
@@ -195,7 +199,9 @@ def send_again(tx: Tx, host: Host, work: Work, *, ignore_deadline: bool, reason:
     """Makes a dead delivery pending again; why not, where that cannot be."""
     if host.engine is not None and host.station(work.route, work.station) is None:
         return f"the route {work.route} has no {work.station} now"
-    row = tx.execute(select(D.state, D.expires_at, M.kind).join(message, M.seq == D.message).where(D.id == work.id)).first()
+    row = tx.execute(
+        select(D.state, D.expires_at, M.kind).join(message, M.seq == D.message).where(D.id == work.id)
+    ).first()
     if row is None or row.state not in LETTERS:
         return "it is no longer a dead letter"
     if row.kind == "gone":
@@ -203,7 +209,7 @@ def send_again(tx: Tx, host: Host, work: Work, *, ignore_deadline: bool, reason:
     if row.expires_at is not None and row.expires_at <= tx.now and not ignore_deadline:
         return "its deadline has passed: --ignore-deadline sends it all the same"
     state = HELD if work.order_key is not None and _lane_is_busy(tx, work) else READY
-    fresh = {"attempts": 0, "spent": 0.0, "crashes": 0, "cursor": 0, "code": None, "status": None, "note": None, "reply": None}
+    fresh = {"attempts": 0, "spent": 0.0, "crashes": 0, "cursor": 0, "code": None, "status": None, "note": None}
     late = {"expires_at": None} if ignore_deadline else {}
     values = {"state": state, "done_at": None, "next_at": None, "output": None, "output_kind": None, **fresh, **late}
     tx.execute(update(delivery).where(D.id == work.id).values(**values))

@@ -23,7 +23,12 @@ from pipe.store.transaction import Tx
 
 
 async def edit(
-    host: Host, id: str, reason: str, text: str | None = None, base64_body: str | None = None, station: str | None = None
+    host: Host,
+    id: str,
+    reason: str,
+    text: str | None = None,
+    base64_body: str | None = None,
+    station: str | None = None,
 ) -> dict[str, Any]:
     """Sends a dead letter again with another body: `text`, or bytes as base64.
 
@@ -34,7 +39,9 @@ async def edit(
     if not rows:
         raise NotFound(f"{id} has no dead letter: `pipe explain {id}` tells where it is", message=id)
     if len(rows) > 1:
-        raise BadRequest(f"{id} is dead at several targets: name one of {', '.join(row['station'] for row in rows)} with --station")
+        raise BadRequest(
+            f"{id} is dead at several targets: name one of {', '.join(row['station'] for row in rows)} with --station"
+        )
     number = rows[0]["delivery"]
     works, damaged = await host.store.read(lambda c: host.store.loader.works(c, D.id == number))
     work = works[0] if works else damaged[0][0]
@@ -77,6 +84,7 @@ async def _entry(host: Host, route: Route, work: Work, body: Any) -> Entry:
     except PipeError as error:
         raise BadRequest(f"the new body is still refused: {error.text}") from error
     entry.stations = (work.station,)
+    entry.guard(work.sensitive, secret=work.secret)
     return entry
 
 

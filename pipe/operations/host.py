@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -92,9 +91,7 @@ class Host:
 
         configuration, known = self.built.configuration(), self.built.catalogue()
         return {
-            name: Route(
-                config, configuration.revision, known.transformers, known.flows, Offline(), self.store.vault
-            )
+            name: Route(config, configuration.revision, known.transformers, known.flows, Offline(), self.store.vault)
             for name, config in configuration.routes.items()
         }
 

@@ -41,7 +41,11 @@ def oldest_of(connection: Connection, now: float) -> dict[str, float]:
     d = delivery.c
     waits = (d.done_at.is_(None), d.state != TIMER)
     first = select(d.route, func.min(d.id).label("id")).where(*waits).group_by(d.route).subquery()
-    oldest = select(first.c.route, message.c.received_at).join(delivery, d.id == first.c.id).join(message, message.c.seq == d.message)
+    oldest = (
+        select(first.c.route, message.c.received_at)
+        .join(delivery, d.id == first.c.id)
+        .join(message, message.c.seq == d.message)
+    )
     return {route: now - at for route, at in connection.execute(oldest)}
 
 
@@ -56,11 +60,15 @@ def _verified(connection: Connection) -> dict[str, Any]:
     with one_moment(connection):
         totals = _counters(connection)
         states = _rows(connection)
-        wrong = [text for route in sorted({*totals, *states}) for text in _compared(route, totals[route], states[route])]
+        wrong = [
+            text for route in sorted({*totals, *states}) for text in _compared(route, totals[route], states[route])
+        ]
         wrong += _letters(connection)
         broken = first_broken(connection)
         if broken is not None:
-            wrong.append(f"the audit does not fit its own chain from row {broken} on: it was altered, or a row is missing")
+            wrong.append(
+                f"the audit does not fit its own chain from row {broken} on: it was altered, or a row is missing"
+            )
         return {
             "routes": len({*totals, *states}),
             "deliveries": sum(sum(counts.values()) for counts in states.values()),
@@ -113,4 +121,3 @@ def one_moment(connection: Connection) -> Iterator[None]:
         yield
     finally:
         connection.exec_driver_sql("ROLLBACK")
-

@@ -114,7 +114,9 @@ def _looked(connection: Connection, now: float) -> dict[str, Any]:
 def _waiting_by_station(connection: Connection) -> dict[tuple[str, str], int]:
     d = delivery.c
     waits = d.state.in_((READY, RETRY, HELD, UNCERTAIN, ANSWERING))
-    rows = connection.execute(select(d.route, d.station, func.count()).where(d.done_at.is_(None), waits).group_by(d.route, d.station))
+    rows = connection.execute(
+        select(d.route, d.station, func.count()).where(d.done_at.is_(None), waits).group_by(d.route, d.station)
+    )
     return {(route, station): n for route, station, n in rows}
 
 
@@ -177,28 +179,36 @@ def _disk(host: Host) -> dict[str, Any]:
 
 
 def _troubles(
-    host: Host, routes_: list[dict[str, Any]], connections_: list[dict[str, Any]], disk: dict[str, Any], found: dict[str, Any]
+    host: Host,
+    routes_: list[dict[str, Any]],
+    connections_: list[dict[str, Any]],
+    disk: dict[str, Any],
+    found: dict[str, Any],
 ) -> list[str]:
     """What a person must look at, the worst first; each with what to type next."""
     texts = []
     if host.engine is None:
-        texts.append("no gateway runs on this folder: nothing is taken in and nothing is delivered; start it with `pipe run`")
+        texts.append(
+            "no gateway runs on this folder: nothing is taken in and nothing is delivered; start it with `pipe run`"
+        )
     elif host.store.writer.failed is not None:
         texts.append(f"the store failed: {host.store.writer.failed.text}")
     if disk["floor"] is not None and disk["free"] < disk["floor"]:
-        texts.append(f"the disk has {disk['free'] >> 20} MiB left, below its floor of {disk['floor'] >> 20} MiB: nothing is accepted")
+        texts.append(
+            f"the disk has {disk['free'] >> 20} MiB left, below its floor of {disk['floor'] >> 20} MiB: nothing is accepted"
+        )
     texts += [text for row in connections_ if (text := _connection_trouble(row))]
     texts += [text for row in routes_ for text in _route_troubles(row, running=host.engine is not None)]
     if found["uncertain"]:
         texts.append(
-            f"{found['uncertain']} deliveries were sent and nobody knows whether they arrived: "
+            f"of {found['uncertain']} sent, nobody knows whether it arrived: "
             "`pipe search --state uncertain`, ask the partner, then `pipe resolve ID`"
         )
     return texts
 
 
 def _connection_trouble(row: dict[str, Any]) -> str | None:
-    wait = f"; {row['waiting']} deliveries wait for it and lose nothing" if row["waiting"] else ""
+    wait = f"; {_deliveries(row['waiting'])} for it and lose nothing" if row["waiting"] else ""
     if row["state"] in ("down", "degraded"):
         return f"{row['connection']} is {row['state']}: {row['reason'] or 'no reason is known'}{wait}"
     if row["state"] == "paused":
@@ -209,14 +219,22 @@ def _connection_trouble(row: dict[str, Any]) -> str | None:
 def _route_troubles(row: dict[str, Any], *, running: bool) -> list[str]:
     name, texts = row["route"], []
     if row["state"] in ("paused", "draining"):
-        texts.append(f"route {name} is {row['state']} by a person, {row['pending']} wait; go on with `pipe resume {name}`")
+        texts.append(
+            f"route {name} is {row['state']} by a person, {_deliveries(row['pending'])}; go on with `pipe resume {name}`"
+        )
     if row["state"] == "gone" and row["pending"]:
         texts.append(f"route {name} is no longer configured, but {row['pending']} of its deliveries wait")
     if row["dead"] + row["expired"]:
         texts.append(f"route {name} has {_letters(row)}: `pipe dead list --route {name}`")
     if running and row["state"] == "running" and (row["oldest_s"] or 0) > STUCK_S:
-        texts.append(f"route {name}: the oldest of {row['pending']} waiting deliveries is {row['oldest_s'] / 60:.0f} min old")
+        texts.append(
+            f"route {name}: the oldest of {row['pending']} waiting deliveries is {row['oldest_s'] / 60:.0f} min old"
+        )
     return texts
+
+
+def _deliveries(n: int) -> str:
+    return "1 delivery waits" if n == 1 else f"{n} deliveries wait"
 
 
 def _letters(row: dict[str, Any]) -> str:
@@ -233,9 +251,9 @@ def _verdict(
 ) -> str:
     if troubles:
         count = "One thing needs" if len(troubles) == 1 else f"{len(troubles)} things need"
-        return f"{count} a person. {troubles[0][:1].upper()}{troubles[0][1:]}."
+        return f"{count} a person. {troubles[0]}."
     timers = sum(row["by_state"].get(TIMER, 0) for row in routes_)
     under_way = totals["pending"] - timers
-    waits = f"{under_way} deliveries are under way" if under_way else "nothing waits"
-    later = f", {timers} are timers for later" if timers else ""
+    waits = f"{under_way} on their way" if under_way else "nothing waits"
+    later = f", {timers} set for later" if timers else ""
     return f"All is well: {len(routes_)} routes, {len(connections_)} connections, {waits}{later}."

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection as Reading
+from sqlalchemy import Select, func, select
 
+from pipe.connection import Connection
 from pipe.operations.host import Host
 from pipe.operations.selection import D, M
 from pipe.store.schema import (
@@ -38,14 +40,16 @@ class Reason:
     at: float | None = None
     about: dict[str, Any] = field(default_factory=dict)
     """ids and names that the words speak of"""
+    blocked: bool = False
+    """something stands in its way that is no fault of its own"""
 
 
 @dataclass(slots=True)
 class Around:
     """What the store says of the surroundings of a delivery, read in the same moment."""
 
-    paused: dict[str, Any] | None = None
-    """who paused its route, when and why"""
+    paused: dict[tuple[str, str], Any] = field(default_factory=dict)
+    """by kind and name: who paused a route or connection, when and why"""
     first: Any = None
     """the first of its key, where that is another one"""
     ahead: int = 0
@@ -53,14 +57,18 @@ class Around:
     first_around: Around | None = None
 
 
-def around(connection: Connection, row: Any) -> Around:
+def around(connection: Reading, row: Any) -> Around:
     """The surroundings of one delivery."""
     found = Around()
-    switched = select(control).where(control.c.kind == "route", control.c.name == row["route"], control.c.state == "paused")
-    if (paused := connection.execute(switched).mappings().first()) is not None:
-        found.paused = dict(paused)
+    for switched in connection.execute(select(control).where(control.c.state == "paused")).mappings():
+        found.paused[switched["kind"], switched["name"]] = switched
     if row["state"] == HELD:
-        lane = (D.route == row["route"], D.station == row["station"], D.order_key == row["order_key"], D.done_at.is_(None))
+        lane = (
+            D.route == row["route"],
+            D.station == row["station"],
+            D.order_key == row["order_key"],
+            D.done_at.is_(None),
+        )
         first = connection.execute(rows_to_explain().where(*lane).order_by(D.id).limit(1)).mappings().first()
         if first is not None and first["delivery"] != row["delivery"]:
             before = select(func.count()).select_from(delivery).where(*lane, D.id < row["delivery"])
@@ -97,7 +105,11 @@ def _ended(row: Any) -> Reason:
     if state == DISCARDED:
         return Reason(row["note"] or "it was dropped on purpose", "nothing more")
     answered = f", the partner answered {row['status']}" if row["status"] else ""
-    done = {DELIVERED: f"it was delivered{answered}", CONSUMED: "the gateway itself has used it", ANSWERED: "its caller got an answer"}
+    done = {
+        DELIVERED: f"it was delivered{answered}",
+        CONSUMED: "the gateway itself took it",
+        ANSWERED: "its caller got an answer",
+    }
     return Reason(f"{done[state]}{': ' + row['note'] if row['note'] else ''}", "nothing more")
 
 
@@ -106,23 +118,31 @@ def _ended(row: Any) -> Reason:
 
 def _stopped(host: Host, row: Any, surroundings: Around) -> Reason | None:
     """What stands in the way of everything at this station, where something does."""
-    route, station, paused = row["route"], row["station"], surroundings.paused
+    route, station = row["route"], row["station"]
+    paused = surroundings.paused.get(("route", route))
     if host.engine is None:
-        return Reason("no gateway runs on this folder", "it goes on when `pipe run` is started")
+        return Reason("no gateway runs on this folder", "it goes on when `pipe run` is started", blocked=True)
     if paused is not None:
         why = f"the route {route} was paused by {paused['by']}: {paused['reason']}"
-        return Reason(why, f"it goes on with `pipe resume {route}`", about={"since": paused["at"]})
+        return Reason(why, f"it goes on with `pipe resume {route}`", about={"since": paused["at"]}, blocked=True)
     made = host.station(route, station)
     if made is None:
-        return Reason(f"the route {route} has no {station} in today's configuration", "nothing until the configuration has it again")
+        why = f"the route {route} has no {station} in today's configuration"
+        return Reason(why, "nothing until the configuration has it again", blocked=True)
     partner = getattr(made, "connection", None)
-    if partner is None or partner.admits():
-        return None
-    about = {"connection": partner.name, "since": partner.since}
+    return None if partner is None or partner.admits() else _closed(partner, surroundings)
+
+
+def _closed(partner: Connection, surroundings: Around) -> Reason:
+    name, about = partner.name, {"connection": partner.name, "since": partner.since}
     if partner.paused:
-        return Reason(f"the connection {partner.name} is paused by a person", f"it goes on with `pipe resume {partner.name}`", about=about)
-    why = f"the connection {partner.name} is {partner.state}: {partner.reason or 'no reason is known'}"
-    return Reason(why, f"{partner.name} is tried again, and then this goes at once; waiting costs no attempts", partner.opens_at, about)
+        by = surroundings.paused.get(("connection", name))
+        who = f"by {by['by']}: {by['reason']}" if by is not None else "by a person"
+        then = f"it goes on with `pipe resume {name}`"
+        return Reason(f"the connection {name} was paused {who}", then, about=about, blocked=True)
+    why = f"the connection {name} is {partner.state}: {partner.reason or 'no reason is known'}"
+    then = f"{name} is tried again, and then this goes at once; waiting costs no attempts"
+    return Reason(why, then, partner.opens_at, about, blocked=True)
 
 
 def _ready(host: Host, row: Any) -> Reason:
@@ -146,11 +166,17 @@ def _retry(host: Host, row: Any) -> Reason:
 
 
 def _timer(host: Host, row: Any) -> Reason:
-    return Reason("it is a timer: it was asked for at a later time", "it goes on its way, if no flow takes it back first", row["next_at"])
+    return Reason(
+        "it is a timer: it was asked for at a later time",
+        "it goes on its way, if no flow takes it back first",
+        row["next_at"],
+    )
 
 
 def _answering(host: Host, row: Any) -> Reason:
-    return Reason("its caller waits for the answer, the partner is being asked", "the caller gets the answer", row["expires_at"])
+    return Reason(
+        "its caller waits for the answer, the partner is being asked", "the caller gets the answer", row["expires_at"]
+    )
 
 
 def _uncertain(host: Host, row: Any) -> Reason:
@@ -162,7 +188,11 @@ def _uncertain(host: Host, row: Any) -> Reason:
     made = host.station(row["route"], row["station"])
     target = made.route.targets.get(row["station"]) if made is not None else None
     if target is not None and target.config.on_uncertain is None:
-        return Reason(why, f"its key has waited long enough then, and it becomes a dead letter; before that: {ask}", row["next_at"])
+        return Reason(
+            why,
+            f"its key has waited long enough then, and it becomes a dead letter; before that: {ask}",
+            row["next_at"],
+        )
     return Reason(why, f"the partner is asked what became of it; or decide now: {ask}", row["next_at"])
 
 
@@ -173,8 +203,13 @@ def _held(host: Host, row: Any, surroundings: Around) -> Reason:
         return Reason("it is the next of its key", "it goes in a moment")
     behind = reason(host, first, surroundings.first_around)
     others = f" (and {surroundings.ahead - 1} more)" if surroundings.ahead > 1 else ""
-    why = f"it keeps its place in the order: message {first['id']} of the same key goes first{others}, and {behind.why}"
-    return Reason(why, f"it goes when {first['id']} is done; there: {behind.then}", behind.at, {"behind": first["id"], **behind.about})
+    why = f"message {first['id']} of the same key goes first{others}, and that one waits: {behind.why}"
+    return Reason(
+        why,
+        f"it goes when {first['id']} is done, whose next is {behind.then}",
+        behind.at,
+        {"behind": first["id"], **behind.about},
+    )
 
 
 _WAITS = {READY: _ready, RETRY: _retry, TIMER: _timer, ANSWERING: _answering, UNCERTAIN: _uncertain}
@@ -186,7 +221,7 @@ def rows_to_explain() -> Select[Any]:
     return (
         select(
             D.id.label("delivery"), D.route, D.station, D.state, D.order_key, D.next_at, D.expires_at, D.done_at, D.attempts, D.code,
-            D.status, D.note, D.ms, D.reply, M.id, M.seq, letter.hint, letter.maybe_delivered, letter.step, letter.place, letter["class"],
+            D.status, D.note, D.ms, M.id, M.seq, letter.hint, letter.maybe_delivered, letter.step, letter.place, letter["class"],
             letter.code.label("dead_code"),
         )
         .join(message, M.seq == D.message)

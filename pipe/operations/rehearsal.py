@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from sqlalchemy import Executable, Result
+from sqlalchemy import Connection, Executable, Result
 
 from pipe.config.models import Configuration
 from pipe.contract import Message
@@ -20,6 +21,7 @@ from pipe.redact import mask
 from pipe.route import Route, Stage
 from pipe.steps.pipeline import Run, StepStopped
 from pipe.store.journal import Work
+from pipe.store.loading import Loader
 from pipe.store.transaction import Tx
 
 LIMIT = 1000
@@ -49,9 +51,9 @@ async def rehearse(host: Host, which: Which = ALL, limit: int = LIMIT) -> dict[s
     numbers = (await host.store.read(which.numbers, SEARCH_LIMIT_S))[:limit]
     letters = []
     for done, number in enumerate(numbers, start=1):
-        works, damaged = await host.store.read(lambda c, n=number: host.store.loader.works(c, D.id == n))
-        for work in works:
-            letters.append(await _one(host, routes, work))
+        found = partial(_loaded, loader=host.store.loader, number=number)
+        works, damaged = await host.store.read(found)
+        letters += [await _one(host, routes, work) for work in works]
         letters += [_told(work, Rehearsed(False, error.text, code=error.code), None) for work, error in damaged]
         host.progress(done, len(numbers), "rehearsed")
     passes, fails = (sum(letter["passes"] is told for letter in letters) for told in (True, False))
@@ -96,11 +98,16 @@ class Routes:
         return Route(config, revision, known.transformers, known.flows, Offline(), host.store.vault)
 
 
+def _loaded(connection: Connection, *, loader: Loader, number: int) -> Any:
+    return loader.works(connection, D.id == number)
+
+
 async def _one(host: Host, routes: Routes, work: Work) -> dict[str, Any]:
     now = await way(host, routes.today(work.route), work)
     then = await routes.then(work.revision, work.route)
     before = await way(host, then, work) if then is not None and now.passes else None
-    return mask(_told(work, now, before), work.sensitive) | {"message_id": work.message.id}
+    told: dict[str, Any] = mask(_told(work, now, before), work.sensitive)
+    return {**told, "message_id": work.message.id}
 
 
 def _told(work: Work, now: Rehearsed, before: Rehearsed | None) -> dict[str, Any]:
@@ -206,7 +213,9 @@ class Taken:
     def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
         return self.tx.execute(statement, parameters)
 
-    def emit(self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None) -> str:
+    def emit(
+        self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None
+    ) -> str:
         self.emitted.append(body_of(message.body))
         return self.tx.new_id()
 

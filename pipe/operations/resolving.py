@@ -55,7 +55,9 @@ def _decide(tx: Tx, host: Host, outcomes: Any, work: Work, decision: Decision, r
         outcomes.end(tx, work, Outcome(DELIVERED, note=note, at=tx.now, attempted=False), [])
     else:
         error = OutcomeUnknown(f"nobody knows whether it was delivered; {note}")
-        outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, maybe_delivered=True, at=tx.now, attempted=False)
+        outcome = Outcome(
+            DEAD, code=error.code, note=error.text, error=error, maybe_delivered=True, at=tx.now, attempted=False
+        )
         outcomes.end(tx, work, outcome, [])
     after = {"station": work.station, "delivery": work.id, "decision": decision, "reason": reason}
     tx.audit(f"uncertain.{decision}", before=work.state, after=after, target=work.message.id, actor=host.actor)

@@ -121,7 +121,7 @@ class Which(BaseModel):
     station: str | None = None
     since: float | None = None
     ids: list[str] | None = None
-    """of messages, or numbers of deliveries"""
+    """of messages (what was made from them counts too), or numbers of deliveries"""
 
     @property
     def empty(self) -> bool:
@@ -148,11 +148,12 @@ class Which(BaseModel):
 def _meant(ids: Iterable[str]) -> ColumnElement[bool]:
     given = list(ids)
     numbers = [int(text) for text in given if text.isdecimal() and len(text) < 19]
-    return M.id.in_(given) | D.id.in_(numbers)
+    # Callers know a message by the id that they were given; a flow or a split may have gone on with others.
+    return M.id.in_(given) | M.origin.in_(given) | D.id.in_(numbers)
 
 
 async def deliveries_of(host: Host, id: str, *states: str) -> list[Any]:
-    """The deliveries of a message (or the one of that number) that are in these states. Raises NotFound."""
+    """The deliveries of a message and of what was made from it (or the one of that number) in these states. Raises NotFound."""
     statement = listed().where(_meant([id])).order_by(D.id)
     rows = await host.store.read(lambda c: c.execute(statement).mappings().fetchall())
     if not rows:

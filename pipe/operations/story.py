@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from pipe.config.models import Configuration, RouteConfig, StepConfig
+from pipe.config.models import FlowConfig, RouteConfig, SplitConfig, StepConfig
 from pipe.config.walk import nested
 from pipe.errors import NotFound, PipeError
 from pipe.fates import summary
-from pipe.operations.dead_letters import attempts_of, audit_of, reply_of
+from pipe.operations.dead_letters import attempts_of, audit_of
 from pipe.operations.host import Host
 from pipe.operations.reasons import Around, around, reason, rows_to_explain
 from pipe.operations.selection import D, M, message_row
 from pipe.redact import mask
 from pipe.store.loading import Loader
-from pipe.store.schema import DELIVERED, FINAL, UNCERTAIN, message
+from pipe.store.schema import ANSWERED, CONSUMED, DELIVERED, FINAL, UNCERTAIN, message
 
 FAMILY = 50
 """messages that came of one, told in one story; the rest is counted"""
@@ -44,7 +46,9 @@ async def explain(host: Host, id: str) -> dict[str, Any]:
     row = await message_row(host, id)
     family, more = await _family(host, row["id"])
     stories = [await _story(host, read) for read in family]
-    head, offspring = stories[0], stories[1:]
+    head = stories[0]
+    # What goes on along the same route is what people look for first.
+    offspring = sorted(stories[1:], key=lambda story: story["route"] != head["route"])
     deliveries = [each for story in stories if story["route"] == head["route"] for each in story["deliveries"]]
     return {
         "id": head["id"],
@@ -64,7 +68,7 @@ async def _family(host: Host, id: str) -> tuple[list[_Read], int]:
     waiting, seen = [id], {id}
     while waiting and len(found) < FAMILY:
         name = waiting.pop(0)
-        read = await host.store.read(lambda c, name=name: _read(c, host.store.loader, name))
+        read = await host.store.read(partial(_read, loader=host.store.loader, id=name))
         found.append(read)
         fresh = [each for each in read.offspring if each not in seen]
         seen.update(fresh)
@@ -72,7 +76,7 @@ async def _family(host: Host, id: str) -> tuple[list[_Read], int]:
     return found, len(waiting)
 
 
-def _read(connection: Connection, loader: Loader, id: str) -> _Read:
+def _read(connection: Connection, *, loader: Loader, id: str) -> _Read:
     row = connection.execute(select(message).where(M.id == id)).mappings().first()
     if row is None:
         raise NotFound(f"there is no message {id}", message=id)
@@ -81,7 +85,9 @@ def _read(connection: Connection, loader: Loader, id: str) -> _Read:
         original, values = (None if row["kind"] == "gone" else loader.message(told)), loader.sensitive(told)
     except PipeError:
         original, values = None, ()
-    deliveries = connection.execute(rows_to_explain().where(D.message == row["seq"]).order_by(D.id)).mappings().fetchall()
+    deliveries = (
+        connection.execute(rows_to_explain().where(D.message == row["seq"]).order_by(D.id)).mappings().fetchall()
+    )
     parts = [(each, around(connection, each), attempts_of(connection, each["delivery"])) for each in deliveries]
     family = select(M.id).where((M.origin == id) | (M.parent == id)).order_by(M.seq).limit(FAMILY * 4)
     offspring = list(connection.execute(family).scalars())
@@ -104,7 +110,7 @@ async def _story(host: Host, read: _Read) -> dict[str, Any]:
         "body_kept": row["kind"] != "gone",
         "revision": row["revision"],
         "place": str(route.place) if route is not None else None,
-        "steps": _steps(route, configuration),
+        "steps": _steps(route, row["stage"]),
         "deliveries": [_delivery(host, route, part) for part in read.deliveries],
         "audit": read.audit,
     }
@@ -115,26 +121,46 @@ async def _story(host: Host, read: _Read) -> dict[str, Any]:
 def _came(read: _Read, route: RouteConfig | None) -> str:
     row, original = read.row, read.message
     if row["origin"] is not None and row["parent"] is None:
-        return f"made by the gateway from message {row['origin']}"
+        return f"was made by the gateway from message {row['origin']}"
     if row["parent"] is not None:
-        return f"item {row['position']} of message {row['parent']}"
-    who = f"from {original.caller}" if original is not None and original.caller else "from a caller without a name"
+        return f"is item {row['position']} of message {row['parent']}"
+    who = (
+        f"came from {original.caller}"
+        if original is not None and original.caller
+        else "came from a caller without a name"
+    )
     if route is None:
         return who
     source = route.source
     if source.kind in ("schedule", "every"):
-        return f"by its schedule, {source.schedule or f'every {source.every:g} s'}"
+        return f"came by its schedule, {source.schedule or f'every {source.every:g} s'}"
     if source.connection is None:
-        return f"by {source.kind}"
+        return f"came by {source.kind}"
     shown = source.options.model_dump(mode="json", exclude_defaults=True) if source.options is not None else {}
-    told = " ".join(str(shown[name]) for name in ("path", "topic", "get", "operation", "queue", "subject") if shown.get(name))
+    told = " ".join(
+        str(shown[name]) for name in ("path", "topic", "get", "operation", "queue", "subject") if shown.get(name)
+    )
     return f"{who} through {source.connection}{f' {told}' if told else ''}"
 
 
-def _steps(route: RouteConfig | None, configuration: Configuration | None) -> list[dict[str, Any]]:
-    if route is None or configuration is None:
+def _steps(route: RouteConfig | None, stage: int) -> list[dict[str, Any]]:
+    """The steps between the commit that made this message and the next one."""
+    if route is None:
         return []
-    return [{"step": _name(step), "place": str(step.place), "path": step.path} for step in nested(route.steps)]
+    return [{"step": _name(step), "place": str(step.place), "path": step.path} for step in _of_stage(route, stage)]
+
+
+def _of_stage(route: RouteConfig, stage: int) -> Iterator[StepConfig]:
+    at = 0
+    for step in route.steps:
+        if at == stage:
+            yield step
+        if isinstance(step.config, (FlowConfig, SplitConfig)):
+            at += 1
+            if at == stage and isinstance(step.config, SplitConfig):
+                yield from step.config.steps
+    if at < stage and route.gather is not None:
+        yield from route.gather.steps
 
 
 def _name(step: StepConfig) -> str:
@@ -151,11 +177,12 @@ def _delivery(host: Host, route: RouteConfig | None, part: tuple[Any, Around, li
         "station": row["station"],
         "place": _place(route, row["station"]),
         "state": row["state"],
-        "attempts": attempts or _only_attempt(row),
+        "attempts": _with_last(attempts, row),
         "attempted": row["attempts"],
         "done_at": row["done_at"],
         "deadline": row["expires_at"],
         "why": why.why,
+        "blocked": why.blocked,
         "next": why.then,
         "next_at": why.at if waits else None,
         "about": why.about,
@@ -163,19 +190,21 @@ def _delivery(host: Host, route: RouteConfig | None, part: tuple[Any, Around, li
         "code": row["code"],
         "step": row["step"] if row["state"] == "dead" else None,
         "step_place": row["place"] if row["state"] == "dead" else None,
-        "partner_reply": reply_of(row["reply"]),
+        "partner_reply": attempts[-1]["reply"] if attempts else None,
         "maybe_delivered": row["state"] == UNCERTAIN or (row["state"] == "dead" and bool(row["maybe_delivered"])),
     }
 
 
-def _only_attempt(row: Any) -> list[dict[str, Any]]:
-    """A delivery that succeeded at once has no rows of attempts: what its own row says is all there was."""
-    if not row["attempts"] or row["state"] not in FINAL:
-        return []
+def _with_last(attempts: list[dict[str, Any]], row: Any) -> list[dict[str, Any]]:
+    """A first attempt that succeeds has no row of its own: what the delivery says of itself is all there is."""
+    succeeded = row["state"] in (DELIVERED, CONSUMED, ANSWERED) and row["attempts"]
+    if not succeeded or (attempts and attempts[-1]["outcome"] == row["state"]):
+        return attempts
     ms = row["ms"] or 0.0
     at = row["done_at"] - ms / 1000 if row["done_at"] else None
-    text = row["note"]
-    return [{"n": 1, "at": at, "ms": round(ms), "outcome": row["state"], "code": row["code"], "status": row["status"], "text": text, "reply": None}]
+    facts = {"code": row["code"], "status": row["status"], "text": row["note"], "reply": None}
+    last = attempts[-1]["n"] if attempts else 0
+    return [*attempts, {"n": last + 1, "at": at, "ms": round(ms), "outcome": row["state"], **facts}]
 
 
 def _place(route: RouteConfig | None, station: str) -> str | None:
@@ -198,7 +227,8 @@ def _sentence(id: str, deliveries: list[dict[str, Any]]) -> str:
         found = [each for each in deliveries if each["state"] == state]
         if found:
             where = ", ".join(dict.fromkeys(each["station"] for each in found))
-            return f"{id} {words} ({where}): {found[0]['why']}."
+            said = "waits" if state == "ready" and found[0]["blocked"] else words
+            return f"{id} {said} ({where}): {found[0]['why']}."
     done = [each["station"] for each in deliveries if each["state"] == DELIVERED]
     return f"{id} is done{': delivered to ' + ', '.join(dict.fromkeys(done)) if done else ''}."
 

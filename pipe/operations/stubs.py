@@ -12,4 +12,6 @@ class Offline:
 
     async def enrich(self, config: EnrichConfig, message: Message, place: str) -> Message:
         """Raises ConnectionWaits."""
-        raise ConnectionWaits(f"`enrich` at {place} needs {config.connection}, and no gateway runs", connection=config.connection)
+        raise ConnectionWaits(
+            f"`enrich` at {place} needs {config.connection}, and no gateway runs", connection=config.connection
+        )

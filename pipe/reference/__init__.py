@@ -49,7 +49,9 @@ def silent(adapters: Mapping[str, type[Adapter]], transformers: Mapping[str, typ
     return sorted({name for model in _models(adapters, transformers) for name in undescribed(model)})
 
 
-def _models(adapters: Mapping[str, type[Adapter]], transformers: Mapping[str, type[Transformer]]) -> Iterator[type[BaseModel]]:
+def _models(
+    adapters: Mapping[str, type[Adapter]], transformers: Mapping[str, type[Transformer]]
+) -> Iterator[type[BaseModel]]:
     yield from pages.TOP.values()
     yield from (model for _, model in pages.ENGINE_STEPS.values() if model is not None)
     for adapter in adapters.values():
@@ -62,7 +64,9 @@ def stale(files: Mapping[str, str], docs: Path) -> list[str]:
     """The files below `docs` that differ from what they should be, are missing, or are no longer written."""
     wrong = [name for name, text in files.items() if not _is(docs / name, text)]
     folder = docs / "reference"
-    there = [path.relative_to(docs).as_posix() for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+    there = (
+        [path.relative_to(docs).as_posix() for path in folder.rglob("*") if path.is_file()] if folder.is_dir() else []
+    )
     return sorted({*wrong, *(name for name in there if name not in files)})
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Mult: operator.mul, ast.Add: operator.add, ast.Sub: operator.sub, ast.LShift: operator.lshift, ast.Div: operator.truediv,
-    ast.Pow: operator.pow,
+    ast.Mult: operator.mul, ast.Add: operator.add, ast.Sub: operator.sub, ast.LShift: operator.lshift,
+    ast.Div: operator.truediv, ast.Pow: operator.pow,
 }  # fmt: skip
 
 
@@ -38,7 +38,13 @@ def constants_in(folder: Path, root: Path) -> Iterator[Constant]:
 
 def _in_body(body: list[ast.stmt], place: str, wanted: Callable[[str], bool]) -> Iterator[Constant]:
     for number, node in enumerate(body):
-        target = node.targets[0] if isinstance(node, ast.Assign) else node.target if isinstance(node, ast.AnnAssign) else None
+        target = (
+            node.targets[0]
+            if isinstance(node, ast.Assign)
+            else node.target
+            if isinstance(node, ast.AnnAssign)
+            else None
+        )
         value = _number(node.value) if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
         if isinstance(target, ast.Name) and value is not None and wanted(target.id) and not target.id.startswith("_"):
             yield Constant(target.id, value, place, _told(body, number))

@@ -40,9 +40,16 @@ class Limit:
         return {"where": self.where, "value": self.value, "meaning": self.meaning, "fixed": self.fixed}
 
 
-def all_limits(adapters: Mapping[str, type[Adapter]], transformers: Mapping[str, type[Transformer]], root: Path) -> list[Limit]:
+def all_limits(
+    adapters: Mapping[str, type[Adapter]], transformers: Mapping[str, type[Transformer]], root: Path
+) -> list[Limit]:
     """The numbers of the configuration with their defaults, then those of the code below `root`."""
-    found = [*_of(TopKeys, ""), *_of(Listener, "listeners.NAME"), *_of(RouteKeys, "routes.NAME"), *_of(ConnectionKeys, "routes.NAME.from")]
+    found = [
+        *_of(TopKeys, ""),
+        *_of(Listener, "listeners.NAME"),
+        *_of(RouteKeys, "routes.NAME"),
+        *_of(ConnectionKeys, "routes.NAME.from"),
+    ]
     found += _of(ConnectionConfig, "connections.NAME")
     common = set(ConnectionConfig.model_fields)
     for name, adapter in sorted(adapters.items()):
@@ -54,7 +61,11 @@ def all_limits(adapters: Mapping[str, type[Adapter]], transformers: Mapping[str,
     for package in PACKAGES:
         for constant in constants_in(root / package, root):
             value = plain(constant.value)
-            found.append(Limit(f"{constant.place}: {constant.name}", value, constant.meaning or _words(constant.name), fixed=True))
+            found.append(
+                Limit(
+                    f"{constant.place}: {constant.name}", value, constant.meaning or _words(constant.name), fixed=True
+                )
+            )
     return found
 
 
@@ -68,12 +79,33 @@ def in_force(configuration: Configuration) -> list[Limit]:
     for name, spec in configuration.connections.items():
         found += _values(spec.config, f"connections.{name}")
     for name, route in configuration.routes.items():
-        found += [Limit(f"routes.{name}.from.max_body", plain(Size(route.source.max_body)), "Largest body, counted unpacked.", fixed=False)]
+        found += [
+            Limit(
+                f"routes.{name}.from.max_body",
+                plain(Size(route.source.max_body)),
+                "Largest body, counted unpacked.",
+                fixed=False,
+            )
+        ]
         found += [*_values(route.queue, f"routes.{name}.queue"), *_values(route.retry, f"routes.{name}.retry")]
         found += [*_values(route.on_stuck, f"routes.{name}.on_stuck")]
-        found += [Limit(f"routes.{name}.concurrency", str(route.concurrency), "Messages worked on at the same time.", fixed=False)]
+        found += [
+            Limit(
+                f"routes.{name}.concurrency",
+                str(route.concurrency),
+                "Messages worked on at the same time.",
+                fixed=False,
+            )
+        ]
         if route.deadline is not None:
-            found += [Limit(f"routes.{name}.deadline", plain(Duration(route.deadline)), "What is not delivered by then expires.", fixed=False)]
+            found += [
+                Limit(
+                    f"routes.{name}.deadline",
+                    plain(Duration(route.deadline)),
+                    "What is not delivered by then expires.",
+                    fixed=False,
+                )
+            ]
     return found
 
 

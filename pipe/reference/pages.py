@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
 
 import typer
 from pydantic import BaseModel
 
+from pipe import trials
 from pipe.config import hooks
 from pipe.config.findings import CODES
 from pipe.config.loader import IncludedKeys, TestKeys, TopKeys
@@ -17,11 +19,12 @@ from pipe.config.source_reader import ChannelKeys, ConnectionKeys, EveryKeys, Ou
 from pipe.config.step_reader import Branch, EnrichKeys, SplitKeys, TapKeys
 from pipe.config.target_reader import TargetKeys
 from pipe.contract import Adapter, ConnectionConfig, FlowStep, Transformer
-from pipe.errors import PipeError
+from pipe.errors import every_error
 from pipe.expression import ROOTS
 from pipe.functions import FUNCTIONS
 from pipe.reference.page import block, code, inner_blocks, page, table
 from pipe.reference.shapes import plain, summary
+from pipe.trials.model import EXPECTATIONS, Reply, Send
 
 TOP: dict[str, type[BaseModel]] = {
     "The first file": TopKeys,
@@ -39,19 +42,26 @@ TOP: dict[str, type[BaseModel]] = {
     "gather": GatherKeys,
     "on_uncertain: confirm": Confirm,
     "tests": TestKeys,
+    "tests: send": Send,
+    "tests: replies, for each connection one or a list": Reply,
 }
 ENGINE_STEPS: dict[str, tuple[str, type[BaseModel] | None]] = {
     "choose": ("Runs the steps of the first branch that fits; else those of `otherwise`, else none.", Branch),
     "split": ("", SplitKeys),
     "enrich": ("", EnrichKeys),
     "tap": ("", TapKeys),
-    "flow": ("Calls a registered function. What it writes and emits commits together with the fact that its message is done.", None),
+    "flow": (
+        "Calls a registered function. What it writes and emits commits together with its message being done.",
+        None,
+    ),
 }
 
 
 def keys_page() -> str:
     """Every key that does not belong to an adapter or step."""
     parts = [block(title, model) for title, model in TOP.items()]
+    rows = [(code(form), meaning, need) for form, (meaning, need) in EXPECTATIONS.items()]
+    parts += ["## tests: expect", summary(trials), table(("Entry", "Meaning", "Where it happens"), rows)]
     return page("Keys of the configuration", *parts, "## Blocks", *inner_blocks(TOP.values()))
 
 
@@ -71,14 +81,22 @@ def connection_page(name: str, adapter: type[Adapter]) -> str:
         parts.append(block("As a target: `to:`", target))
         models.append(target)
         takes = getattr(adapter, "takes", "bytes")
-        parts.append("It takes bytes: values become JSON unless a step encodes them." if takes == "bytes" else "It takes values, never bytes.")
+        parts.append(
+            "It takes bytes: values become JSON unless a step encodes them."
+            if takes == "bytes"
+            else "It takes values, never bytes."
+        )
         if hooks.is_caller(adapter):
             parts.append("Its answers can answer a synchronous route, and it can be asked by `enrich` and `confirm`.")
     inside = [part for part in inner_blocks(models) if part.partition("\n")[0].removeprefix("### ") not in _COMMON]
-    return page(name, *parts, *(["## Blocks", *inside] if inside else []))
+    written = page(name, *parts, *(["## Blocks", *inside] if inside else []))
+    for common_block in _COMMON:
+        written = written.replace(f"(#{common_block.lower()})", f"(../keys.md#{common_block.lower()})")
+    return written
 
 
-_COMMON = {"Timeout", "Reconnect", "Breaker", "KeyedRate"}
+_COMMON = ("Timeout", "Reconnect", "Breaker", "KeyedRate")
+"""blocks that every connection may have; they stand on the page of all keys"""
 
 
 def steps_page(transformers: Mapping[str, type[Transformer]], flows: Mapping[str, FlowStep]) -> str:
@@ -95,7 +113,9 @@ def steps_page(transformers: Mapping[str, type[Transformer]], flows: Mapping[str
 
 def functions_page() -> str:
     """What expressions may call and name."""
-    rows = [(code(f.signature), f.meaning, code(f.example), code(plain(f.result))) for _, f in sorted(FUNCTIONS.items())]
+    rows = [
+        (code(f.signature), f.meaning, code(f.example), code(plain(f.result))) for _, f in sorted(FUNCTIONS.items())
+    ]
     return page(
         "Expressions",
         "An expression is JMESPath over the message. A template is text with expressions in `${…}`.",
@@ -107,28 +127,21 @@ def functions_page() -> str:
 
 def errors_page() -> str:
     """Every error and every finding of lint."""
-    rows = []
-    for kind in every_error():
-        rows.append((code(kind.code), kind.__name__, summary(kind).split("\n\n")[0], kind.verdict.value, kind.hint, str(kind.status), kind.blame))
+    rows = [
+        (
+            code(kind.code), kind.__name__, summary(kind).split("\n\n")[0], kind.verdict.value, kind.hint,
+            str(kind.status), kind.blame,
+        )
+        for kind in sorted(every_error(), key=lambda kind: kind.code)
+    ]  # fmt: skip
     return page(
         "Errors",
-        "The verdict says what the gateway does with the delivery: `retry` later, `dead` letter, `uncertain` (it may have happened), `stop` (the connection is at fault and goes down; the message waits).",
+        "The verdict says what the gateway does with the delivery: `retry` later, `dead` letter, `uncertain` (it may "
+        "have happened), `stop` (the connection is at fault and goes down; the message waits).",
         table(("Code", "Name", "Meaning", "Verdict", "What to do", "HTTP", "At fault"), rows),
         "## Findings of `pipe lint`",
         table(("Code", "Meaning"), [(code(name), meaning) for name, meaning in CODES.items()]),
     )
-
-
-def every_error(kind: type[PipeError] = PipeError) -> Iterator[type[PipeError]]:
-    """The classes of pipe.errors that have a code of their own, in the order of codes."""
-    found: dict[str, type[PipeError]] = {}
-    waiting: list[type[PipeError]] = [kind]
-    while waiting:
-        for child in waiting.pop(0).__subclasses__():
-            waiting.append(child)
-            if child.__module__ == PipeError.__module__:
-                found.setdefault(child.code, child)
-    yield from (found[name] for name in sorted(found))
 
 
 def commands_page(command: Any, name: str = "pipe") -> str:
@@ -143,20 +156,32 @@ def _commands(command: Any, context: typer.Context, level: int) -> Iterator[str]
         for name in sorted(command.list_commands(context)):
             child = command.get_command(context, name)
             if child is not None and not child.hidden:
-                yield from _commands(child, typer.Context(child, info_name=name, parent=context), min(level + (context.parent is not None), 4))
+                yield from _commands(
+                    child,
+                    typer.Context(child, info_name=name, parent=context),
+                    min(level + (context.parent is not None), 4),
+                )
         return
     yield f"{'#' * level} {context.command_path}"
     yield f"`{command.get_usage(context).removeprefix('Usage: ')}`"
     yield command.help or ""
-    yield table(("Option", "Default", "Environment", "Meaning"), [_option(option, context) for option in command.params if not _is_help(option)])
+    yield table(
+        ("Option", "Default", "Environment", "Meaning"),
+        [_option(option, context) for option in command.params if not _is_help(option)],
+    )
 
 
 def _option(option: Any, context: typer.Context) -> tuple[str, str, str, str]:
-    names = ", ".join(code(name) for name in (*option.opts, *option.secondary_opts)) if option.param_type_name == "option" else code(option.human_readable_name)
-    default: Any = option.get_default(context)
-    shown = "**required**" if option.required else "" if default in (None, False, ()) else code(str(default))
-    variable = option.envvar
-    return names, shown, code(variable) if isinstance(variable, str) else "", str(getattr(option, "help", "") or "")
+    is_option = option.param_type_name == "option"
+    names = (*option.opts, *option.secondary_opts) if is_option else (str(option.name).upper(),)
+    default = option.get_default(context)
+    shown = "**required**" if option.required else "" if default in (None, False, ()) else code(_word(default))
+    variable = code(option.envvar) if isinstance(option.envvar, str) else ""
+    return ", ".join(code(name) for name in names), shown, variable, str(getattr(option, "help", "") or "")
+
+
+def _word(value: Any) -> str:
+    return str(value.value) if isinstance(value, Enum) else str(value)
 
 
 def _is_help(option: Any) -> bool:

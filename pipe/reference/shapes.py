@@ -26,7 +26,7 @@ _UNITS: dict[Any, str] = {
 }  # fmt: skip
 _EXAMPLES: dict[Any, str] = {
     Duration: "30s", Size: "10MiB", Percent: "50%", Rate: "30/s", Secret: '"${env:NAME}"', Expression: "body.id",
-    Template: '"${message.id}"', str: "text", int: "1", float: "1.5", bool: "true", dict: "{}", list: "[]", Any: "",
+    Template: '"${message.id}"', str: "text", int: "1", float: "1.5", bool: "true", dict: "", list: "", Any: "",
 }  # fmt: skip
 
 
@@ -57,7 +57,8 @@ def undescribed(model: type[BaseModel]) -> Iterator[str]:
         if issubclass(block, RootModel):
             continue
         for name, info in block.model_fields.items():
-            if not info.description:
+            # A connection's own type is described where all connections are.
+            if not info.description and name != "type":
                 yield f"{block.__name__}.{info.alias or name}"
 
 
@@ -121,7 +122,7 @@ def _key(name: str, info: FieldInfo) -> Key:
         kind=_kind(info.annotation),
         default=shown,
         unit=", ".join(dict.fromkeys(unit for part in _parts(info.annotation) if (unit := _UNITS.get(part)))),
-        description=(info.description or "").strip(),
+        description=(info.description or ("This word." if name == "type" else "")).strip(),
         example=_example(info, shown),
         required=info.is_required(),
     )
@@ -152,6 +153,8 @@ def _kind(annotation: Any) -> str:
 def _example(info: FieldInfo, default: str) -> str:
     if info.examples:
         return plain(info.examples[0])
+    if isinstance(info.default, BaseModel):
+        return ""
     if default and default not in ("{}", "[]", '""'):
         return default
     parts = [part for part in _parts(info.annotation) if part is not type(None)]

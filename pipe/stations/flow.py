@@ -60,7 +60,9 @@ class FlowStation(Station):
         else:
             self.forget(work)
         seconds = self.engine.clock.monotonic() - begun
-        self.engine.events.tell(Attempted(self.route_name, self.name, None, outcome.state, outcome.code, seconds, work.message.id))
+        self.engine.events.tell(
+            Attempted(self.route_name, self.name, None, outcome.state, outcome.code, seconds, work.message.id)
+        )
         return yielded
 
     def unit(self, tx: Tx, work: Work, run: Run, outcome: Outcome) -> list[Message]:
@@ -81,7 +83,11 @@ class FlowStation(Station):
         """What went wrong, in the gateway's words."""
         end = self.route.by_station[self.name].end
         assert end is not None
-        return error if isinstance(error, PipeError) else StepFailed(f"`{end.config.name}` broke: {type(error).__name__}: {error}")
+        return (
+            error
+            if isinstance(error, PipeError)
+            else StepFailed(f"`{end.config.name}` broke: {type(error).__name__}: {error}")
+        )
 
     async def _failed(self, work: Work, run: Run, error: Exception) -> Outcome:
         stage = self.route.by_station[self.name]
@@ -118,7 +124,9 @@ class FlowTransaction:
     def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
         return self._tx.execute(statement, parameters)
 
-    def emit(self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None) -> str:
+    def emit(
+        self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None
+    ) -> str:
         # A message that is passed on unchanged is still another message: ids are never used twice.
         fresh = message.but(id=self._tx.new_id())
         outcomes = self._engine.outcomes
@@ -134,7 +142,9 @@ class FlowTransaction:
         return self._tx.publish(topic, event)
 
     def audit(self, event: str, *, before: Any = None, after: Any = None, target: str = "") -> None:
-        self._tx.audit(event, before=before, after=after, target=target or self._work.message.id, actor=f"route {self._work.route}")
+        self._tx.audit(
+            event, before=before, after=after, target=target or self._work.message.id, actor=f"route {self._work.route}"
+        )
 
 
 def cancel(tx: Tx, engine: Engine, key: str) -> int:
@@ -143,7 +153,7 @@ def cancel(tx: Tx, engine: Engine, key: str) -> int:
     named = select(m.seq).where(m.cancel_key == engine.store.vault.hash("cancel", key))
     works, _ = engine.store.loader.works(tx.connection, d.state == TIMER, d.message.in_(named))
     for work in works:
-        engine.outcomes.end(tx, work, Outcome(DISCARDED, code="cancelled", note="taken back by a flow", attempted=False), [])
+        engine.outcomes.end(
+            tx, work, Outcome(DISCARDED, code="cancelled", note="taken back by a flow", attempted=False), []
+        )
     return len(works)
-
-

@@ -27,7 +27,9 @@ class EndStation(Station):
             return
         work.attempts += 1
         if message is None:
-            await self.end(work, self.filtered("a filter of the route dropped it, or its `when:` is not true"), run.taps)
+            await self.end(
+                work, self.filtered("a filter of the route dropped it, or its `when:` is not true"), run.taps
+            )
         else:
             await self.finish(work, run, message)
 
@@ -67,4 +69,12 @@ class RouteStation(EndStation):
 
 
 def _nowhere(error: PipeError, work: Work, target: Target, now: float, message: Message) -> Outcome:
-    return Outcome(DEAD, code=error.code, note=error.text, error=error, at=now, place=str(target.config.place), body_at_step=message.body)
+    return Outcome(
+        DEAD,
+        code=error.code,
+        note=error.text,
+        error=error,
+        at=now,
+        place=str(target.config.place),
+        body_at_step=message.body,
+    )

@@ -26,12 +26,22 @@ def _by_route(config: ToConfig, request: Message, answer: Receipt | PipeError) -
     receipt = answer.reply if isinstance(answer, PipeError) else answer
     if not isinstance(receipt, Receipt):
         return _by_default(answer)
-    scope = {"body": receipt.body, "headers": receipt.headers, "status": receipt.status, "fault": receipt.fault, "request": request.body}
+    scope = {
+        "body": receipt.body,
+        "headers": receipt.headers,
+        "status": receipt.status,
+        "fault": receipt.fault,
+        "request": request.body,
+    }
     if config.dead_when is not None and config.dead_when.is_true(request, **scope):
         raise ReplyRejected(f"`dead_when: {config.dead_when}` is true for the answer {receipt.status}", reply=receipt)
     if config.retry_when is not None and config.retry_when.is_true(request, **scope):
         after = answer.retry_after if isinstance(answer, PipeError) else None
-        raise PeerFailed(f"`retry_when: {config.retry_when}` is true for the answer {receipt.status}", reply=receipt, retry_after=after)
+        raise PeerFailed(
+            f"`retry_when: {config.retry_when}` is true for the answer {receipt.status}",
+            reply=receipt,
+            retry_after=after,
+        )
     if config.success is None:
         return _by_default(answer)
     if config.success.is_true(request, **scope):

@@ -79,7 +79,10 @@ class SplitStation(Station):
         gather = self.route.config.gather
         if work.cursor == 0 and gather is not None:
             self.engine.outcomes.gathering.begin(tx, work, gather.within)
-        if self.engine.outcomes.end(tx, work, Outcome(CONSUMED, note=f"split into {work.cursor}"), run.taps) and gather is not None:
+        if (
+            self.engine.outcomes.end(tx, work, Outcome(CONSUMED, note=f"split into {work.cursor}"), run.taps)
+            and gather is not None
+        ):
             self.engine.outcomes.gathering.split_ended(tx, work, work.cursor)
 
     def _broken(self, error: PipeError, message: Message) -> Outcome:

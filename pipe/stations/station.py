@@ -156,12 +156,19 @@ class Station:
             self.engine.in_flight.leave(slot)
 
     async def _defect(self, work: Work, error: Exception) -> None:
-        logger.bind(action="defect", route=self.route_name, station=self.name, message=work.message.id).opt(exception=error).error(
-            "the gateway has a defect; the message is a dead letter"
-        )
+        logger.bind(action="defect", route=self.route_name, station=self.name, message=work.message.id).opt(
+            exception=error
+        ).error("the gateway has a defect; the message is a dead letter")
         failure = error if isinstance(error, PipeError) else GatewayDefect(f"{type(error).__name__}: {error}")
         work.attempts += 1
-        outcome = Outcome(DEAD, code=failure.code, note=failure.text, error=failure, at=self.engine.clock.now(), traceback=traceback.format_exc())
+        outcome = Outcome(
+            DEAD,
+            code=failure.code,
+            note=failure.text,
+            error=failure,
+            at=self.engine.clock.now(),
+            traceback=traceback.format_exc(),
+        )
         await self.end(work, outcome)
 
     async def handle(self, work: Work) -> None:
@@ -278,7 +285,9 @@ class Station:
         except PipeError as error:
             self._wanted |= wanted
             self._behind = True
-            logger.bind(action="read_failed", route=self.route_name, station=self.name, error=error.text).warning("the queue could not be read; it is tried again")
+            logger.bind(action="read_failed", route=self.route_name, station=self.name, error=error.text).warning(
+                "the queue could not be read; it is tried again"
+            )
             await self.engine.clock.sleep(1)
         finally:
             self._ended, self._arrived = None, []

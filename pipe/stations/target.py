@@ -8,6 +8,7 @@ from pipe.connection import Connection
 from pipe.contract import Message, Outgoing, Receipt
 from pipe.errors import ConnectionWaits, DeadlinePassed, PipeError, Verdict
 from pipe.events import Attempted
+from pipe.redact import mask as masked
 from pipe.route import Route, Target
 from pipe.stations.judge import judge_of, verdict
 from pipe.stations.station import Station
@@ -94,7 +95,12 @@ class TargetStation(Station):
         except ConnectionWaits:
             return None
         except DeadlinePassed:
-            return Outcome(EXPIRED, code=DeadlinePassed.code, note="the deadline passed while it waited for its turn", attempted=False)
+            return Outcome(
+                EXPIRED,
+                code=DeadlinePassed.code,
+                note="the deadline passed while it waited for its turn",
+                attempted=False,
+            )
         except PipeError as error:
             failed = self._failed(work, error, target, clock.monotonic() - begun)
             if failed is None:
@@ -105,7 +111,7 @@ class TargetStation(Station):
             outcome = Outcome(DELIVERED, status=None if receipt.status is None else str(receipt.status))
             outcome.extra["receipt"] = receipt
             if self.route.config.gather is not None:
-                outcome.reply = receipt_bytes(receipt)
+                outcome.extra["gathered"] = receipt_bytes(receipt)
         outcome.at, outcome.ms = at, (clock.monotonic() - begun) * 1000
         if outcome.state != DELIVERED or len(self.route.targets) > 1:
             outcome.output = run.message
@@ -140,13 +146,20 @@ class TargetStation(Station):
 
         return await self.connection.send(begin, judge_of(config, message))
 
+    def _hidden(self, work: Work) -> tuple[str, ...]:
+        """What nobody may read in an answer: the message's sensitive values, and what connections prove themselves with."""
+        secrets = (secret for connection in self.engine.connections.values() for secret in connection.secrets())
+        return (*work.sensitive, *secrets)
+
     def _failed(self, work: Work, error: PipeError, target: Target, took: float) -> Outcome | None:
         idempotent = is_idempotent(target.config, self.connection.adapter)
         decision = verdict(error, idempotent=idempotent)
-        outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, extra={"error": error})
+        outcome = Outcome(
+            DEAD, code=error.code, note=masked(error.text, self._hidden(work)), error=error, extra={"error": error}
+        )
         outcome.maybe_delivered = error.verdict is Verdict.UNCERTAIN
         if isinstance(error.reply, Receipt):
-            outcome.status, outcome.reply = str(error.reply.status), receipt_bytes(error.reply)
+            outcome.status, outcome.reply = str(error.reply.status), receipt_bytes(error.reply, self._hidden(work))
         free = decision is Verdict.STOP or bool(error.facts.get("trial"))
         if free and decision in (Verdict.RETRY, Verdict.STOP):
             return None  # the connection is at fault and closed now: the message waits and spends nothing
@@ -181,7 +194,15 @@ class TargetStation(Station):
 
     def _tell(self, work: Work, outcome: Outcome) -> None:
         self.engine.events.tell(
-            Attempted(self.route_name, self.name, self.connection.name, outcome.state, outcome.code, outcome.ms / 1000, work.message.id)
+            Attempted(
+                self.route_name,
+                self.name,
+                self.connection.name,
+                outcome.state,
+                outcome.code,
+                outcome.ms / 1000,
+                work.message.id,
+            )
         )
 
 
@@ -192,15 +213,25 @@ def is_idempotent(config: Any, adapter: Any) -> bool:
     return config.idempotent_by is not None or bool(adapter.natural(config.options))
 
 
-def receipt_bytes(receipt: Receipt) -> bytes:
-    """A receipt for the journal, its body cut at 64 KiB."""
+def receipt_bytes(receipt: Receipt, hidden: tuple[str, ...] | None = None) -> bytes:
+    """A receipt for the journal, its body cut at 64 KiB; what is hidden is masked first, or the cut would leave a half.
+
+    None: it goes on as data, and whoever stores it seals it.
+    """
+
+    def mask(value: Any, hidden: tuple[str, ...] | None) -> Any:
+        return value if hidden is None else masked(value, hidden)
+
     body = receipt.body
     if isinstance(body, (bytes, bytearray)):
-        body = bytes(body[:REPLY_LIMIT]).decode("utf-8", "replace")
+        body = mask(bytes(body[: 2 * REPLY_LIMIT]).decode("utf-8", "replace"), hidden)[:REPLY_LIMIT]
     elif isinstance(body, str):
-        body = body[:REPLY_LIMIT]
-    elif body is not None and len(codec.dump(body)) > REPLY_LIMIT:
-        body = codec.dump(body)[:REPLY_LIMIT].decode("utf-8", "ignore")
-    return codec.dump({"status": receipt.status, "headers": dict(receipt.headers), "content_type": receipt.content_type, "body": body})
-
-
+        body = mask(body[: 2 * REPLY_LIMIT], hidden)[:REPLY_LIMIT]
+    elif body is not None and len(text := codec.dump(body)) > REPLY_LIMIT:
+        body = mask(text[: 2 * REPLY_LIMIT].decode("utf-8", "ignore"), hidden)[:REPLY_LIMIT]
+    else:
+        body = mask(body, hidden)
+    headers = mask(dict(receipt.headers), hidden)
+    return codec.dump(
+        {"status": receipt.status, "headers": headers, "content_type": receipt.content_type, "body": body}
+    )

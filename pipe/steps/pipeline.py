@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from pipe import blocking
 from pipe.config.models import ChooseConfig, EnrichConfig, StepConfig, TapConfig
-from pipe.contract import Message, Transformer
+from pipe.contract import Blob, Message, Transformer
 from pipe.errors import PipeError, StepFailed
 
 
@@ -43,7 +43,9 @@ class Outside(Protocol):
 class Pipeline:
     """Steps made ready to run. Pure steps run without a pause; heavy ones run in a thread."""
 
-    def __init__(self, steps: Sequence[StepConfig], transformers: Mapping[str, type[Transformer]], outside: Outside) -> None:
+    def __init__(
+        self, steps: Sequence[StepConfig], transformers: Mapping[str, type[Transformer]], outside: Outside
+    ) -> None:
         self._outside = outside
         self._steps = [(config, self._compiled(config, transformers)) for config in steps]
         self.empty = not steps
@@ -70,12 +72,16 @@ class Pipeline:
                 error.facts.setdefault("place", str(config.place))
                 raise StepStopped(error, config, message.body) from error
             except Exception as error:  # boundary: a defect of a step must not stop its route
-                failed = StepFailed(f"`{config.name}` broke: {type(error).__name__}: {error}", step=config.path, place=str(config.place))
+                failed = StepFailed(
+                    f"`{config.name}` broke: {type(error).__name__}: {error}", step=config.path, place=str(config.place)
+                )
                 raise StepStopped(failed, config, message.body, traceback.format_exc()) from error
             if run.trail is not None:
                 run.trail.append((config.path, None if run.message is None else run.message.body))
 
-    def _compiled(self, config: StepConfig, transformers: Mapping[str, type[Transformer]]) -> Callable[[Message, Run], Any]:
+    def _compiled(
+        self, config: StepConfig, transformers: Mapping[str, type[Transformer]]
+    ) -> Callable[[Message, Run], Any]:
         if isinstance(config.config, ChooseConfig):
             return self._choose(config.config, transformers)
         if isinstance(config.config, EnrichConfig):
@@ -86,9 +92,18 @@ class Pipeline:
         transformer = transformers[config.name](config.config)
         if transformer.heavy:
             return lambda message, run: blocking.run("steps", transformer.apply, message)
-        return lambda message, run: transformer.apply(message)
 
-    def _choose(self, config: ChooseConfig, transformers: Mapping[str, type[Transformer]]) -> Callable[[Message, Run], Any]:
+        def apply(message: Message, run: Run) -> Any:
+            # A body that had to go to disk takes seconds to decode: the loop must not stand still meanwhile.
+            if isinstance(message.body, Blob):
+                return blocking.run("steps", transformer.apply, message)
+            return transformer.apply(message)
+
+        return apply
+
+    def _choose(
+        self, config: ChooseConfig, transformers: Mapping[str, type[Transformer]]
+    ) -> Callable[[Message, Run], Any]:
         branches = [(when, Pipeline(steps, transformers, self._outside)) for when, steps in config.branches]
 
         def choose(message: Message, run: Run) -> Message | None | Awaitable[Message | None]:

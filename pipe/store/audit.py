@@ -48,7 +48,9 @@ def chain_hash(row: dict[str, Any]) -> str:
 def first_broken(connection: Connection) -> int | None:
     """The number of the first row whose hash or link does not fit; None where the whole chain holds."""
     prev = GENESIS
-    for row in connection.exec_driver_sql("SELECT seq, at, actor, event, target, before, after, prev, hash FROM audit ORDER BY seq").mappings():
+    for row in connection.exec_driver_sql(
+        "SELECT seq, at, actor, event, target, before, after, prev, hash FROM audit ORDER BY seq"
+    ).mappings():
         if row["prev"] != prev or chain_hash(dict(row)) != row["hash"]:
             return int(row["seq"])
         prev = row["hash"]

@@ -1,4 +1,4 @@
-"""Bodies too large for a row: files of the gateway's own, synced with their folder before the commit that names them."""
+"""Bodies too large for a row: sealed files of the gateway's own, synced with their folder before the commit that names them."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import asyncio
 import hashlib
 import os
 from pathlib import Path
-from typing import BinaryIO
 
 from pipe.contract import Blob
 from pipe.errors import TooLarge
+from pipe.sealed_file import SealedWriter, new_key
 
 IN_MEMORY = 1 << 20
 
 
 class BlobSpool:
-    """Collects a body: up to 1 MiB in memory, then in a file."""
+    """Collects a body: up to 1 MiB in memory, then in a file that only the row which names it can open."""
 
     def __init__(self, folder: Path, name: str, limit: int) -> None:
         self._path, self._limit = folder / name, limit
         self._memory: list[bytes] = []
-        self._file: BinaryIO | None = None
+        self._key = new_key()
+        self._file: SealedWriter | None = None
         self._hash = hashlib.sha256()
         self._size = 0
 
@@ -40,20 +41,20 @@ class BlobSpool:
         if self._file is None:
             return b"".join(self._memory)
         await asyncio.to_thread(self._sync)
-        return Blob(self._path, self._size, self._hash.hexdigest())
+        return Blob(self._path, self._size, self._hash.hexdigest(), self._key)
 
     def discard(self) -> None:
         """Removes what was written."""
         self._memory.clear()
         if self._file is not None:
-            self._file.close()
+            self._file.file.close()
             self._file = None
             self._path.unlink(missing_ok=True)
 
     def _append(self, piece: bytes) -> None:
         if self._file is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("xb")
+            self._file = SealedWriter(self._path, self._key)
             for earlier in self._memory:
                 self._file.write(earlier)
                 self._hash.update(earlier)
@@ -63,9 +64,8 @@ class BlobSpool:
 
     def _sync(self) -> None:
         assert self._file is not None
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        self._file.finish()
+        self._file.file.close()
         folder = os.open(self._path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

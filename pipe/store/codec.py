@@ -37,7 +37,9 @@ def pack(body: Any, vault: Vault | None, about: str) -> tuple[str, bytes, int]:
     if isinstance(body, bytes):
         kind, data, size = "bytes", body, len(body)
     elif isinstance(body, Blob):
-        kind, data, size = "blob", dump([body.path.name, body.size, body.sha256]), body.size
+        # Its name must be found without a key, so that what no row names can be swept away.
+        key = body.key.hex() if vault is None else "+" + vault.seal(body.key, body.path.name).hex()
+        kind, data, size = "blob", dump([body.path.name, body.size, body.sha256, key]), body.size
     else:
         kind, data = "json", dump(body)
         size = len(data)
@@ -55,14 +57,17 @@ def unpack(kind: str, data: bytes, blobs: Path, vault: Vault, about: str) -> Any
     if kind == "gone":
         raise NotFound("the body is no longer kept: its retention is over", message=about)
     if kind == "blob":
-        name, size, sha256 = load(data)
-        return Blob(blobs / name, size, sha256)
+        name, size, sha256, key = load(data)
+        opened = vault.open(bytes.fromhex(key[1:]), name) if key[:1] == "+" else bytes.fromhex(key)
+        return Blob(blobs / name, size, sha256, opened)
     return load(data)
 
 
 def envelope(message: Message, vault: Vault | None = None) -> bytes:
     """All of a message but its body, id, route and time; sealed where a vault is given, as it may hold the same values."""
-    fields = {name: value for name in _ENVELOPE if (value := getattr(message, name)) is not None and (value or name == "item")}
+    fields = {
+        name: value for name in _ENVELOPE if (value := getattr(message, name)) is not None and (value or name == "item")
+    }
     data = dump(fields)
     return b"+" + vault.seal(data, f"{message.id} envelope") if vault is not None else data
 
@@ -89,7 +94,10 @@ def verify(message_id: str, body: bytes, envelope_: bytes, expected: int) -> Non
 def _dump_exact(value: Any) -> bytes:
     """The slow way, for decimals and for integers beyond 64 bits."""
     try:
-        return _EXACT + json.dumps(value, default=_tagged, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        return (
+            _EXACT
+            + json.dumps(value, default=_tagged, allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        )
     except (ValueError, RecursionError) as error:
         raise MappingFailed(f"the body cannot be stored as plain values: {error}") from error
 

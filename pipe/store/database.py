@@ -21,7 +21,9 @@ PRAGMAS = ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "b
 def open_writer(url: str) -> Engine:
     """The engine of the one connection that writes. Every transaction on it begins immediate and is fsynced."""
     if is_sqlite(url):
-        engine = create_engine(url, poolclass=NullPool, connect_args={"isolation_level": None, "check_same_thread": False})
+        engine = create_engine(
+            url, poolclass=NullPool, connect_args={"isolation_level": None, "check_same_thread": False}
+        )
         event.listen(engine, "connect", _durable)
         # The driver would begin deferred transactions; an upgrade of those can fail for reasons that no time-out covers.
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
@@ -36,14 +38,18 @@ def open_reader(url: str) -> Engine:
         event.listen(engine, "connect", _read_only)
         return engine
     options = f"-c default_transaction_read_only=on -c statement_timeout={int(READ_LIMIT_S * 1000)}"
-    return create_engine(_psycopg(url), pool_size=4, max_overflow=0, connect_args={"options": options}, isolation_level="AUTOCOMMIT")
+    return create_engine(
+        _psycopg(url), pool_size=4, max_overflow=0, connect_args={"options": options}, isolation_level="AUTOCOMMIT"
+    )
 
 
 def only_gateway(engine: Engine) -> Connection:
     """A connection that locks the database as long as it lives, wherever the folders lie. Raises StoreLocked."""
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
     if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar():
-        holder = connection.exec_driver_sql(f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = {LOCK} AND granted").scalar()
+        holder = connection.exec_driver_sql(
+            f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = {LOCK} AND granted"
+        ).scalar()
         connection.close()
         raise StoreLocked(f"the database {engine.url.database} is in use by the gateway of server process {holder}")
     return connection

@@ -48,7 +48,9 @@ _PUT_OFF = Statement(
     "UPDATE delivery SET state = :state, next_at = :next_at, attempts = :attempts, spent = :spent, code = :code, status = :status,"
     " note = :note, ms = :ms, cursor = :cursor WHERE id = :id AND done_at IS NULL"
 )
-_MAKE_READY = Statement("UPDATE delivery SET state = 'ready', next_at = NULL, cursor = 0, note = :note WHERE id = :id AND done_at IS NULL")
+_MAKE_READY = Statement(
+    "UPDATE delivery SET state = 'ready', next_at = NULL, cursor = 0, note = :note WHERE id = :id AND done_at IS NULL"
+)
 _OUTPUT = Statement("UPDATE message SET output_kind = :kind, output = :data WHERE seq = :seq AND output IS NULL")
 _OWN_OUTPUT = Statement("UPDATE delivery SET output_kind = :kind, output = :data WHERE id = :id AND output IS NULL")
 _SIBLINGS = Statement("SELECT 1 FROM delivery WHERE message = :seq AND done_at IS NULL AND id <> :id LIMIT 1")
@@ -86,6 +88,8 @@ class Work:
     size: int = 0
     state: str = READY
     sensitive: tuple[str, ...] = ()
+    secret: bool = False
+    """whether it is sealed at rest: it came through a route with `sensitive:`, whatever was found in it"""
     gather: int | None = None
     position: int | None = None
     output: Message | None = None
@@ -109,6 +113,8 @@ class Entry:
     order_key: str | None = None
     subject: str | None = None
     sensitive: tuple[str, ...] = ()
+    secret: bool = False
+    """see Work"""
     at: float | None = None
     cancel_key: str | None = None
     origin: str | None = None
@@ -119,6 +125,11 @@ class Entry:
     answering: str | None = None
     """the station whose answer a caller waits for"""
     counter: str = "accepted"
+
+    def guard(self, sensitive: Iterable[str], *, secret: bool) -> None:
+        """Takes over what must be masked, and whether it is sealed, from the message that this one was made of."""
+        self.secret = self.secret or secret
+        self.sensitive = tuple(sorted({*self.sensitive, *sensitive}, key=len, reverse=True))
 
 
 @dataclass(slots=True)
@@ -148,7 +159,7 @@ class Outcome:
 
 def store(tx: Tx, entry: Entry, vault: Vault) -> list[Work]:
     """Writes a message and its deliveries; hands those that can go at once to the engine."""
-    message, secret = entry.message, vault if entry.sensitive else None
+    message, secret = entry.message, vault if entry.secret else None
     kind, body, size = codec.pack(message.body, secret, message.id)
     envelope = codec.envelope(message, secret)
     seq = tx.number("message")
@@ -160,7 +171,7 @@ def store(tx: Tx, entry: Entry, vault: Vault) -> list[Work]:
             "checksum": codec.checksum(message.id, body, envelope), "order_key": entry.order_key, "subject": entry.subject,
             "parent": message.parent["id"] if message.parent else None, "position": entry.position, "gather": entry.gather,
             "cancel_key": entry.cancel_key, "origin": entry.origin,
-            "sealed": vault.seal(codec.dump(entry.sensitive), f"{message.id} sensitive") if entry.sensitive else None,
+            "sealed": vault.seal(codec.dump(entry.sensitive), f"{message.id} sensitive") if entry.secret else None,
         },
     )  # fmt: skip
     works = [_deliver(tx, entry, seq, size, station) for station in entry.stations]
@@ -174,7 +185,7 @@ def _deliver(tx: Tx, entry: Entry, seq: int, size: int, station: str) -> Work:
     order_key = entry.order_key if entry.at is None else None  # a timer takes no place in its key's order
     work = Work(
         tx.number("delivery"), seq, message.route, station, message, entry.revision, entry.stage,
-        order_key, message.deadline, size=size, sensitive=entry.sensitive, gather=entry.gather, position=entry.position,
+        order_key, message.deadline, size=size, sensitive=entry.sensitive, secret=entry.secret, gather=entry.gather, position=entry.position,
     )  # fmt: skip
     work.state, work.decoded = _first_state(tx, entry, station, order_key), entry.decoded
     tx.run(
@@ -219,6 +230,7 @@ def end(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> bool:
     if outcome.error is not None:
         tx.run(_DEAD, _dead_row(work, outcome, vault))
     keep_output(tx, work, outcome, vault)
+    tx.ended(work.id)
     tx.count(work.route, outcome.state)
     tx.weigh(work.route, -work.size)
     if work.order_key is not None:
@@ -246,7 +258,7 @@ def make_ready(tx: Tx, delivery: int, note: str) -> bool:
 
 def keep_output(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> None:
     """Stores what the steps made, where another attempt or another target still needs it."""
-    secret = vault if work.sensitive else None
+    secret = vault if work.secret else None
     pending = outcome.state in (RETRY, UNCERTAIN)
     if outcome.output is not None and (pending or tx.run(_SIBLINGS, {"seq": work.seq, "id": work.id}).fetchone()):
         kind, data = pack_message(outcome.output, secret)
@@ -311,7 +323,7 @@ def _dead_row(work: Work, outcome: Outcome, vault: Vault) -> dict[str, Any]:
     kind, body = None, None
     if outcome.body_at_step is not None:
         about = f"{work.message.id} dead"
-        kind, body, _ = codec.pack(outcome.body_at_step, vault if work.sensitive else None, about)
+        kind, body, _ = codec.pack(outcome.body_at_step, vault if work.secret else None, about)
     return {
         "delivery": work.id, "class": outcome.extra.get("class", error.slug()), "code": error.code, "note": _note(outcome.note or error.text, work),
         "hint": error.hint, "step": outcome.step, "place": outcome.place, "revision": work.revision, "body_kind": kind, "body": body,
@@ -326,4 +338,3 @@ def _note(note: str | None, work: Work) -> str | None:
 def store_all(tx: Tx, entries: Iterable[Entry], vault: Vault) -> list[Work]:
     """Several messages in one unit."""
     return [work for entry in entries for work in store(tx, entry, vault)]
-

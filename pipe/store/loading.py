@@ -21,7 +21,9 @@ class Loader:
     def __init__(self, vault: Vault, blobs: Path) -> None:
         self.vault, self.blobs = vault, blobs
 
-    def works(self, connection: Connection, *conditions: ColumnElement[bool], limit: int | None = None, after: int = 0) -> tuple[list[Work], list[tuple[Work, PipeError]]]:
+    def works(
+        self, connection: Connection, *conditions: ColumnElement[bool], limit: int | None = None, after: int = 0
+    ) -> tuple[list[Work], list[tuple[Work, PipeError]]]:
         """Deliveries in order of acceptance: the good ones, and the damaged ones with the reason."""
         statement = _joined().where(delivery.c.id > after, *conditions).order_by(delivery.c.id).limit(limit)
         good: list[Work] = []
@@ -38,11 +40,15 @@ class Loader:
         original = self.message(row)
         work = _shell(row)
         work.message = original
-        work.sensitive = self.sensitive(row)
+        work.sensitive, work.secret = self.sensitive(row), row["sealed"] is not None
         if row["output"] is not None:
-            work.output = journal.unpack_message(row["output_kind"], bytes(row["output"]), original, self.blobs, self.vault)
+            work.output = journal.unpack_message(
+                row["output_kind"], bytes(row["output"]), original, self.blobs, self.vault
+            )
         if row["own_output"] is not None:
-            work.own_output = journal.unpack_message(row["own_output_kind"], bytes(row["own_output"]), original, self.blobs, self.vault)
+            work.own_output = journal.unpack_message(
+                row["own_output_kind"], bytes(row["own_output"]), original, self.blobs, self.vault
+            )
         return work
 
     def message(self, row: Any) -> Message:
@@ -61,7 +67,11 @@ class Loader:
     def sensitive(self, row: Any) -> tuple[str, ...]:
         """The values to mask wherever this message turns up."""
         sealed = row["sealed"]
-        return tuple(codec.load(self.vault.open(bytes(sealed), f"{row['message_id']} sensitive"))) if sealed is not None else ()
+        return (
+            tuple(codec.load(self.vault.open(bytes(sealed), f"{row['message_id']} sensitive")))
+            if sealed is not None
+            else ()
+        )
 
 
 def _joined() -> Select[Any]:

@@ -28,14 +28,20 @@ def migrate(connection: Connection, components: Iterable[tuple[str, Sequence[Mig
     done: list[str] = []
     schema.version.create(connection, checkfirst=True)
     for component, migrations in (("store", STORE), *components):
-        at = connection.execute(select(schema.version.c.version).where(schema.version.c.component == component)).scalar()
+        at = connection.execute(
+            select(schema.version.c.version).where(schema.version.c.component == component)
+        ).scalar()
         if at is not None and at > len(migrations):
-            raise SchemaTooNew(f"the store's {component!r} tables are of version {at}; this gateway knows {len(migrations)}")
+            raise SchemaTooNew(
+                f"the store's {component!r} tables are of version {at}; this gateway knows {len(migrations)}"
+            )
         for number in range((at or 0) + 1, len(migrations) + 1):
             migrations[number - 1](connection)
             done.append(f"{component} {number}")
         if at is None:
             connection.execute(insert(schema.version), {"component": component, "version": len(migrations)})
         else:
-            connection.execute(update(schema.version).where(schema.version.c.component == component).values(version=len(migrations)))
+            connection.execute(
+                update(schema.version).where(schema.version.c.component == component).values(version=len(migrations))
+            )
     return done

@@ -67,12 +67,22 @@ def _bodies(tx: Tx, route: str, delivered_before: float, dead_before: float, pru
     rows = tx.execute(query.where(~open_, ~kept, ~waiting).order_by(m.received_at).limit(AT_ONCE)).fetchall()
     for row in rows:
         checksum = codec.checksum(row.id, b"", b"{}")
-        emptied = {"kind": GONE, "body": b"", "envelope": b"{}", "checksum": checksum, "output": None, "output_kind": None, "sealed": None}
+        emptied = {
+            "kind": GONE,
+            "body": b"",
+            "envelope": b"{}",
+            "checksum": checksum,
+            "output": None,
+            "output_kind": None,
+            "sealed": None,
+        }
         tx.execute(update(message).where(m.seq == row.seq).values(**emptied))
         deliveries = select(d.id).where(d.message == row.seq)
         tx.execute(update(delivery).where(d.message == row.seq).values(output=None))
         tx.execute(update(attempt).where(attempt.c.delivery.in_(deliveries)).values(reply=None))
-        pruned.dead += tx.execute(update(dead_letter).where(dead_letter.c.delivery.in_(deliveries)).values(body=None, body_kind=None)).rowcount
+        pruned.dead += tx.execute(
+            update(dead_letter).where(dead_letter.c.delivery.in_(deliveries)).values(body=None, body_kind=None)
+        ).rowcount
     pruned.bodies += len(rows)
     pruned.more = pruned.more or len(rows) == AT_ONCE
 

@@ -29,6 +29,7 @@ FINAL = (DELIVERED, CONSUMED, ANSWERED, DEAD, EXPIRED, DISCARDED)
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
 
+
 def _where(condition: str) -> dict[str, object]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
@@ -78,7 +79,9 @@ delivery = Table(
     Column("next_at", Float(53)),  # when a retry, timer or confirmation is due
     Column("expires_at", Float(53)),
     Column("attempts", Integer, nullable=False),
-    Column("spent", Float(53), nullable=False),  # seconds of attempts and pauses; stands still while the connection is down
+    Column(
+        "spent", Float(53), nullable=False
+    ),  # seconds of attempts and pauses; stands still while the connection is down
     Column("crashes", Integer, nullable=False),
     Column("cursor", Big, nullable=False),  # items that a split has handed on
     Column("size", Big, nullable=False),
@@ -92,7 +95,9 @@ delivery = Table(
     Index("delivery_ready", "route", "station", "id", **_where("state = 'ready'")),
     Index("delivery_due", "next_at", **_where("next_at IS NOT NULL")),
     Index("delivery_expiry", "expires_at", **_where("expires_at IS NOT NULL AND done_at IS NULL")),
-    Index("delivery_lane", "route", "station", "order_key", "id", **_where("order_key IS NOT NULL AND done_at IS NULL")),
+    Index(
+        "delivery_lane", "route", "station", "order_key", "id", **_where("order_key IS NOT NULL AND done_at IS NULL")
+    ),
     Index("delivery_pending", "route", "state", **_where("done_at IS NULL")),
     Index("delivery_dead", "state", "route", "done_at", **_where("state IN ('dead', 'expired')")),
     Index("delivery_done", "done_at", **_where("done_at IS NOT NULL")),
@@ -200,7 +205,9 @@ secret = Table(
     "secret",
     metadata,
     Column("name", String, primary_key=True),
-    Column("version", Integer, primary_key=True),  # two live values for rotation: the newest is used, the one before still accepted
+    Column(
+        "version", Integer, primary_key=True
+    ),  # two live values for rotation: the newest is used, the one before still accepted
     Column("value", LargeBinary, nullable=False),
     Column("at", Float(53), nullable=False),
     Column("by", String, nullable=False),
@@ -249,4 +256,3 @@ version = Table(
     Column("component", String, primary_key=True),
     Column("version", Integer, nullable=False),
 )
-

@@ -63,7 +63,9 @@ def remove(tx: Tx, name: str, actor: str, reason: str) -> int:
 def listed(connection: Connection) -> list[dict[str, Any]]:
     """Names and times; values never leave."""
     s = secret.c
-    newest = select(s.name, func.max(s.version).label("version"), func.count().label("live")).group_by(s.name).subquery()
+    newest = (
+        select(s.name, func.max(s.version).label("version"), func.count().label("live")).group_by(s.name).subquery()
+    )
     joined = select(s.name, s.version, s.at, s.by, newest.c.live).join(
         newest, (newest.c.name == s.name) & (newest.c.version == s.version)
     )

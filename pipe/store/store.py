@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError
 
-from pipe.clock import Clock, new_id as random_id
+from pipe.clock import Clock
+from pipe.clock import new_id as random_id
 from pipe.errors import StoreBusy, StoreUnavailable
 from pipe.store import database, schema
 from pipe.store.blobs import BlobSpool
@@ -25,13 +26,26 @@ from pipe.store.vault import Vault
 from pipe.store.writer import Committed, Writer
 
 T = TypeVar("T")
-NUMBERED = {"message": schema.message.c.seq, "delivery": schema.delivery.c.id, "feed": schema.feed.c.seq, "audit": schema.audit.c.seq}
+NUMBERED = {
+    "message": schema.message.c.seq,
+    "delivery": schema.delivery.c.id,
+    "feed": schema.feed.c.seq,
+    "audit": schema.audit.c.seq,
+}
 
 
 class Store:
     """One data folder (and its database). Opened once in a process; a second process is refused."""
 
-    def __init__(self, data: Path, *, url: str | None, clock: Clock, new_id: Callable[[], str] = random_id, key_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        url: str | None,
+        clock: Clock,
+        new_id: Callable[[], str] = random_id,
+        key_file: Path | None = None,
+    ) -> None:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.data, self.clock, self.new_id = data, clock, new_id
         self.url = url or database.default_url(data)
@@ -68,9 +82,14 @@ class Store:
                 self._guard = database.only_gateway(engine)
             with engine.begin() as connection:
                 self.migrated = migrate(connection, components)
-                last = {name: connection.execute(select(func.max(column))).scalar() or 0 for name, column in NUMBERED.items()}
+                last = {
+                    name: connection.execute(select(func.max(column))).scalar() or 0
+                    for name, column in NUMBERED.items()
+                }
         except DBAPIError as error:
-            raise StoreUnavailable(f"the store at {self.url.rpartition('@')[2]} cannot be opened: {error.orig}") from error
+            raise StoreUnavailable(
+                f"the store at {self.url.rpartition('@')[2]} cannot be opened: {error.orig}"
+            ) from error
         self._reading = database.open_reader(self.url)
         self._writer = Writer(engine, self.clock, self.new_id, self._committed)
         self._last = last
@@ -163,5 +182,10 @@ class Store:
 
 def _events(connection: Connection, topic: str, after: int, limit: int) -> list[tuple[int, float, bytes]]:
     feed = schema.feed.c
-    rows = connection.execute(select(feed.seq, feed.at, feed.event).where(feed.topic == topic, feed.seq > after).order_by(feed.seq).limit(limit))
+    rows = connection.execute(
+        select(feed.seq, feed.at, feed.event)
+        .where(feed.topic == topic, feed.seq > after)
+        .order_by(feed.seq)
+        .limit(limit)
+    )
     return [(row.seq, row.at, bytes(row.event)) for row in rows]

@@ -1,4 +1,4 @@
-"""What a unit of work may do. Its counts, events and wake-ups take effect with the commit, and vanish with a rollback."""
+"""What a unit of work may do. Its counts, events and wake-ups take effect with the commit, or vanish with a rollback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from sqlalchemy import Connection, Executable, Result, insert
 
-from pipe.store import schema
 from pipe.store.audit import append_audit
 from pipe.store.statements import Statement
 
@@ -25,7 +24,14 @@ _PUBLISH = Statement("INSERT INTO feed (seq, topic, at, event) VALUES (:seq, :to
 class Tx:
     """One group's transaction; each unit gets it in turn, between `savepoint` and `release` or `rollback`."""
 
-    def __init__(self, connection: Connection, now: float, new_id: Callable[[], str], sequences: dict[str, int], committed: Committed) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        now: float,
+        new_id: Callable[[], str],
+        sequences: dict[str, int],
+        committed: Committed,
+    ) -> None:
         self.connection = connection
         self.cursor = connection.connection.cursor()
         self.dialect = connection.dialect.name
@@ -39,6 +45,8 @@ class Tx:
         self._unit_bytes: dict[str, int] = {}
         self._unit_ready: list[Any] = []
         self._unit_topics: list[str] = []
+        self._unit_ended: set[int] = set()
+        self._ended: set[int] = set()
         self._unit_due: float | None = None
 
     # --- SQL ---
@@ -80,6 +88,11 @@ class Tx:
     def ready(self, work: Any) -> None:
         """Hands work to the engine after the commit."""
         self._unit_ready.append(work)
+        self._unit_ended.discard(_number(work))
+
+    def ended(self, delivery: int) -> None:
+        """Takes a delivery back that was handed over in this commit and ended in it."""
+        self._unit_ended.add(delivery)
 
     def due(self, at: float) -> None:
         """Tells the engine's scheduler that something becomes due."""
@@ -93,7 +106,9 @@ class Tx:
         self._unit_topics.append(topic)
         return seq
 
-    def audit(self, event: str, *, before: Any = None, after: Any = None, target: str = "", actor: str | None = None) -> None:
+    def audit(
+        self, event: str, *, before: Any = None, after: Any = None, target: str = "", actor: str | None = None
+    ) -> None:
         """Writes who did what, chained to the row before."""
         append_audit(self, event, before, after, target, actor or self.actor)
 
@@ -107,6 +122,7 @@ class Tx:
         """Begins a unit."""
         self.cursor.execute("SAVEPOINT unit")
         self._unit_counts, self._unit_bytes, self._unit_ready, self._unit_topics, self._unit_due = {}, {}, [], [], None
+        self._unit_ended = set()
         self.actor = "gateway"
 
     def release(self) -> None:
@@ -116,6 +132,8 @@ class Tx:
             self._counts[key] = self._counts.get(key, 0) + n
         for route, size in self._unit_bytes.items():
             self._committed.bytes[route] = self._committed.bytes.get(route, 0) + size
+        if self._ended or self._unit_ended:
+            self._ended = (self._ended - {_number(work) for work in self._unit_ready}) | self._unit_ended
         self._committed.ready += self._unit_ready
         self._committed.topics.update(self._unit_topics)
         if self._unit_due is not None and (self._committed.due is None or self._unit_due < self._committed.due):
@@ -129,6 +147,12 @@ class Tx:
     def flush(self) -> None:
         """Writes the group's counts, once for each total."""
         self._committed.counts = self._counts
+        if self._ended:
+            self._committed.ready = [work for work in self._committed.ready if _number(work) not in self._ended]
         self.run_many(_ADD, [{"route": route, "name": name, "n": n} for (route, name), n in self._counts.items() if n])
 
 
+def _number(work: Any) -> int:
+    """The delivery's number, whether the whole work was handed over or only where it lies."""
+    number: int = work[2] if isinstance(work, tuple) else work.id
+    return number

@@ -11,7 +11,6 @@ import queue
 import sqlite3
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -57,7 +56,9 @@ class _Job:
 class Writer:
     """Owns the writing connection. Started on a loop; `write` may be called from that loop only."""
 
-    def __init__(self, engine: Engine, clock: Clock, new_id: Callable[[], str], on_commit: Callable[[Committed], None]) -> None:
+    def __init__(
+        self, engine: Engine, clock: Clock, new_id: Callable[[], str], on_commit: Callable[[Committed], None]
+    ) -> None:
         self._engine, self._clock, self._new_id, self._on_commit = engine, clock, new_id, on_commit
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="pipe-writer", daemon=True)
@@ -116,7 +117,9 @@ class Writer:
                 for job in group:
                     results.append((job.future, *self._run_unit(tx, job.unit)))
                 tx.flush()
-        except Exception as error:  # boundary: whatever the driver raises here means that nothing of the group is on disk
+        except (
+            Exception
+        ) as error:  # boundary: whatever the driver raises here means that nothing of the group is on disk
             refusal = self._refusal(error)
             results = [(job.future, None, refusal) for job in group]
             committed = Committed()
@@ -141,7 +144,9 @@ class Writer:
             return None, error
         tx.release()
         if (took := time.perf_counter() - begun) > SLOW_UNIT_S:
-            logger.bind(action="slow_unit", unit=getattr(unit, "__qualname__", str(unit)), ms=round(took * 1000)).warning("a unit of work was slow")
+            logger.bind(
+                action="slow_unit", unit=getattr(unit, "__qualname__", str(unit)), ms=round(took * 1000)
+            ).warning("a unit of work was slow")
         return result, None
 
     def _refusal(self, error: Exception) -> PipeError:
@@ -158,7 +163,9 @@ class Writer:
         self._loop.call_soon_threadsafe(self.on_failure, self.failed)
         return self.failed
 
-    def _resolve(self, results: list[tuple[asyncio.Future[Any], Any, BaseException | None]], committed: Committed) -> None:
+    def _resolve(
+        self, results: list[tuple[asyncio.Future[Any], Any, BaseException | None]], committed: Committed
+    ) -> None:
         # The engine hears of the commit before any caller goes on, so that no work is forgotten when a caller was cancelled.
         self._on_commit(committed)
         for future, value, error in results:
@@ -182,12 +189,12 @@ def _cause(error: Exception) -> BaseException:
 
 def _is_fatal(cause: BaseException) -> bool:
     if isinstance(cause, psycopg.Error):
-        return isinstance(cause, (psycopg.OperationalError, psycopg.InterfaceError))  # the connection, or the server's disk
+        return isinstance(
+            cause, (psycopg.OperationalError, psycopg.InterfaceError)
+        )  # the connection, or the server's disk
     return not isinstance(cause, sqlite3.Error) or any(sign in str(cause) for sign in _FATAL)
 
 
 def _is_disk(error: Exception) -> bool:
     cause = _cause(error)
     return isinstance(cause, (sqlite3.Error, psycopg.Error)) and (_is_full(str(cause)) or _is_fatal(cause))
-
-

@@ -14,7 +14,9 @@ from pipe.trials.trial import Tables, run_test
 __all__ = ["Problem", "Reply", "Result", "Send", "run_test", "run_tests"]
 
 
-async def run_tests(configuration: Configuration, catalogue: Catalogue, tables: Tables, *, route: str | None = None) -> list[Result]:
+async def run_tests(
+    configuration: Configuration, catalogue: Catalogue, tables: Tables, *, route: str | None = None
+) -> list[Result]:
     """The results of all tests, or of those of one route, in the order of the file; each runs on a store of its own."""
     chosen = [test for test in configuration.tests if route in (None, test.route)]
     migrations = tuple(tables)

@@ -68,7 +68,11 @@ def _assigned(expected: Sequence[Any], got: Sequence[Any]) -> dict[int, int]:
 
 def _missing(expected: Any, left: list[dict[str, Any]]) -> Problem:
     kinds = [key for key in (*MUST_BE_COVERED, "reply") if isinstance(expected, Mapping) and key in expected]
-    alike = [each for each in left if kinds and kinds[0] in each and (kinds[0] != "connection" or each["connection"] == expected["connection"])]
+    alike = [
+        each
+        for each in left
+        if kinds and kinds[0] in each and (kinds[0] != "connection" or each["connection"] == expected["connection"])
+    ]
     if not alike:
         return Problem("missing", f"expected, and did not happen: {_short(expected)}")
     nearest = max(alike, key=lambda each: _likeness(expected, each))
@@ -83,7 +87,11 @@ def _likeness(expected: Any, got: Any) -> int:
     if isinstance(expected, Mapping):
         return sum(_likeness(value, got.get(key)) for key, value in expected.items()) if isinstance(got, Mapping) else 0
     if isinstance(expected, list):
-        return sum(_likeness(one, other) for one, other in zip(expected, got, strict=False)) if isinstance(got, list) else 0
+        return (
+            sum(_likeness(one, other) for one, other in zip(expected, got, strict=False))
+            if isinstance(got, list)
+            else 0
+        )
     return int(fits(expected, got))
 
 
@@ -107,7 +115,9 @@ def shown(happening: Mapping[str, Any]) -> dict[str, Any]:
 
 def _short(value: Any) -> str:
     visible = shown(value) if isinstance(value, Mapping) else value
-    text = yaml.dump(visible, Dumper=Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()
+    text = yaml.dump(
+        visible, Dumper=Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000
+    ).strip()
     return text if len(text) <= 400 else f"{text[:400]}…"
 
 
@@ -118,7 +128,8 @@ def _yaml(value: Any) -> str:
 class Dumper(yaml.SafeDumper):
     """Writes exact numbers too, and lists in the shape that people write."""
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # type: ignore[override]
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Entries of a list stand further in than its key."""
         super().increase_indent(flow, False)
 
 

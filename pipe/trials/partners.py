@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import BaseModel
 
@@ -63,7 +63,11 @@ class Partners:
 
     def _check_needed(self, connection: str, call: Call) -> None:
         if connection == self._answering or call.is_question:
-            problem = Problem("no-reply", f"what {connection} answers decides what happens next: say it under `replies: {{{connection}: {{body: …}}}}`")
+            problem = Problem(
+                "no-reply",
+                f"what {connection} answers decides what happens next: "
+                f"say it under `replies: {{{connection}: {{body: …}}}}`",
+            )
             self.problems += [] if problem in self.problems else [problem]
 
 
@@ -120,7 +124,7 @@ def stub_of(real: type[Adapter], partners: Partners) -> type[Adapter]:
             """Answers as the test says."""
             return partners.answer(real, self.name, outgoing)
 
-    return Stub
+    return cast("type[Adapter]", Stub)
 
 
 # --- a call in the words of `expect:` ---------------------------------------------------------------------------------

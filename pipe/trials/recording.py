@@ -18,7 +18,9 @@ _PASSING = ("text", "place")
 _WORD = re.compile(r"[^\W\d_][\w ./-]*")
 
 
-async def recorded(route: str, cases: Iterable[Mapping[str, Any]], configuration: Configuration, catalogue: Catalogue, tables: Tables) -> str:
+async def recorded(
+    route: str, cases: Iterable[Mapping[str, Any]], configuration: Configuration, catalogue: Catalogue, tables: Tables
+) -> str:
     """A file with a test for each case; each passes with the configuration that it was recorded with."""
     tests: list[str] = []
     migrations = tuple(tables)
@@ -29,7 +31,10 @@ async def recorded(route: str, cases: Iterable[Mapping[str, Any]], configuration
         test = RouteTest(written["name"], Place("captured", number), route, case["send"], (), case["replies"])
         result = await run_test(test, configuration, catalogue, migrations)
         written["expect"] = [{key: value for key, value in each.items() if key not in _PASSING} for each in result.got]
-        remarks = [f"# What {name} answered was not kept: write it under `replies:`, then mend `expect:`." for name in case["unknown"]]
+        remarks = [
+            f"# What {name} answered was not kept: write it under `replies:`, then mend `expect:`."
+            for name in case["unknown"]
+        ]
         tests.append("\n".join(f"  {line}" for line in [*remarks, *_yaml([written]).splitlines()]))
     return "\n".join(["version: 1", "tests:", *tests, ""])
 

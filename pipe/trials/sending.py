@@ -13,7 +13,7 @@ from pipe.trials.model import Send
 
 
 def arrival_of(send: Send, route: RouteConfig, catalogue: Catalogue) -> Arrival:
-    """The arrival; values are written in the format that the route reads first. Raises PipeError where they do not fit."""
+    """The arrival; values are written in the format that the route reads. Raises PipeError where they do not fit."""
     if send.base64 is not None:
         body, content_type = base64.b64decode(send.base64), send.content_type
     else:

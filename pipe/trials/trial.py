@@ -64,7 +64,14 @@ async def run_test(test: RouteTest, configuration: Configuration, catalogue: Cat
 class Stage:
     """The engine with stubs in the place of all partners."""
 
-    def __init__(self, folder: Path, test: RouteTest, configuration: Configuration, catalogue: Catalogue, replies: dict[str, list[Reply]]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        test: RouteTest,
+        configuration: Configuration,
+        catalogue: Catalogue,
+        replies: dict[str, list[Reply]],
+    ) -> None:
         self._configuration, self._route = configuration, configuration.routes[test.route]
         self._real = catalogue
         answering = self._route.to[0].connection if self._route.reply.mode == "sync" and self._route.to else None
@@ -111,8 +118,8 @@ class Stage:
         engine, clock = self._engine, self._clock
         route = engine.routes[self._route.name]
         message = Message(
-            self._store.new_id(), route.name, send.body, texts(send.headers, snake=True), texts(send.params), texts(send.query),
-            send.content_type, clock.now(), caller=send.caller, company=send.company,
+            self._store.new_id(), route.name, send.body, texts(send.headers, snake=True), texts(send.params),
+            texts(send.query), send.content_type, clock.now(), caller=send.caller, company=send.company,
         )  # fmt: skip
         await self._store.write(lambda tx: engine.outcomes.store(tx, route, message, 0))
 
@@ -133,8 +140,14 @@ class Stage:
                 return
             self._clock.jump(max(0.0, due - self._clock.now()))
             self._engine.scheduler.due(0.0)
-            while await self._store.read(_next_try) == due:
-                await asyncio.sleep(BREATH_S)
+            await self._until_tried(due)
+
+    async def _until_tried(self, due: float) -> None:
+        """Returns when the scheduler has taken up what was due."""
+        while True:
+            if await self._store.read(_next_try) != due:
+                return
+            await asyncio.sleep(BREATH_S)
 
     async def _still(self) -> None:
         """Returns when no station works and no commit is under way."""
@@ -171,5 +184,12 @@ def _bad_ends(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _end(row: Any) -> dict[str, Any]:
-    end = {"outcome": "waiting" if row.state == READY else row.state, "route": row.route, "target": row.station, "code": row.code, "text": row.note, "place": row.place}
+    end = {
+        "outcome": "waiting" if row.state == READY else row.state,
+        "route": row.route,
+        "target": row.station,
+        "code": row.code,
+        "text": row.note,
+        "place": row.place,
+    }
     return {key: value for key, value in end.items() if value is not None}

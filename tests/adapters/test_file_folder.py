@@ -16,6 +16,7 @@ from adapters.file_folder import FileFolder, FolderConfig, FolderSubscription, F
 from pipe.contract import Blob, Message, Outgoing, Timeout
 from pipe.errors import BadHeader, NotAuthorised, PeerFailed, Refused, StoreUnavailable, Unreachable
 from pipe.testing import FakeClock, FakeDoor, FakeDoors, FakeServices
+from pipe.testing.services import FakeSpool
 from pipe.testing.suites import FileSinkContract, SourceContract
 
 
@@ -462,6 +463,39 @@ async def test_a_name_that_is_no_text_still_arrives(folder: Path) -> None:
     async with taking(folder, mine) as clock:
         await look(clock)
     assert mine.arrivals[0].headers["file_name"] == "\ufffd.csv"
+
+
+async def test_a_file_that_changes_while_it_is_read_waits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its writer still has it open: it goes back, and is taken when it is done."""
+    file, mine = folder / "in" / "a.csv", door()
+    file.write_text("half")
+    late = [b" and half"]
+    write = FakeSpool.write
+
+    async def writing(self: FakeSpool, piece: bytes) -> None:
+        if late:
+            with (folder / ".work" / "route" / "in" / "a.csv").open("ab") as writer:
+                writer.write(late.pop())
+        await write(self, piece)
+
+    monkeypatch.setattr(FakeSpool, "write", writing)
+    async with taking(folder, mine) as clock:
+        await look(clock)
+        assert (mine.asked, list(files(folder))) == (0, ["in/a.csv"])
+        await look(clock, 2)
+    assert mine.bodies == [b"half and half"]
+
+
+async def test_a_namesake_of_a_claimed_file_is_left_alone(folder: Path) -> None:
+    """What cannot be claimed now is claimed later, and is no failure of the folder."""
+    source = made(folder)
+    for path in (folder / "in", folder / ".work" / "route" / "in"):
+        path.mkdir(parents=True, exist_ok=True)
+        (path / "a.csv").write_text(path.parent.name)
+    (found,) = source._files.find(("in", "*.csv"))
+    assert await source._claimed(door(), found) is None
+    assert len(files(folder)) == 2
+    await source.close()
 
 
 async def test_a_folder_that_vanishes_ends_the_source(folder: Path) -> None:

@@ -138,6 +138,14 @@ def test_a_literal_address_permits_no_neighbour() -> None:
     assert not permissions.address("127.0.0.2")
 
 
+@pytest.mark.parametrize("address", FORBIDDEN)
+def test_no_socket_is_made_for_what_is_not_allowed(address: str) -> None:
+    """The last gate: whatever comes to be connected to, by whatever way, is looked at here."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with pytest.raises(PermissionError):
+        Permissions(None, "https://partner.example").socket((family, socket.SOCK_STREAM, 0, "", (address, 443)))
+
+
 @pytest.mark.parametrize("text", ["93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:8.8.8.8"])
 def test_public_addresses_need_no_network(text: str) -> None:
     """The name is what the allow-list says about them."""

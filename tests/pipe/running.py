@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -19,21 +20,29 @@ class Partner:
     def __init__(self) -> None:
         self.bodies: list[Any] = []
         self.status = 200
+        self._changed = asyncio.Condition()
         application = web.Application()
         application.router.add_route("*", "/{rest:.*}", self._take)
         self._server = TestServer(application, host="127.0.0.1")
 
     async def _take(self, request: web.Request) -> web.Response:
         if self.status == 200:
-            self.bodies.append(await request.json())
+            self.bodies.append(await request.json() if request.can_read_body else None)
+            async with self._changed:
+                self._changed.notify_all()
         return web.json_response({"state": "ok"}, status=self.status)
+
+    async def got(self, enough: Callable[[list[Any]], bool]) -> None:
+        """Returns once the bodies are enough; at most 30 s."""
+        async with asyncio.timeout(30), self._changed:
+            await self._changed.wait_for(lambda: enough(self.bodies))
 
     @property
     def url(self) -> str:
         """Where it is."""
         return str(self._server.make_url("")).rstrip("/")
 
-    async def __aenter__(self) -> Partner:
+    async def __aenter__(self) -> Self:
         await self._server.start_server()
         return self
 

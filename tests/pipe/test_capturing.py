@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipe.app import Online, catalogue, read_configuration, tables
 from pipe.capturing import Fakes
@@ -43,7 +44,7 @@ async def captured(folder: Path) -> tuple[list[dict[str, Any]], str]:
         async with running(config) as gateway:
             async with aiohttp.ClientSession(gateway.addresses()["default"]) as client:
                 for body in BODIES:
-                    assert 202 == (await client.post("/pipe/orders/Kyiv", data=body.encode())).status
+                    assert (await client.post("/pipe/orders/Kyiv", data=body.encode())).status == 202
             host = Host(gateway.store, gateway.clock, "anna", Online(gateway), gateway.engine)
             cases = await capture(host, "orders")
     known = catalogue()
@@ -57,8 +58,8 @@ async def test_captured_tests_pass(tmp_path: Path) -> None:
     known = catalogue()
     configuration = read_configuration(tmp_path / "c.yaml", known)
     results = await run_tests(configuration, known, tables())
-    assert [[], []] == [result.problems for result in results]
-    assert ["crm", "crm"] == [test.expect[0]["connection"] for test in configuration.tests]
+    assert [result.problems for result in results] == [[], []]
+    assert [test.expect[0]["connection"] for test in configuration.tests] == ["crm", "crm"]
 
 
 async def test_captured_tests_tell_nothing_sensitive(tmp_path: Path) -> None:
@@ -71,7 +72,10 @@ async def test_captured_tests_tell_nothing_sensitive(tmp_path: Path) -> None:
 async def test_what_is_not_sensitive_is_kept(tmp_path: Path) -> None:
     """A test with nothing real in it would test nothing."""
     cases, _ = await captured(tmp_path)
-    assert [("Kyiv", 10.5), ("Kyiv", 1)] == [(case["send"]["params"]["place"], float(case["send"]["body"]["sum"])) for case in cases]
+    assert [(case["send"]["params"]["place"], float(case["send"]["body"]["sum"])) for case in cases] == [
+        ("Kyiv", 10.5),
+        ("Kyiv", 1),
+    ]
 
 
 def hash_of(*parts: str) -> str:
@@ -86,7 +90,9 @@ def test_a_fake_has_the_shape_of_the_value(value: str) -> None:
     """Same length; digits stay digits, letters letters of their alphabet, all else as it is; twice the same."""
     fake = Fakes((value,), hash_of).put(value)
     shape = [(sign.isdigit(), sign.isascii(), sign.isupper(), sign if not sign.isalnum() else "") for sign in fake]
-    assert [(sign.isdigit(), sign.isascii(), sign.isupper(), sign if not sign.isalnum() else "") for sign in value] == shape
+    assert [
+        (sign.isdigit(), sign.isascii(), sign.isupper(), sign if not sign.isalnum() else "") for sign in value
+    ] == shape
     assert fake == Fakes((value,), hash_of).put(value)
 
 
@@ -94,4 +100,4 @@ def test_fakes_reach_every_depth() -> None:
     """In lists, in maps, in keys and within longer texts."""
     put = Fakes(("Olena",), hash_of).put({"Olena": ["to Olena", {"n": "Olena"}], "n": 5})
     assert "Olena" not in str(put)
-    assert 5 == put["n"]
+    assert put["n"] == 5

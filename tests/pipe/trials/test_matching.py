@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipe.trials.matching import differences, fits
 
@@ -42,10 +43,10 @@ def test_numbers_are_compared_by_value() -> None:
 def test_each_happening_serves_one_expectation() -> None:
     """Two expectations need two deliveries."""
     delivery = {"connection": "b"}
-    assert ["missing"] == [each.kind for each in differences([delivery, delivery], [delivery])]
+    assert [each.kind for each in differences([delivery, delivery], [delivery])] == ["missing"]
 
 
 def test_a_loose_expectation_leaves_room_for_a_strict_one() -> None:
     """Whichever stands first: the assignment that satisfies all is found."""
     got = [{"connection": "b", "body": 1}, {"connection": "b", "body": 2}]
-    assert [] == differences([{"connection": "b"}, {"connection": "b", "body": 1}], got)
+    assert differences([{"connection": "b"}, {"connection": "b", "body": 1}], got) == []

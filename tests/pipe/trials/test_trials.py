@@ -55,7 +55,9 @@ GOOD = {
     "several targets, in any order": """
   - route: orders
     send: {body: {id: 7}}
-    expect: [{connection: c, put: /z, body: {Order: {id: "7"}}}, {connection: b, post: /y/7, key: "7", body: {Order: {id: 7}}}]
+    expect:
+      - {connection: c, put: /z, body: {Order: {id: "7"}}}
+      - {connection: b, post: /y/7, key: "7", body: {Order: {id: 7}}}
 """,
     "a target whose when is false gets nothing": """
   - route: orders
@@ -136,7 +138,7 @@ def results(tmp_path: Path) -> Callable[[str], list[Result]]:
 def test_what_happens_as_expected_passes(results: Callable[[str], list[Result]], tests: str) -> None:
     """Each form of `send`, `replies` and `expect` does what the reference says."""
     (result,) = results(tests)
-    assert [] == result.problems
+    assert result.problems == []
 
 
 def problem(results: Callable[[str], list[Result]], tests: str) -> Any:
@@ -150,33 +152,33 @@ def test_another_body_is_shown_as_a_difference(results: Callable[[str], list[Res
     """The difference has what was expected and what came, line by line."""
     tests = "  - {route: orders, send: {body: {id: 3}}, expect: [{connection: b, body: {Order: {id: 4}}}]}"
     found = problem(results, tests)
-    assert "missing" == found.kind
+    assert found.kind == "missing"
     assert {"-    id: 4", "+    id: 3"} <= set(found.difference.splitlines())
 
 
 def test_a_delivery_that_nobody_expects_fails(results: Callable[[str], list[Result]]) -> None:
     """Too much is as wrong as too little."""
     found = problem(results, "  - {route: orders, send: {body: {id: 7}}, expect: [{connection: b}]}")
-    assert ("unexpected", True) == (found.kind, "connection: c" in found.text)
+    assert (found.kind, "connection: c" in found.text) == ("unexpected", True)
 
 
 def test_a_dead_letter_that_nobody_expects_fails(results: Callable[[str], list[Result]]) -> None:
     """A delivery that ends badly is no success, although the partner got it."""
     tests = "  - {route: orders, send: {body: {id: 3}}, replies: {b: {status: 400}}, expect: [{connection: b}]}"
     found = problem(results, tests)
-    assert ("unexpected", True) == (found.kind, "PIPE-2006" in found.text)
+    assert (found.kind, "PIPE-2006" in found.text) == ("unexpected", True)
 
 
 def test_an_answer_that_decides_must_be_given(results: Callable[[str], list[Result]]) -> None:
     """A synchronous route cannot be tested without its partner's answer."""
     found = problem(results, "  - {route: persons, send: {params: {id: 5}}, expect: [{connection: b}]}")
-    assert ("no-reply", True) == (found.kind, "replies: {b:" in found.text)
+    assert (found.kind, "replies: {b:" in found.text) == ("no-reply", True)
 
 
 def test_a_misspelt_key_of_send_is_told(results: Callable[[str], list[Result]]) -> None:
     """Nothing in a test is silently ignored."""
     found = problem(results, "  - {route: orders, send: {bdy: {id: 3}}, expect: []}")
-    assert ("invalid", True) == (found.kind, "bdy" in found.text)
+    assert (found.kind, "bdy" in found.text) == ("invalid", True)
 
 
 def test_the_place_of_a_test_is_known(results: Callable[[str], list[Result]]) -> None:
@@ -188,7 +190,7 @@ def test_the_place_of_a_test_is_known(results: Callable[[str], list[Result]]) ->
 def test_one_test_leaves_nothing_for_the_next(results: Callable[[str], list[Result]]) -> None:
     """The same message twice is no repetition: each test has a store of its own."""
     one = GOOD["a target whose when is false gets nothing"]
-    assert [True, True] == [result.passed for result in results(one + one)]
+    assert [result.passed for result in results(one + one)] == [True, True]
 
 
 def test_only_one_route_can_be_chosen(tmp_path: Path) -> None:
@@ -196,4 +198,4 @@ def test_only_one_route_can_be_chosen(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text(HEAD + "".join(GOOD.values()), encoding="utf-8")
     found = asyncio.run(run_tests(read_configuration(file, KNOWN), KNOWN, tables(), route="persons"))
-    assert ["persons", "persons"] == [result.route for result in found]
+    assert [result.route for result in found] == ["persons", "persons"]

@@ -1,0 +1,1 @@
+"""Monitoring watches through events."""

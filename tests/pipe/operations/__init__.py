@@ -1,0 +1,1 @@
+"""Operations on a running gateway, and on its folder while none runs."""

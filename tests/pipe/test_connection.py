@@ -1,0 +1,186 @@
+"""Connections: the breaker, what is down, rates, and that one partner's trouble is nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pipe.errors import NoAnswer, NotAuthorised, PeerFailed, SecretMissing
+from pipe.store import schema
+from tests.pipe.house import House
+
+TEXT = """
+connections:
+  in: {type: memory_source}
+  out: {type: memory_sink, breaker: {failures: 50%, of: 4, open: 30s}}
+  other: {type: memory_sink, breaker: false}
+routes:
+  r:
+    from: {connection: in}
+    retry: {attempts: 3, first: 1h, factor: 1, max: 1h, within: 6h}
+    to: {connection: out, put: x}
+  s:
+    from: {connection: in, topic: s}
+    to: {connection: other, put: x}
+"""
+
+
+def state(house: House) -> str:
+    """How the connection `out` is."""
+    return house.engine.connections["out"].state
+
+
+async def open_breaker(house: House) -> None:
+    """Two failures of two."""
+    house.partner("out").script = [PeerFailed("no"), PeerFailed("no")]
+    for _ in range(2):
+        await house.put("x")
+    await house.reaches("retry", "retry")
+    assert state(house) == "down"
+
+
+async def test_an_open_breaker_lets_messages_wait_without_spending_tries(house: House) -> None:
+    """What comes while it is open is not sent and stays as it is."""
+    await house.start(TEXT)
+    await open_breaker(house)
+    await house.put("waits")
+    await house.pass_time(25)
+    (row,) = await house.deliveries(schema.delivery.c.id == 3)
+    assert (row["state"], row["attempts"], len(house.partner("out").asked)) == ("ready", 0, 2)
+
+
+async def test_a_trial_that_fails_costs_no_try_and_closes_it_again(house: House) -> None:
+    """Half open one goes; it fails; the message keeps its tries and waits on."""
+    await house.start(TEXT)
+    await open_breaker(house)
+    await house.put("waits")
+    house.partner("out").script = [PeerFailed("still no")]
+    await house.pass_time(31)
+    await house.partner("out").reached(3)
+    (row,) = await house.deliveries(schema.delivery.c.id == 3)
+    assert (row["state"], row["attempts"], state(house)) == ("ready", 0, "down")
+
+
+async def test_a_good_trial_opens_the_way_for_all(house: House) -> None:
+    """One trial goes alone; after it everything flows."""
+    await house.start(TEXT)
+    await open_breaker(house)
+    house.partner("out").held = asyncio.Event()
+    for _ in range(5):
+        await house.put("waits")
+    await house.pass_time(31)
+    await house.partner("out").reached(3)
+    await asyncio.sleep(0.05)
+    assert len(house.partner("out").asked) == 3
+    house.partner("out").held.set()
+    house.partner("out").held = None
+    await house.until(lambda: house.states(schema.delivery.c.id == 7, schema.delivery.c.state == "delivered"))
+    assert state(house) == "up"
+
+
+async def test_a_partner_who_is_away_spends_nothing_of_within(house: House) -> None:
+    """Down for a day: `within: 6h` stands still, and all is delivered when it is back."""
+    await house.start(TEXT.replace("attempts: 3, first: 1h", "attempts: 9, first: 1s"))
+    house.partner("out").down = True
+    for _ in range(5):
+        await house.put("x")
+    await house.pass_time(86400)
+    rows = await house.deliveries()
+    assert all(row["done_at"] is None and row["spent"] < 3600 * 3 for row in rows)
+    house.partner("out").down = False
+    await house.pass_time(3 * 3600)
+    assert {row["state"] for row in await house.done(5)} == {"delivered"}
+
+
+async def test_wrong_credentials_close_the_connection_and_kill_no_message(house: House) -> None:
+    """The message waits and spends no tries; it goes when the secret is renewed."""
+    await house.start(TEXT)
+    house.partner("out").script = [NotAuthorised("401")]
+    await house.put("x")
+    await house.partner("out").reached(1)
+    await house.until(lambda: _is(house, "down"))
+    assert [(row["state"], row["attempts"]) for row in await house.deliveries()] == [("ready", 0)]
+    await house.pass_time(120)
+    assert [row["state"] for row in await house.done(1)] == ["delivered"]
+
+
+async def _is(house: House, wanted: str) -> bool:
+    return state(house) == wanted
+
+
+async def test_a_missing_secret_closes_the_connection_too(house: House) -> None:
+    """It is no reason to try the same message over and over."""
+    await house.start(TEXT)
+    house.partner("out").decide = lambda outgoing: SecretMissing("gone")
+    await house.put("x")
+    await house.until(lambda: _is(house, "down"))
+    await asyncio.sleep(0.05)
+    assert len(house.partner("out").asked) == 1
+
+
+async def test_a_partner_that_hangs_does_not_slow_others(house: House) -> None:
+    """Each target has workers of its own."""
+    await house.start(TEXT)
+    house.partner("out").held = asyncio.Event()
+    for _ in range(100):
+        await house.put("x")
+    await house.put("y", "s")
+    await house.until(lambda: house.states(schema.delivery.c.route == "s", schema.delivery.c.state == "delivered"))
+    assert len(house.partner("out").asked) == 8
+    house.partner("out").held.set()
+    await house.done(101)
+
+
+async def test_waiting_for_ones_turn_is_not_waiting_for_an_answer(living: House) -> None:
+    """A message that never left is never uncertain, however long the others before it took."""
+    text = TEXT.replace("out: {type: memory_sink,", "out: {type: memory_sink, concurrency: 1, timeout: {connect: 1s, read: 1s, total: 1s},")
+    await living.start(text)
+
+    async def slow(_outgoing: object) -> None:
+        await asyncio.sleep(0.6)
+
+    living.partner("out").decide = slow  # type: ignore[assignment]
+    for _ in range(6):
+        await living.put("x")
+    assert {row["state"] for row in await living.done(6)} == {"delivered"}
+
+
+async def test_an_adapter_that_forgets_its_time_limit_is_cut_off(living: House) -> None:
+    """No attempt lasts longer than `total` and a second of grace; the outcome is unknown."""
+    await living.start(TEXT.replace("breaker: {failures", "timeout: {connect: 1s, read: 1s, total: 1s}, breaker: {failures"))
+    living.partner("out").held = asyncio.Event()
+    await living.put("x")
+    (row,) = await living.reaches("uncertain")
+    assert row["code"] == NoAnswer.code
+
+
+async def test_a_rate_is_kept(living: House) -> None:
+    """`50/s` spreads what is beyond the burst."""
+    await living.start(TEXT.replace("other: {type: memory_sink,", "other: {type: memory_sink, rate: 50/s,"))
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await asyncio.gather(*(living.put("x", "s") for _ in range(75)))
+    await living.done(75)
+    assert loop.time() - begun >= 0.45
+
+
+async def test_a_paused_connection_sends_nothing_until_it_is_resumed(house: House) -> None:
+    """Messages wait without spending tries; the pause survives a reload."""
+    await house.start(TEXT)
+    await house.engine.switches.set("connection", "out", "paused")
+    await house.put("x")
+    await house.reload(TEXT.replace("50%", "40%"))
+    await house.pass_time(60)
+    assert (await house.states(), house.partner("out").asked) == (["ready"], [])
+    await house.engine.switches.set("connection", "out", None)
+    await house.done(1)
+
+
+async def test_a_paused_route_works_on_nothing_until_it_is_resumed(house: House) -> None:
+    """It accepts meanwhile."""
+    await house.start(TEXT)
+    await house.engine.switches.set("route", "r", "paused")
+    await house.put("x")
+    await house.pass_time(60)
+    assert await house.states() == ["ready"]
+    await house.engine.switches.set("route", "r", None)
+    assert [row["state"] for row in await house.done(1)] == ["delivered"]

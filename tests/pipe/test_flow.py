@@ -1,0 +1,249 @@
+"""Flow steps: exactly once inside the gateway, emissions now and later, to this route and to others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
+
+from pipe.contract import Message, Transaction
+from pipe.errors import PeerFailed
+from pipe.store import schema
+from tests.pipe.house import House
+
+NOTES = Table("note", MetaData(), Column("n", Integer, primary_key=True), Column("text", String))
+HEAD = """
+connections:
+  in: {type: memory_source}
+  out: {type: memory_sink, breaker: false}
+routes:
+  r:
+    from: {connection: in}
+    retry: {attempts: 3, first: 10s, factor: 1}
+"""
+THROUGH = HEAD + "    steps: [{decode: json}, {flow: test.note}, {set: {headers.seen: \"'yes'\"}}]\n    to: {connection: out, put: x}\n"
+CONSUMED = HEAD + "    steps: [{decode: json}, {flow: test.note}]\n"
+OTHER = "  s:\n    from: internal\n    to: {connection: out, put: s}\n"
+
+
+def note(message: Message, tx: Transaction) -> Iterable[Message]:
+    """Writes its body down and passes it on."""
+    tx.execute(insert(NOTES).values(text=str(message.body)))
+    yield message
+
+
+async def begin(house: House, text: str, function: Any = note) -> None:
+    """A gateway with a flow of one table."""
+    house.migrations = (lambda connection: NOTES.create(connection),)
+    house.flows["test.note"] = function
+    await house.start(text)
+
+
+async def test_what_a_flow_writes_and_emits_is_committed_with_the_end_of_its_input(house: House) -> None:
+    """The input is consumed, the emission goes on through the route with a new id."""
+    await begin(house, THROUGH)
+    accepted = await house.put('{"a": 1}')
+    rows = await house.done(2)
+    assert [(row["station"], row["state"]) for row in rows] == [("flow:test.note", "consumed"), ("out", "delivered")]
+    (sent,) = house.partner("out").taken
+    assert (sent.message.headers["seen"], sent.message.id != accepted.id) == ("yes", True)
+    assert await house.count(NOTES) == 1
+    assert await house.ledger() == {"accepted": 1, "emitted": 1, "consumed": 1, "delivered": 1}
+
+
+async def test_a_flow_that_breaks_leaves_nothing_but_a_dead_letter_with_its_traceback(house: House) -> None:
+    """What it wrote and emitted before it broke is undone."""
+
+    def breaks(message: Message, tx: Transaction) -> Iterable[Message]:
+        yield from note(message, tx)
+        tx.emit(message)
+        raise RuntimeError("a defect")
+
+    await begin(house, THROUGH, breaks)
+    await house.put('{"a": 1}')
+    (row,) = await house.done(1)
+    (dead,) = await house.rows(select(schema.dead_letter))
+    assert (row["state"], row["code"], dead["step"]) == ("dead", "PIPE-3016", "routes.r.steps[1]")
+    assert "RuntimeError: a defect" in dead["traceback"]
+    assert await house.count(NOTES) == 0
+
+
+async def test_a_flow_that_asks_for_another_try_is_tried_again(house: House) -> None:
+    """An error with the verdict retry waits as a delivery does; nothing of the first try remains."""
+    tries: list[int] = []
+
+    def later(message: Message, tx: Transaction) -> Iterable[Message]:
+        yield from note(message, tx)
+        tries.append(1)
+        if len(tries) < 2:
+            raise PeerFailed("not now")
+
+    await begin(house, THROUGH, later)
+    await house.put('{"a": 1}')
+    await house.reaches("retry")
+    assert await house.count(NOTES) == 0
+    await house.pass_time(11)
+    await house.done(2)
+    assert (await house.count(NOTES), len(house.partner("out").taken)) == (1, 1)
+
+
+async def test_a_flow_happens_once_though_the_process_dies_around_it(house: House) -> None:
+    """Its input is done in the same commit, so a restart does not run it again."""
+    await begin(house, THROUGH)
+    house.partner("out").script = [PeerFailed("not now")]
+    await house.put('{"a": 1}')
+    await house.reaches("consumed", "retry")
+    await house.crash()
+    await house.start(THROUGH)
+    await house.pass_time(11)
+    await house.done(2)
+    assert await house.count(NOTES) == 1
+
+
+async def test_a_flow_whose_input_was_ended_by_someone_else_leaves_nothing(house: House) -> None:
+    """Who comes second does not happen: its writes and emissions are undone."""
+    await begin(house, THROUGH)
+    house.engine.switches.routes.add("r")
+    await house.put('{"a": 1}')
+    await house.store.write(lambda tx: house.engine.outcomes.end(tx, works(house)[0], discarded(), []))
+    await house.engine.switches.set("route", "r", None)
+    await house.put('{"a": 2}')
+    await house.done(3)
+    assert [row["text"] for row in await house.rows(select(NOTES))] == ["{'a': 2}"]
+    assert await house.states() == ["discarded", "consumed", "delivered"]
+
+
+def works(house: House) -> list[Any]:
+    """What the flow's station has in memory."""
+    return list(house.engine.stations["r", "flow:test.note"].queue)
+
+
+def discarded() -> Any:
+    """What a person's discard writes."""
+    from pipe.store.journal import Outcome
+
+    return Outcome("discarded", note="by a person", attempted=False)
+
+
+async def test_a_flow_that_emits_nothing_consumes(house: House) -> None:
+    """No target hears of it."""
+    await begin(house, CONSUMED, lambda message, tx: None)
+    await house.put('{"a": 1}')
+    assert [row["state"] for row in await house.done(1)] == ["consumed"]
+
+
+async def test_an_emission_may_name_another_route(house: House) -> None:
+    """It enters there with one hop more."""
+    await begin(house, CONSUMED + OTHER, lambda message, tx: tx.emit(message, route="s") and None)
+    await house.put('{"a": 1}')
+    await house.done(2)
+    assert [sent.message.hops for sent in house.partner("out").taken] == [1]
+
+
+async def test_a_timer_fires_at_its_time_also_after_a_restart(house: House) -> None:
+    """Not before, and once."""
+    await begin(house, CONSUMED + OTHER, lambda message, tx: tx.emit(message, route="s", at=tx.now + 3600) and None)
+    await house.put('{"a": 1}')
+    await house.reaches("consumed", "timer")
+    await house.crash()
+    await house.start(CONSUMED + OTHER)
+    await house.pass_time(3500)
+    assert house.partner("out").taken == []
+    await house.pass_time(200)
+    await house.done(2)
+    assert len(house.partner("out").taken) == 1
+
+
+async def test_a_timer_can_be_taken_back_by_its_name(house: House) -> None:
+    """Also after a restart; it ends as discarded and never fires."""
+
+    def timer(message: Message, tx: Transaction) -> None:
+        if message.body["a"]:
+            tx.emit(message, route="s", at=tx.now + 60, cancel="reminder 1")
+            tx.emit(message, route="s", at=tx.now + 60, cancel="reminder 2")
+        else:
+            assert tx.cancel("reminder 1") == 1
+            assert tx.cancel("reminder 1") == 0
+
+    await begin(house, CONSUMED + OTHER, timer)
+    await house.put('{"a": 1}')
+    await house.reaches("consumed", "timer", "timer")
+    await house.crash()
+    await house.start(CONSUMED + OTHER)
+    await house.put('{"a": 0}')
+    await house.pass_time(70)
+    assert [row["state"] for row in await house.done(4)] == ["consumed", "discarded", "delivered", "consumed"]
+
+
+async def test_a_timer_of_the_past_goes_at_once(house: House) -> None:
+    """Also on an ordered route, where it takes its place in no line that nobody would call it from."""
+    ordered = OTHER.replace("from: internal", "from: internal\n    order_by: body.a")
+
+    def past(message: Message, tx: Transaction) -> None:
+        for _ in range(2):
+            tx.emit(message, route="s", at=tx.now - 5)
+
+    await begin(house, CONSUMED + ordered, past)
+    await house.put('{"a": 1}')
+    assert [row["state"] for row in await house.done(3)] == ["consumed", "delivered", "delivered"]
+
+
+async def test_an_emission_to_a_route_that_is_not_there_kills_its_input(house: House) -> None:
+    """The dead letter says which route was meant."""
+    await begin(house, CONSUMED, lambda message, tx: tx.emit(message, route="nowhere") and None)
+    await house.put('{"a": 1}')
+    (row,) = await house.done(1)
+    assert (row["state"], row["code"], row["note"]) == ("dead", "PIPE-3015", "there is no route nowhere")
+
+
+async def test_routes_that_go_round_in_a_circle_are_stopped(house: House) -> None:
+    """The message is a dead letter after `limits: hops`, and is not delivered once more."""
+    circle = "limits: {hops: 5}\n" + HEAD + "    to: {route: s}\n  s:\n    from: internal\n    to: {route: s}\n"
+    await house.start(circle)
+    await house.put("round")
+    rows = await house.done(7)
+    assert [row["state"] for row in rows] == ["delivered"] * 6 + ["dead"]
+    assert (rows[-1]["code"], await house.count(schema.attempt)) == ("PIPE-3013", 0)
+
+
+async def test_a_route_can_follow_what_became_of_another(house: House) -> None:
+    """`from: {outcome: …}` hears of a dead letter once, with what it was."""
+    listener = "  watch:\n    from: {outcome: [dead], of: [r]}\n    to: {connection: out, put: watch}\n"
+    from pipe.errors import Refused
+
+    await house.start(HEAD + "    to: {connection: out, put: x}\n" + listener)
+    house.partner("out").script = [Refused("never")]
+    accepted = await house.put("hello")
+    await house.done(2)
+    (report,) = house.partner("out").bodies
+    assert f'"id":"{accepted.id}"'.encode() in report
+    assert b'"outcome":"dead"' in report
+
+
+async def test_a_tap_happens_once_however_often_the_steps_run(house: House) -> None:
+    """Several targets and several tries of each make one copy."""
+    two = HEAD.replace("routes:", "  other: {type: memory_sink, breaker: false}\nroutes:")
+    text = two + "    steps: [{tap: {route: s}}]\n    to: [{connection: out, put: x}, {connection: other, put: y}]\n"
+    await house.start(text + OTHER.replace("connection: out", "connection: other"))
+    house.partner("out").script = [PeerFailed("no"), PeerFailed("no")]
+    await house.put("hello")
+    await house.pass_time(40)
+    await house.done(3)
+    assert sorted(sent.target.put.text for sent in house.partner("other").taken) == ["s", "y"]
+
+
+async def test_a_step_that_asks_a_partner_in_vain_is_tried_again(house: House) -> None:
+    """`enrich` is a question: a blip of the partner who answers it kills no message."""
+    text = HEAD.replace("attempts: 3", "attempts: 9").replace("routes:", "  crm: {type: memory_sink, breaker: false}\nroutes:")
+    text += "    steps: [{decode: json}, {enrich: {connection: crm, put: q, into: body.person}}]\n    to: {connection: out, put: x}\n"
+    await house.start(text)
+    house.partner("crm").script = [PeerFailed("not now")]
+    house.partner("crm").down = True
+    await house.put('{"a": 1}')
+    await house.until(lambda: house.states(schema.delivery.c.state == "retry"))
+    await house.pass_time(60)
+    house.partner("crm").down = False
+    await house.pass_time(200)
+    await house.done(1)
+    assert house.partner("out").bodies == [b'{"a":1,"person":{"ok":true}}']
