@@ -20,6 +20,7 @@ from adapters import ADAPTERS, http_keys
 from monitoring.health import Health
 from monitoring.metrics import Metrics
 from partners import tell as tell_partner
+from pipe import blocking
 from pipe.applying import Applying, Orphans, Plan
 from pipe.beside import StandIns
 from pipe.clock import Clock, SystemClock
@@ -261,6 +262,7 @@ class Gateway:
             await self.lent.listeners.stop(grace=5)
         await self.engine.stop()
         await self.store.close()
+        blocking.close_all()
         if self.stand_ins is not None:
             await self.stand_ins.stop()
         (self.settings.data / ADDRESSES).unlink(missing_ok=True)

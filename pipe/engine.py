@@ -286,7 +286,7 @@ class Engine:
         known = set(owned)
 
         def query(connection: Any) -> Any:
-            ready = select(d.id).where(*at, d.state == READY).order_by(d.id).limit(limit + len(known) + 1)
+            ready = select(d.id).where(*at, d.state == READY, d.done_at.is_(None)).order_by(d.id).limit(limit + len(known) + 1)
             found = [row.id for row in connection.execute(ready) if row.id not in known]
             chosen = [*found[:limit], *wanted]
             return (*self.store.loader.works(connection, d.id.in_(chosen), d.done_at.is_(None)), len(found) > limit)

@@ -16,6 +16,8 @@ from jmespath.visitor import Options, TreeInterpreter
 
 from pipe.functions import FUNCTIONS, MAX_TEXT, WrongValue, json, kind_of, plain_text
 
+MAX_SIGNS = 64 << 20
+"""signs of all texts in a result, a text counted as often as it stands there"""
 MAX_VISITS = 1_000_000
 """nodes that one run may visit, and values that its result may hold"""
 
@@ -167,8 +169,8 @@ def compare(sign: str, left: Any, right: Any) -> Any:
 
 
 def count(value: Any) -> None:
-    """Refuses a result of more than MAX_VISITS values: `[@, @] | [@, @] | …` doubles at each step."""
-    left = MAX_VISITS
+    """Refuses a result of more than MAX_VISITS values or MAX_SIGNS signs: `[@, @] | [@, @] | …` doubles at each step."""
+    left, signs = MAX_VISITS, MAX_SIGNS
     waiting = [value]
     while waiting:
         part = waiting.pop()
@@ -177,6 +179,10 @@ def count(value: Any) -> None:
             waiting.extend(part.values())
         elif isinstance(part, list):
             waiting.extend(part)
+        elif isinstance(part, (str, bytes)):
+            signs -= len(part)
+            if signs < 0:
+                raise WrongValue(f"would make a text of more than {MAX_SIGNS} signs")
         if left < len(waiting):
             raise WrongValue(f"would make more than {MAX_VISITS} values")
 
@@ -210,6 +216,12 @@ class _Builtins(Functions):
             return FUNCTIONS["to_decimal"].run(arg) if arg is not None else None
         except WrongValue:
             return None
+
+    @signature({"types": ["string"]}, {"types": ["array-string"]})
+    def _func_join(self, glue: str, parts: list[str]) -> str:
+        if len(glue) * len(parts) > MAX_TEXT:
+            raise WrongValue(f"would make a text of more than {MAX_TEXT} signs")
+        return glue.join(parts)
 
     @signature({"types": ["array-number"]})
     def _func_sum(self, arg: list[Any]) -> Any:

@@ -27,6 +27,11 @@ class Prepared:
                 self._runs.popitem(last=False)
         return await asyncio.shield(known)
 
+    def forget(self) -> None:
+        """Whoever asks from now on gets a run of today's steps; who waits already gets the run that is in progress."""
+        self._runs.clear()
+
     def _finished(self, seq: int, future: asyncio.Future[Run]) -> None:
         if future.cancelled() or future.exception() is not None:
-            self._runs.pop(seq, None)
+            if self._runs.get(seq) is future:
+                del self._runs[seq]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from textwrap import indent
@@ -58,14 +60,12 @@ def run_tests_of(
     json: Json = False,
 ) -> None:
     """Runs the tests of the configuration; partners are stubs, nothing leaves this process."""
-    from loguru import logger
-
     from pipe.app import catalogue, read_configuration, tables
     from pipe.trials import run_tests
 
-    logger.disable("pipe")
     known = catalogue()
-    results = asyncio.run(run_tests(read_configuration(config, known), known, tables(), route=route))
+    with _quiet():
+        results = asyncio.run(run_tests(read_configuration(config, known), known, tables(), route=route))
     if json:
         say_json([result.as_json() for result in results])
     else:
@@ -76,6 +76,18 @@ def run_tests_of(
         bad = sum(not result.passed for result in results)
         typer.echo(f"{len(results) - bad} passed, {bad} failed")
     leave(wrong=not all(result.passed for result in results))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The engine's log is of no interest where it runs on a stage."""
+    from loguru import logger
+
+    logger.disable("pipe")
+    try:
+        yield
+    finally:
+        logger.enable("pipe")
 
 
 def plan(config: Config = CONFIG, data: Data = DATA, json: Json = False) -> None:
@@ -112,8 +124,6 @@ def capture(
     json: Json = False,
 ) -> None:
     """Prints tests made of stored messages, with what the partners answered and what happens today."""
-    from loguru import logger
-
     from pipe.app import catalogue, read_configuration, tables
     from pipe.trials.recording import recorded
 
@@ -122,9 +132,10 @@ def capture(
     if json:
         say_json(cases)
         leave(wrong=not cases)
-    logger.disable("pipe")
     known = catalogue()
-    typer.echo(asyncio.run(recorded(route, cases, read_configuration(config, known), known, tables())), nl=False)
+    with _quiet():
+        text = asyncio.run(recorded(route, cases, read_configuration(config, known), known, tables()))
+    typer.echo(text, nl=False)
     leave(wrong=not cases)
 
 

@@ -250,6 +250,8 @@ async def _each(
     step = AT_ONCE if pace is None else max(1, min(AT_ONCE, int(pace.count / pace.per)))
     for begin in range(0, len(chosen), step):
         numbers = chosen[begin : begin + step]
+        if host.engine is not None:
+            host.engine.prepared.forget()
         for id_, number, why in await host.store.write(_group(host, numbers, one)):
             if why is None:
                 done += 1

@@ -92,13 +92,12 @@ delivery = Table(
     Column("status", String),
     Column("note", Text),
     Column("ms", Float(53)),
-    Index("delivery_ready", "route", "station", "id", **_where("state = 'ready'")),
+    Index("delivery_open", "route", "station", "state", "id", **_where("done_at IS NULL")),
     Index("delivery_due", "next_at", **_where("next_at IS NOT NULL")),
     Index("delivery_expiry", "expires_at", **_where("expires_at IS NOT NULL AND done_at IS NULL")),
     Index(
         "delivery_lane", "route", "station", "order_key", "id", **_where("order_key IS NOT NULL AND done_at IS NULL")
     ),
-    Index("delivery_pending", "route", "state", **_where("done_at IS NULL")),
     Index("delivery_dead", "state", "route", "done_at", **_where("state IN ('dead', 'expired')")),
     Index("delivery_done", "done_at", **_where("done_at IS NOT NULL")),
 )
