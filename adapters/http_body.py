@@ -105,7 +105,7 @@ class Unpacker:
                     raise Undecodable(f"something follows the end of the {self._encoding} data")
             else:
                 piece = self._inflate.unconsumed_tail
-            if not piece and len(unpacked) < _PIECE:
+            if not piece and (self._inflate.eof or len(unpacked) < _PIECE):
                 return
 
     def finish(self) -> None:

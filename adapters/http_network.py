@@ -31,7 +31,7 @@ def _located(value: Any, info: ValidationInfo) -> Any:
 def _web_address(text: str) -> str:
     """Refuses what an address of a partner must not hold."""
     url = URL(text)
-    if url.scheme not in {"http", "https"} or not url.host:
+    if url.scheme not in {"http", "https"} or not url.host or len(text.split()) != 1:
         raise ValueError(f"`{url.with_user(None) if url.host else text}` is no address: write `https://host/path`")
     if url.raw_user is not None or url.raw_password is not None:
         raise ValueError("credentials do not belong into an address: write them under `auth:`")

@@ -16,7 +16,7 @@ FRESH_S = 2.0
 
 
 class Health:
-    """`/live`: the loop turns. `/ready`: the store writes and there is room; a dead partner is no reason to be left out."""
+    """`/live`: the loop turns. `/ready`: the store writes and there is room, whatever the partners do."""
 
     def __init__(self, engine: Engine, store: Store) -> None:
         self._engine, self._store = engine, store

@@ -27,9 +27,9 @@ from pipe.clock import Clock, SystemClock
 from pipe.config.loader import load
 from pipe.config.models import Configuration
 from pipe.contract import Adapter, Blob, Message, Spool, Timeout
-from pipe.control import ControlServer
+from pipe.control import ControlServer, is_running
 from pipe.engine import Catalogue, Engine
-from pipe.errors import ConfigError, StoreUnavailable
+from pipe.errors import ConfigError, StoreLocked, StoreUnavailable
 from pipe.fates import fate
 from pipe.operations import Host, Progress
 from pipe.store import revisions
@@ -44,6 +44,7 @@ from web.reading import only_read
 __all__ = ["Gateway", "Offline", "Settings", "catalogue", "read_configuration", "tables", "tell_partner"]
 
 ADDRESSES = "addresses.json"
+FOLDER_PATIENCE_S = 10.0
 
 
 def catalogue() -> Catalogue:
@@ -80,14 +81,17 @@ class Offline:
         self._catalogue: Catalogue | None = None
 
     def catalogue(self) -> Catalogue:
+        """What is built in, put together when first asked for."""
         if self._catalogue is None:
             self._catalogue = catalogue()
         return self._catalogue
 
     def configuration(self) -> Configuration:
+        """The configuration as it lies on disk."""
         return read_configuration(self.config, self.catalogue(), secrets=self.secrets)
 
     def revision(self, files: Mapping[str, str]) -> Configuration:
+        """A configuration as it was stored."""
         # The first file is the one that `include:` starts from.
         return read_configuration(self.config.parent / next(iter(files)), self.catalogue(), files, self.secrets)
 
@@ -95,6 +99,7 @@ class Offline:
         """Nobody uses them now."""
 
     async def apply(self, configuration: Configuration, actor: str, orphans: Orphans = "refuse") -> Plan:
+        """Raises ConfigError: there is nothing that could take it up."""
         raise ConfigError("no gateway runs on this folder: the next start takes up what is on disk")
 
     issue_key = staticmethod(http_keys.issue)
@@ -201,7 +206,7 @@ class Gateway:
         configuration = self.read_configuration()
         if self.stand_ins is not None:
             _refuse_open(*(listener.address for listener in configuration.listeners.values()))
-        await self.store.open(tables())
+        await self._open_store()
         self.store.start()
         await self.secrets.load(self.store)
         await self.store.write(lambda tx: revisions.keep(tx, configuration, "gateway"))
@@ -218,6 +223,18 @@ class Gateway:
         self.started_at = self.clock.now()
         await self.control.start()
         self._write_addresses()
+
+    async def _open_store(self) -> None:
+        """Opens it; a command that works on the folder just now is waited for, another gateway is not."""
+        until = asyncio.get_running_loop().time() + FOLDER_PATIENCE_S
+        while True:
+            try:
+                await self.store.open(tables())
+                return
+            except StoreLocked:
+                if asyncio.get_running_loop().time() > until or await is_running(self.settings.data):
+                    raise
+                await asyncio.sleep(0.05)
 
     async def apply(self, configuration: Configuration, actor: str, orphans: Orphans = "refuse") -> Plan:
         """Takes up a configuration while running, whole or not at all: see `pipe.applying`."""
@@ -250,7 +267,12 @@ class Gateway:
         health = Health(self.engine, self.store)
         metrics = Metrics(self.engine, open_to_all=listeners.secured(None))
         api = Api(lambda: self.engine.configuration, open_to_all=listeners.secured(None))
-        pages = {"/live": health.live, "/ready": health.ready, "/metrics": metrics.serve, "/api/openapi.json": api.serve}
+        pages = {
+            "/live": health.live,
+            "/ready": health.ready,
+            "/metrics": metrics.serve,
+            "/api/openapi.json": api.serve,
+        }
         for path, handler in pages.items():
             listeners.mount(None, path, only_read(path, handler))
 
@@ -305,7 +327,11 @@ class Gateway:
     def endpoints(self) -> list[tuple[str, str, str]]:
         """Method, path and meaning of what is served over HTTP."""
         routes = [
-            (", ".join(getattr(source.options, "methods", ())) or "any", f"/pipe{getattr(source.options, 'path', '')}", f"route {name}")
+            (
+                ", ".join(getattr(source.options, "methods", ())) or "any",
+                f"/pipe{getattr(source.options, 'path', '')}",
+                f"route {name}",
+            )
             for name, route in self.engine.configuration.routes.items()
             if (source := route.source).options is not None and hasattr(source.options, "methods")
         ]

@@ -16,7 +16,7 @@ PATIENCE_S = 20.0
 
 
 class StandIns:
-    """Starts them, and ends them with the gateway: they watch their standard input, so that not even kill -9 leaves them behind."""
+    """Starts them, and ends them with the gateway: they watch their standard input, so kill -9 leaves none behind."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -24,7 +24,7 @@ class StandIns:
         self.addresses: dict[str, str] = {}
 
     async def start(self) -> None:
-        """Brings them up on free ports and tells the configuration where they are. Raises ConfigError with their last words."""
+        """Brings them up on free ports and tells the configuration where. Raises ConfigError with their last words."""
         announced = self._data / ANNOUNCED
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
         announced.unlink(missing_ok=True)

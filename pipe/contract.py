@@ -8,11 +8,12 @@ they never retry, never queue, never remember. The engine does, by the verdict o
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo
 
@@ -85,13 +86,21 @@ class Blob:
     def open(self) -> Iterator[bytes]:
         """The bytes in pieces of 256 KiB; for threads and small files. Raises RowDamaged where they were altered."""
         if self.key:
-            from pipe.sealed_file import opened  # noqa: PLC0415  # who reads no large body need not load the cipher
+            from pipe.sealed_file import opened  # who reads no large body need not load the cipher
 
             yield from opened(self.path, self.key)
             return
         with self.path.open("rb") as file:
             while piece := file.read(262144):
                 yield piece
+
+    def file(self) -> BinaryIO:
+        """The body as a file to read and to seek in; close it."""
+        if self.key:
+            from pipe.sealed_file import SealedFile  # see `open`
+
+            return io.BufferedReader(SealedFile(self.path, self.key))
+        return self.path.open("rb")
 
     def read(self) -> bytes:
         """All of it."""

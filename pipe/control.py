@@ -1,7 +1,7 @@
 """The way in for commands: JSON lines over `DATA/pipe.sock`, or the same operation in this process.
 
-A request is `{operation, args}`; the answers are any number of `{progress: {done, total, text}}`, then one `{result}` or
-one `{error: {code, text, hint, facts}}`. Who asks is the user at the other end, as the kernel tells.
+A request is `{operation, args}`; the answers are any number of `{progress: {done, total, text}}`, then one `{result}`
+or one `{error: {code, text, hint, facts}}`. Who asks is the user at the other end, as the kernel tells.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ async def call(
     `world` is asked only where no gateway runs; `url` names a PostgreSQL store then. Raises what the operation raised.
     """
     progress = on_progress or (lambda done, total, text: None)
-    if not data.is_dir():
+    if not data.is_dir():  # noqa: ASYNC240 — one look, before anything else runs
         raise StoreUnavailable(f"there is no data folder {data}: no gateway has ever run on it")
     until = asyncio.get_running_loop().time() + PATIENCE_S
     while True:

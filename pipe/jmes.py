@@ -169,7 +169,7 @@ def compare(sign: str, left: Any, right: Any) -> Any:
 
 
 def count(value: Any) -> None:
-    """Refuses a result of more than MAX_VISITS values or MAX_SIGNS signs: `[@, @] | [@, @] | …` doubles at each step."""
+    """Refuses more than MAX_VISITS values or MAX_SIGNS signs in a result: `[@, @] | [@, @]` doubles at each step."""
     left, signs = MAX_VISITS, MAX_SIGNS
     waiting = [value]
     while waiting:

@@ -96,7 +96,9 @@ class _Libraries(logging.Handler):
     """Hands what libraries log to ours."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        level: str | int = record.levelname if record.levelname in logger._core.levels else record.levelno  # type: ignore[attr-defined]  # loguru tells its levels nowhere else
-        logger.bind(action="library", library=record.name).opt(exception=record.exc_info).log(
-            level, "{}", record.getMessage()
-        )
+        try:
+            level: str | int = logger.level(record.levelname).name
+        except ValueError:
+            level = record.levelno
+        log = logger.bind(action="library", library=record.name).opt(exception=record.exc_info)
+        log.log(level, "{}", record.getMessage())

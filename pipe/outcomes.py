@@ -86,7 +86,17 @@ class Outcomes:
             raise NoSuchTarget(f"there is no route {route}")
         if target.config.deadline is not None:
             message = message.but(deadline=(at or tx.now) + target.config.deadline)
-        self.store(tx, target, message, 0, origin.sensitive, secret=origin.secret, origin=origin.message.id, at=at, cancel_key=cancel)
+        self.store(
+            tx,
+            target,
+            message,
+            0,
+            origin.sensitive,
+            secret=origin.secret,
+            origin=origin.message.id,
+            at=at,
+            cancel_key=cancel,
+        )
         return message.id
 
     def emit_on(self, tx: Tx, work: Work, message: Message, **facts: Any) -> str:
@@ -116,7 +126,15 @@ class Outcomes:
         self.store(tx, route, child, stage, _found_in(child, work.sensitive), secret=work.secret, **of_split)
 
     def store(
-        self, tx: Tx, route: Route, message: Message, stage: int, sensitive: tuple[str, ...] = (), *, secret: bool = False, **facts: Any
+        self,
+        tx: Tx,
+        route: Route,
+        message: Message,
+        stage: int,
+        sensitive: tuple[str, ...] = (),
+        *,
+        secret: bool = False,
+        **facts: Any,
     ) -> None:
         """Writes an emission; one that cannot enter its route is a dead letter there, not a failure of its sender.
 
@@ -148,8 +166,8 @@ class Outcomes:
 def _found_in(child: Message, sensitive: tuple[str, ...]) -> tuple[str, ...]:
     """The values of a split's message that its child must mask.
 
-    All of them while they are few, so that a value within a longer text is masked too; of many only those that the child
-    holds as they are, or a large file would be as heavy as the square of its rows.
+    All of them while they are few, so that a value within a longer text is masked too; of many only those that the
+    child holds as they are, or a large file would be as heavy as the square of its rows.
     """
     if len(sensitive) <= ALL_TO_EACH_CHILD:
         return sensitive

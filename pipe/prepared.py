@@ -32,6 +32,6 @@ class Prepared:
         self._runs.clear()
 
     def _finished(self, seq: int, future: asyncio.Future[Run]) -> None:
-        if future.cancelled() or future.exception() is not None:
-            if self._runs.get(seq) is future:
-                del self._runs[seq]
+        failed = future.cancelled() or future.exception() is not None
+        if failed and self._runs.get(seq) is future:
+            del self._runs[seq]

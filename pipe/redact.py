@@ -16,7 +16,8 @@ SHORT = 4
 
 LONG = 8
 """values of so many signs are also looked for in Base64"""
-_SHAPES = (
+Shapes = tuple[tuple[re.Pattern[str], str], ...]
+_SHAPES: Shapes = (
     (re.compile(r"(?i)\b(bearer|basic|token)(\s+)[A-Za-z0-9._~+/=:-]{6,}"), rf"\1\2{MASK}"),
     (re.compile(r"\bpipe_[A-Za-z0-9_-]{20,}"), MASK),
     (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@:]+:[^\s/@]+@"), rf"\1{MASK}@"),
@@ -39,27 +40,32 @@ def mask(value: Any, values: Iterable[str] = ()) -> Any:
     return _masked(value, _pattern(tuple(sorted({text for text in values if text}, key=len, reverse=True))))
 
 
-def _masked(value: Any, pattern: re.Pattern[str] | None) -> Any:
+def without(value: Any, values: Iterable[str]) -> Any:
+    """As `mask`, but only `values`: for data that goes on, where what merely looks like a secret must stay."""
+    return _masked(value, _pattern(tuple(sorted({text for text in values if text}, key=len, reverse=True))), ())
+
+
+def _masked(value: Any, pattern: re.Pattern[str] | None, shapes: Shapes = _SHAPES) -> Any:
     if isinstance(value, str):
-        return _text(value, pattern)
+        return _text(value, pattern, shapes)
     if isinstance(value, Mapping):
-        return {_masked(name, pattern): _masked(inner, pattern) for name, inner in value.items()}
+        return {_masked(name, pattern, shapes): _masked(inner, pattern, shapes) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_masked(inner, pattern) for inner in value]
+        return [_masked(inner, pattern, shapes) for inner in value]
     if isinstance(value, bytes):
-        return _text(value.decode("utf-8", "surrogateescape"), pattern).encode("utf-8", "surrogateescape")
+        return _text(value.decode("utf-8", "surrogateescape"), pattern, shapes).encode("utf-8", "surrogateescape")
     if value is None or isinstance(value, bool) or pattern is None:
         return value
     return MASK if pattern.fullmatch(str(value)) else value
 
 
-def _text(text: str, pattern: re.Pattern[str] | None) -> str:
+def _text(text: str, pattern: re.Pattern[str] | None, shapes: Shapes) -> str:
     if pattern is not None:
         readable = _readable(text)
         masked = pattern.sub(MASK, readable)
         # Where nothing was found the text stays as it was written.
         text = masked if masked != readable else text
-    for shape, instead in _SHAPES:
+    for shape, instead in shapes:
         text = shape.sub(instead, text)
     return text
 

@@ -6,10 +6,11 @@ Whoever loses or erases the key has erased the file, in every backup too.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -69,6 +70,63 @@ def opened(path: Path, key: bytes) -> Iterator[bytes]:
             if not ahead:
                 return
             number, sealed = number + 1, ahead
+
+
+class SealedFile(io.RawIOBase):
+    """The body as a file that can be read from any place; wrap it in `io.BufferedReader`."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._file = path.open("rb")
+        self._path, self._cipher = path, AESGCM(key)
+        sealed = os.fstat(self._file.fileno()).st_size
+        self._pieces = -(-sealed // (PIECE + _TAG))
+        self._size = sealed - self._pieces * _TAG
+        self._at = 0
+        self._known: tuple[int, bytes] = (-1, b"")
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Yes."""
+        return True
+
+    def tell(self) -> int:
+        """The place in the body."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Goes to a place in the body."""
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises RowDamaged where the file is not what was written."""
+        if self._at >= self._size:
+            return 0
+        number, within = divmod(self._at, PIECE)
+        plain = self._piece(number)[within : within + len(buffer)]
+        buffer[: len(plain)] = plain
+        self._at += len(plain)
+        return len(plain)
+
+    def close(self) -> None:
+        """Closes the file. Safe twice."""
+        self._file.close()
+        super().close()
+
+    def _piece(self, number: int) -> bytes:
+        if self._known[0] != number:
+            self._file.seek(number * (PIECE + _TAG))
+            which = _LAST if number == self._pieces - 1 else _MORE
+            try:
+                plain = self._cipher.decrypt(_nonce(number), self._file.read(PIECE + _TAG), which)
+            except (InvalidTag, ValueError) as error:
+                raise RowDamaged(f"piece {number} of the body {self._path.name} is not what was written") from error
+            self._known = (number, plain)
+        return self._known[1]
 
 
 def _nonce(number: int) -> bytes:

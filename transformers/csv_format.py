@@ -53,7 +53,7 @@ class Rows(Sequence[Row]):
         return self._count
 
     def __iter__(self) -> Iterator[Row]:
-        with self._source.path.open("rb") as file:
+        with self._source.file() as file:
             yield from _rows(file, self._dialect)
 
     @overload

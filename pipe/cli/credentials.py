@@ -64,7 +64,7 @@ def list_(config: Config = CONFIG, data: Data = DATA, json: Json = False) -> Non
 
 @secrets_app.command("set")
 def set_(name: SecretName, config: Config = CONFIG, data: Data = DATA, json: Json = False) -> None:
-    """Stores a value, read from standard input (or asked for), never from the command line. The one before stays accepted."""
+    """Stores a value, read from standard input or asked for. The one before stays accepted."""
     frame = Frame(config, data, json)
     value = typer.prompt("Value", hide_input=True) if sys.stdin.isatty() else sys.stdin.read().rstrip("\r\n")
     done = frame.ask("secrets.set", name=name, value=value)
@@ -81,7 +81,8 @@ def remove(
 
 
 def _issued(found: dict[str, Any]) -> str:
-    return f"{found['key']}\n\nThis is the only time that the key of {found['name']} is shown; {found['file']} holds its hash."
+    name, file = found["name"], found["file"]
+    return f"{found['key']}\n\nThis is the only time that the key of {name} is shown; {file} holds its hash."
 
 
 def _listed(found: list[dict[str, Any]]) -> str:

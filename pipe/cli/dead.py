@@ -61,7 +61,10 @@ def rehearse(
     data: Data = DATA,
     json: Json = False,
 ) -> None:
-    """Runs dead letters through today's configuration; partners are not called and nothing is kept. Exit code 1 where one still fails."""
+    """Runs dead letters through today's configuration; partners are not called and nothing is kept.
+
+    Exit code 1 where one still fails.
+    """
     frame = Frame(config, data, json)
     found = frame.ask("dead.rehearse", which=_which(ids, route, kind, code, station, since), limit=limit)
     frame.show(found, _rehearsed)
@@ -103,7 +106,7 @@ def edit(
     data: Data = DATA,
     json: Json = False,
 ) -> None:
-    """Sends a dead letter again with another body. The original stays as it came; the new message names it as its origin."""
+    """Sends a dead letter again with another body; the original stays as it came, the new message names it."""
     import base64
 
     body = sys.stdin.buffer.read() if str(file) == "-" else _read(file)
@@ -163,8 +166,8 @@ def _listed(found: list[dict[str, Any]]) -> str:
     columns = ("message", "route", "station", "class", "code", "died", "tries", "maybe arrived", "text")
     rows = [
         [
-            row["message_id"], row["route"], row["station"], row["class"], row["code"], moment(row["died_at"]), row["attempts"],
-            row["maybe_delivered"] or None, (row["text"] or "")[:70],
+            row["message_id"], row["route"], row["station"], row["class"], row["code"], moment(row["died_at"]),
+            row["attempts"], row["maybe_delivered"] or None, (row["text"] or "")[:70],
         ]
         for row in found
     ]  # fmt: skip
@@ -180,7 +183,8 @@ def _whole(letter: dict[str, Any]) -> str:
         else ""
     )
     lines = [
-        f"{letter['message_id']} of route {letter['route']} is {letter['state']} at {letter['station']} since {moment(letter['died_at'])}.",
+        f"{letter['message_id']} of route {letter['route']} is {letter['state']} at {letter['station']}"
+        f" since {moment(letter['died_at'])}.",
         f"  {letter['class']} [{letter['code']}]{place}: {letter['text']}",
     ]
     if letter["maybe_delivered"]:
@@ -191,7 +195,8 @@ def _whole(letter: dict[str, Any]) -> str:
     for each in letter["attempts"]:
         status = f" {each['status']}" if each["status"] else ""
         lines.append(
-            f"  {each['n']}. {moment(each['at'])}  {each['outcome']}{status} after {duration(each['ms'] / 1000)}: {each['text'] or '-'}"
+            f"  {each['n']}. {moment(each['at'])}  {each['outcome']}{status}"
+            f" after {duration(each['ms'] / 1000)}: {each['text'] or '-'}"
         )
     parts = [
         ("the original", letter["original"]),

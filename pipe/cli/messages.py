@@ -23,7 +23,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it is written into t
 
 
 def explain(id: Id, config: Config = CONFIG, data: Data = DATA, json: Json = False) -> None:
-    """The whole story of a message: who brought it, what every step and attempt did, why it waits, what happens next."""
+    """The whole story of a message: who brought it, what every attempt did, why it waits, what happens next."""
     frame = Frame(config, data, json)
     frame.show(frame.ask("explain", id=id), story_words)
 
@@ -48,7 +48,8 @@ def search(
     """Finds deliveries by what is known of them. Values of keys and subjects are kept as hashes: name them exactly."""
     frame = Frame(config, data, json)
     found = frame.ask(
-        "search", id=id, route=route, state=state, key=key, subject=subject, idempotency_key=idempotency_key, caller=caller,
+        "search", id=id, route=route, state=state, key=key, subject=subject, idempotency_key=idempotency_key,
+        caller=caller,
         since=moment_of(since), until=moment_of(until), limit=limit,
     )  # fmt: skip
     frame.show(found, lambda rows: _found(rows, limit))
@@ -79,7 +80,10 @@ def resolve(
     data: Data = DATA,
     json: Json = False,
 ) -> None:
-    """Decides about a delivery of which nobody knows whether it arrived. `--retry` also sends at once what waits for its next attempt."""
+    """Decides about a delivery of which nobody knows whether it arrived.
+
+    `--retry` also sends at once what waits for its next attempt.
+    """
     chosen = [word for word, given in (("delivered", delivered), ("retry", retry), ("dead", dead)) if given]
     if len(chosen) != 1:
         raise BadRequest("say one of --delivered, --retry and --dead")

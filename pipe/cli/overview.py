@@ -52,7 +52,7 @@ def ledger(
 
 @ledger_app.command("verify")
 def verify(config: Config = CONFIG, data: Data = DATA, json: Json = False) -> None:
-    """Counts every row against the totals and follows the chain of the audit. Exit code 1 where something does not fit."""
+    """Counts every row against the totals, follows the chain of the audit. Exit code 1 where something does not fit."""
     frame = Frame(config, data, json)
     found = frame.ask("ledger.verify")
     frame.show(found, verify_words)
@@ -120,7 +120,8 @@ def verify_words(found: dict[str, Any]) -> str:
     """Good or not, and every finding."""
     if found["good"]:
         return (
-            f"The books are right: {counted(found['deliveries'], 'delivery', 'deliveries')} of {counted(found['routes'], 'route')}"
+            f"The books are right: {counted(found['deliveries'], 'delivery', 'deliveries')}"
+            f" of {counted(found['routes'], 'route')}"
             f" agree with the totals, and the {counted(found['audit_rows'], 'row')} of the audit with their chain."
         )
     return "\n".join(["The books are wrong:", *(f"  {text}" for text in found["wrong"])])
@@ -134,7 +135,8 @@ def _running(found: dict[str, Any]) -> str:
         return space
     addresses = ", ".join(found["addresses"].values())
     up = duration(found["now"] - found["started_at"])
-    return f"Running for {up} (process {found['pid']}, configuration {found['revision']}) on {addresses}; {found['store']['commits']:,} commits; {space}"
+    process = f"process {found['pid']}, configuration {found['revision']}"
+    return f"Running for {up} ({process}) on {addresses}; {found['store']['commits']:,} commits; {space}"
 
 
 def _totals(totals: dict[str, int]) -> str:

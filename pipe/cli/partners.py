@@ -52,7 +52,8 @@ def set_(
     manner: Annotated[
         list[str],
         typer.Argument(
-            help="well, slow SECONDS, hang, refuse [STATUS], fail [STATUS], error200, reset, truncate, garbage, duplicate; for=N, done=yes."
+            help="well, slow SECONDS, hang, refuse [STATUS], fail [STATUS], error200, reset, truncate, garbage, "
+            "duplicate; for=N, done=yes."
         ),
     ],
     data: Data = DATA,

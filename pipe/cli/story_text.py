@@ -79,7 +79,8 @@ def _attempt(attempt: dict[str, Any]) -> Iterator[str]:
     status = f" {attempt['status']}" if attempt["status"] else ""
     code = f" [{attempt['code']}]" if attempt["code"] else ""
     text = f": {attempt['text']}" if attempt["text"] else ""
-    yield f"    {attempt['n']}. {moment(attempt['at'])}  {attempt['outcome']}{status} after {duration(attempt['ms'] / 1000)}{code}{text}"
+    took = duration(attempt["ms"] / 1000)
+    yield f"    {attempt['n']}. {moment(attempt['at'])}  {attempt['outcome']}{status} after {took}{code}{text}"
     reply = attempt["reply"]
     if isinstance(reply, dict) and reply.get("body"):
         said = reply["body"] if isinstance(reply["body"], str) else orjson.dumps(reply["body"]).decode()

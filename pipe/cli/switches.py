@@ -13,7 +13,7 @@ Name = Annotated[str, typer.Argument(help="A connection or a route.")]
 
 
 def pause(name: Name, reason: Reason = "", config: Config = CONFIG, data: Data = DATA, json: Json = False) -> None:
-    """Stops a connection, or the work on a route; what comes in is kept, nothing is lost. A restart changes nothing of it."""
+    """Stops a connection, or the work on a route; what comes in is kept. A restart changes nothing of it."""
     _do("pause", name, reason, Frame(config, data, json))
 
 

@@ -11,7 +11,7 @@ from pipe.errors import BadRequest
 
 
 def moment_of(text: str | None) -> float | None:
-    """Seconds since 1970 of `2h` (ago), `18:00` (today), `2026-11-23`, `2026-11-23 18:00` or ISO with its zone; Kyiv otherwise."""
+    """Seconds since 1970 of `2h` (ago), `18:00` (today), a date, or a date with a time; Kyiv unless it has its zone."""
     if text is None:
         return None
     try:

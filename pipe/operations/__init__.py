@@ -7,7 +7,7 @@ action writes its audit row in the transaction of what it does. Adding one: writ
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from pydantic import ValidationError, validate_call
@@ -68,11 +68,20 @@ async def perform(host: Host, name: str, arguments: Mapping[str, Any]) -> Any:
     operation = OPERATIONS.get(name)
     if operation is None:
         raise BadRequest(f"there is no operation `{name}`")
-    # The host is bound first: only what came from outside is checked.
-    checked = validate_call(partial(operation, host))
     try:
-        work = checked(**arguments)
+        # The host is bound first: only what came from outside is checked.
+        work = validate_call(partial(_beginning(operation), host))(**arguments)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadRequest(f"`{name}`: {'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
     return await work
+
+
+def _beginning(operation: Operation) -> Callable[..., Awaitable[Any]]:
+    """The operation as a plain function that only begins it, so that bad arguments are told from its own failures."""
+
+    @wraps(operation)
+    def begin(*args: Any, **kwargs: Any) -> Awaitable[Any]:
+        return operation(*args, **kwargs)
+
+    return begin

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select, update
 from pipe.config.units import Rate
 from pipe.errors import BadRequest, NotFound, PipeError
 from pipe.operations.host import Host, reason_given
-from pipe.operations.messages import body_of, sha256_of
+from pipe.operations.messages import sha256_of, shown_of
 from pipe.operations.selection import (
     LETTERS,
     SEARCH_LIMIT_S,
@@ -50,7 +50,7 @@ async def find(host: Host, which: Which = ALL, limit: int = 100) -> list[dict[st
 
 
 async def show(host: Host, id: str) -> list[dict[str, Any]]:
-    """The whole dead letters of a message: every attempt, the original, the body at the failing step, the partner's reply."""
+    """The whole dead letters of a message: attempts, original, body at the failing step, the partner's reply."""
     rows = await deliveries_of(host, id, *LETTERS)
     if not rows:
         raise NotFound(f"{id} has no dead letter: `pipe explain {id}` tells where it is", message=id)
@@ -90,8 +90,8 @@ def _whole(connection: Connection, host: Host, row: Any) -> dict[str, Any]:
     attempts = attempts_of(connection, row["delivery"])
     told_ = {
         "attempts": attempts,
-        "original": _original(stored, loader),
-        "body_at_step": _body_at_step(letter, host, row["id"]),
+        "original": _original(stored, loader, values),
+        "body_at_step": _body_at_step(letter, host, stored, values),
         "partner_reply": attempts[-1]["reply"] if attempts else None,
         "traceback": letter["traceback"] if letter is not None else None,
         "audit": audit_of(connection, [row["id"]]),
@@ -99,7 +99,7 @@ def _whole(connection: Connection, host: Host, row: Any) -> dict[str, Any]:
     return {**_letter(row, loader), **mask(told_, values)}
 
 
-def _original(stored: Any, loader: Any) -> dict[str, Any] | None:
+def _original(stored: Any, loader: Any, values: Sequence[str]) -> dict[str, Any] | None:
     if stored["kind"] == "gone":
         return None
     try:
@@ -107,14 +107,15 @@ def _original(stored: Any, loader: Any) -> dict[str, Any] | None:
     except PipeError as error:
         return {"damaged": error.text}
     shown = {"content_type": original.content_type, "headers": dict(original.headers), "caller": original.caller}
-    return {**shown, "size": stored["size"], "sha256": sha256_of(original), **body_of(original.body)}
+    return {**shown, "size": stored["size"], "sha256": sha256_of(original), **shown_of(original.body, stored, values)}
 
 
-def _body_at_step(letter: Any, host: Host, id: str) -> Any:
+def _body_at_step(letter: Any, host: Host, stored: Any, values: Sequence[str]) -> Any:
     if letter is None or letter["body_kind"] is None:
         return None
     data = bytes(letter["body"])
-    return body_of(codec.unpack(letter["body_kind"], data, host.store.blobs, host.store.vault, f"{id} dead"))
+    body = codec.unpack(letter["body_kind"], data, host.store.blobs, host.store.vault, f"{stored['id']} dead")
+    return shown_of(body, stored, values)
 
 
 def attempts_of(connection: Connection, delivery_id: int) -> list[dict[str, Any]]:
@@ -166,8 +167,8 @@ async def replay(
 ) -> dict[str, Any]:
     """Sends dead letters again through today's configuration, the oldest first, at most `rate` (`10/s`).
 
-    The row and its id stay; it goes next in its key, behind what is being tried now. Attempts begin anew, the deadline is
-    only passed over with `ignore_deadline`. Every one is written into the audit.
+    The row and its id stay; it goes next in its key, behind what is being tried now. Attempts begin anew, the deadline
+    is only passed over with `ignore_deadline`. Every one is written into the audit.
     """
 
     def one(tx: Tx, work: Work) -> str | None:
@@ -233,7 +234,7 @@ def _lane_is_busy(tx: Tx, work: Work) -> bool:
 
 
 def _forget_output(tx: Tx, work: Work) -> None:
-    """Today's steps are to run, not what yesterday's made; where another target still waits it keeps what it began with."""
+    """Today's steps are to run, not what yesterday's made; another target that still waits keeps what it began with."""
     others = select(func.count()).where(D.message == work.seq, D.id != work.id, D.done_at.is_(None))
     if not tx.execute(others).scalar():
         tx.execute(update(message).where(M.seq == work.seq).values(output=None, output_kind=None))

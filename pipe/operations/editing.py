@@ -1,7 +1,7 @@
 """Edit and replay: what was wrong in a message itself is put right by a person, and the original stays as it came.
 
 The edited body is a message of its own whose origin is the dead one; the dead delivery is closed as discarded. So the
-original bytes, their checksum and their story are never touched, and whoever handed it in still finds the fate by its id.
+original bytes, their checksum and their story are never touched, and whoever handed it in finds the fate by its id.
 """
 
 from __future__ import annotations

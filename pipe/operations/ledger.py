@@ -83,7 +83,8 @@ def _compared(route: str, totals: dict[str, int], states: dict[str, int]) -> Ite
     final = sum(totals[state] for state in FINAL)
     pending = sum(n for state, n in states.items() if state not in FINAL)
     if came != final + pending:
-        yield f"{route}: {came} came in, but {final} ended and {pending} are pending: {came - final - pending} are not accounted for"
+        lost = came - final - pending
+        yield f"{route}: {came} came in, but {final} ended and {pending} are pending: {lost} are not accounted for"
     for state in FINAL:
         rows, pruned = states[state], totals[f"pruned:{state}"]
         if totals[state] != rows + pruned:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any
 
 from pipe.contract import Blob, Message
 from pipe.errors import NotFound
 from pipe.operations.host import Host, reason_given
 from pipe.operations.selection import message_row
-from pipe.redact import mask
+from pipe.redact import MASK, mask
 
 SHOWN = 64 << 10
 
@@ -44,17 +45,22 @@ async def show(host: Host, id: str, reveal: bool = False, reason: str | None = N
         "item": message.item,
         "parent": message.parent,
         "origin": row["origin"],
-        **body_of(message.body),
+        **(body_of(message.body) if reveal else shown_of(message.body, row, values)),
     }
-    return shown if reveal else {**mask(shown, values), "id": message.id, "masked": bool(values)}
+    hidden = row["sealed"] is not None
+    return shown if reveal else {**mask(shown, values), "id": message.id, "masked": hidden}
+
+
+def shown_of(body: Any, row: Any, values: Sequence[str]) -> dict[str, Any]:
+    """As `body_of`; of a sealed body in which no sensitive value was found, nothing: it may stand anywhere."""
+    return {"body": MASK} if row["sealed"] is not None and not values else body_of(body)
 
 
 def body_of(body: Any) -> dict[str, Any]:
     """A body for JSON: `body` as text or values, `body_base64` where it is no text; cut at 64 KiB, `body_cut` then."""
     cut = False
     if isinstance(body, Blob):
-        with body.path.open("rb") as file:
-            body, cut = file.read(SHOWN), body.size > SHOWN
+        body, cut = next(body.open(), b"")[:SHOWN], body.size > SHOWN
     if not isinstance(body, bytes):
         return {"body": body}
     cut = cut or len(body) > SHOWN

@@ -26,7 +26,7 @@ async def status(host: Host) -> dict[str, Any]:
     disk = _disk(host)
     troubles = _troubles(host, routes_, connections_, disk, found)
     return {
-        "verdict": _verdict(host, troubles, routes_, connections_, totals),
+        "verdict": _verdict(troubles, routes_, connections_, totals),
         "well": not troubles,
         "troubles": troubles,
         "running": host.engine is not None,
@@ -98,11 +98,11 @@ def _looked(connection: Connection, now: float) -> dict[str, Any]:
         select(d.route, d.state, func.count()).where(d.done_at.is_(None)).group_by(d.route, d.state)
     ):
         states.setdefault(route, {})[state] = n
-    ended = select(d.route, func.count()).where(d.done_at > now - RATE_S).group_by(d.route)
+    ended = select(d.route, func.count().label("n")).where(d.done_at > now - RATE_S).group_by(d.route)
     return {
         "states": states,
         "oldest": oldest_of(connection, now),
-        "ended": {route: n for route, n in connection.execute(ended)},
+        "ended": {row.route: row.n for row in connection.execute(ended)},
         "totals": totals_of(connection),
         "switched": {(row.kind, row.name): row.state for row in connection.execute(select(control))},
         "uncertain": connection.execute(
@@ -195,7 +195,7 @@ def _troubles(
         texts.append(f"the store failed: {host.store.writer.failed.text}")
     if disk["floor"] is not None and disk["free"] < disk["floor"]:
         texts.append(
-            f"the disk has {disk['free'] >> 20} MiB left, below its floor of {disk['floor'] >> 20} MiB: nothing is accepted"
+            f"the disk has {disk['free'] >> 20} MiB left, its floor is {disk['floor'] >> 20} MiB: nothing is accepted"
         )
     texts += [text for row in connections_ if (text := _connection_trouble(row))]
     texts += [text for row in routes_ for text in _route_troubles(row, running=host.engine is not None)]
@@ -220,7 +220,8 @@ def _route_troubles(row: dict[str, Any], *, running: bool) -> list[str]:
     name, texts = row["route"], []
     if row["state"] in ("paused", "draining"):
         texts.append(
-            f"route {name} is {row['state']} by a person, {_deliveries(row['pending'])}; go on with `pipe resume {name}`"
+            f"route {name} is {row['state']} by a person, {_deliveries(row['pending'])}; "
+            f"go on with `pipe resume {name}`"
         )
     if row["state"] == "gone" and row["pending"]:
         texts.append(f"route {name} is no longer configured, but {row['pending']} of its deliveries wait")
@@ -243,7 +244,6 @@ def _letters(row: dict[str, Any]) -> str:
 
 
 def _verdict(
-    host: Host,
     troubles: list[str],
     routes_: list[dict[str, Any]],
     connections_: list[dict[str, Any]],
@@ -256,4 +256,9 @@ def _verdict(
     under_way = totals["pending"] - timers
     waits = f"{under_way} on their way" if under_way else "nothing waits"
     later = f", {timers} set for later" if timers else ""
-    return f"All is well: {len(routes_)} routes, {len(connections_)} connections, {waits}{later}."
+    counted = f"{_counted(len(routes_), 'route')}, {_counted(len(connections_), 'connection')}"
+    return f"All is well: {counted}, {waits}{later}."
+
+
+def _counted(n: int, thing: str) -> str:
+    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"

@@ -78,15 +78,19 @@ def around(connection: Reading, row: Any) -> Around:
 
 
 def reason(host: Host, row: Any, surroundings: Around) -> Reason:
-    """The reason of one delivery; `row` is one of `rows_to_explain`. Looks at the running engine, so only on its loop."""
+    """The reason of one delivery, a row of `rows_to_explain`. Looks at the running engine, so only on its loop."""
     state = row["state"]
     if state in (DELIVERED, CONSUMED, ANSWERED, DISCARDED, EXPIRED, DEAD):
         return _ended(row)
     if state == HELD:
-        return _held(host, row, surroundings)
+        return _held(host, surroundings)
     if state in (READY, RETRY) and (stopped := _stopped(host, row, surroundings)) is not None:
         return stopped
-    return _WAITS[state](host, row)
+    if state == TIMER:
+        return _timer(row)
+    if state == ANSWERING:
+        return Reason("its caller waits, the partner is being asked", "the caller gets the answer", row["expires_at"])
+    return {READY: _ready, RETRY: _retry, UNCERTAIN: _uncertain}[state](host, row)
 
 
 # --- it ended -----------------------------------------------------------------------------------------------------
@@ -96,7 +100,8 @@ def _ended(row: Any) -> Reason:
     state, id_ = row["state"], row["id"]
     if state == DEAD:
         first = f"{row['hint']}; " if row["hint"] else ""
-        then = f"nothing until a person decides: {first}`pipe dead rehearse {id_}` shows what would happen now, `pipe dead replay {id_}` sends it again"
+        tools = f"`pipe dead rehearse {id_}` shows what would happen now, `pipe dead replay {id_}` sends it again"
+        then = f"nothing until a person decides: {first}{tools}"
         maybe = "; it may have arrived all the same" if row["maybe_delivered"] else ""
         return Reason(f"{row['note'] or 'it failed for good'}{maybe}", then)
     if state == EXPIRED:
@@ -165,17 +170,11 @@ def _retry(host: Host, row: Any) -> Reason:
     return Reason(why, f"attempt {row['attempts'] + 1}", row["next_at"])
 
 
-def _timer(host: Host, row: Any) -> Reason:
+def _timer(row: Any) -> Reason:
     return Reason(
         "it is a timer: it was asked for at a later time",
         "it goes on its way, if no flow takes it back first",
         row["next_at"],
-    )
-
-
-def _answering(host: Host, row: Any) -> Reason:
-    return Reason(
-        "its caller waits for the answer, the partner is being asked", "the caller gets the answer", row["expires_at"]
     )
 
 
@@ -196,7 +195,7 @@ def _uncertain(host: Host, row: Any) -> Reason:
     return Reason(why, f"the partner is asked what became of it; or decide now: {ask}", row["next_at"])
 
 
-def _held(host: Host, row: Any, surroundings: Around) -> Reason:
+def _held(host: Host, surroundings: Around) -> Reason:
     """Held behind the first of its key; what that one waits for is what this one waits for."""
     first = surroundings.first
     if first is None or surroundings.first_around is None:
@@ -212,17 +211,14 @@ def _held(host: Host, row: Any, surroundings: Around) -> Reason:
     )
 
 
-_WAITS = {READY: _ready, RETRY: _retry, TIMER: _timer, ANSWERING: _answering, UNCERTAIN: _uncertain}
-
-
 def rows_to_explain() -> Select[Any]:
     """Deliveries with what `reason` and the story look at."""
     letter = dead_letter.c
     return (
         select(
-            D.id.label("delivery"), D.route, D.station, D.state, D.order_key, D.next_at, D.expires_at, D.done_at, D.attempts, D.code,
-            D.status, D.note, D.ms, M.id, M.seq, letter.hint, letter.maybe_delivered, letter.step, letter.place, letter["class"],
-            letter.code.label("dead_code"),
+            D.id.label("delivery"), D.route, D.station, D.state, D.order_key, D.next_at, D.expires_at, D.done_at,
+            D.attempts, D.code, D.status, D.note, D.ms, M.id, M.seq, letter.hint, letter.maybe_delivered, letter.step,
+            letter.place, letter["class"], letter.code.label("dead_code"),
         )
         .join(message, M.seq == D.message)
         .outerjoin(dead_letter, letter.delivery == D.id)

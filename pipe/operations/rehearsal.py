@@ -44,8 +44,8 @@ class Rehearsed:
 async def rehearse(host: Host, which: Which = ALL, limit: int = LIMIT) -> dict[str, Any]:
     """Runs dead letters through today's configuration with partners stubbed; nothing is sent and nothing is stored.
 
-    Tells for each whether it would pass, at which step it would still fail and why, and what would go out now instead of
-    what the configuration of its time made of it.
+    Tells for each whether it would pass, at which step it would still fail and why, and what would go out now instead
+    of what the configuration of its time made of it.
     """
     routes = Routes(host)
     numbers = (await host.store.read(which.numbers, SEARCH_LIMIT_S))[:limit]
@@ -118,7 +118,8 @@ def _told(work: Work, now: Rehearsed, before: Rehearsed | None) -> dict[str, Any
     if now.passes and changed is False:
         text = f"{text}, exactly what was sent before: the partner may answer the same again"
     return {
-        "message_id": work.message.id, "id": work.id, "route": work.route, "station": work.station, "passes": now.passes,
+        "message_id": work.message.id, "id": work.id, "route": work.route, "station": work.station,
+        "passes": now.passes,
         "text": text, "code": now.code, "step": now.step, "place": now.place, "changed": changed,
         "before": before.outgoing if before is not None and changed else None, "after": now.outgoing,
     }  # fmt: skip
@@ -205,24 +206,30 @@ class Taken:
 
     @property
     def now(self) -> float:
+        """Seconds since 1970."""
         return self.tx.now
 
     def new_id(self) -> str:
+        """A fresh id."""
         return self.tx.new_id()
 
     def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
+        """Runs it; it is taken back with everything else."""
         return self.tx.execute(statement, parameters)
 
     def emit(
         self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None
     ) -> str:
+        """Looks at what would go on its way."""
         self.emitted.append(body_of(message.body))
         return self.tx.new_id()
 
     def cancel(self, key: str) -> int:
+        """Takes nothing back."""
         return 0
 
     def publish(self, topic: str, event: Mapping[str, Any]) -> int:
+        """Tells nobody."""
         return 0
 
     def audit(self, event: str, *, before: Any = None, after: Any = None, target: str = "") -> None:

@@ -36,8 +36,8 @@ async def search(
 ) -> list[dict[str, Any]]:
     """Deliveries by what is known of them, the newest first.
 
-    `id` is a message's, also of what came of it; `key` an order key, `subject` whose data it is: both are found by their
-    keyed hashes. `state` is one of the delivery's states, or `pending`. Times are seconds since 1970.
+    `id` is a message's, also of what came of it; `key` an order key, `subject` whose data it is: both are found by
+    their keyed hashes. `state` is one of the delivery's states, or `pending`. Times are seconds since 1970.
     """
     vault = host.store.vault
     conditions: list[ColumnElement[bool]] = []
@@ -69,7 +69,8 @@ def listed() -> Select[Any]:
     """Deliveries with what a list shows of their messages and dead letters."""
     return (
         select(
-            M.id, M.origin, M.parent, D.id.label("delivery"), D.route, D.station, D.state, M.received_at, D.done_at, D.next_at,
+            M.id, M.origin, M.parent, D.id.label("delivery"), D.route, D.station, D.state, M.received_at, D.done_at,
+            D.next_at,
             D.expires_at, D.attempts, D.code, D.status, D.note, D.size, M.revision, M.sealed, M.id.label("message_id"),
             L.maybe_delivered, L["class"], L.step, L.place, L.hint,
         )
@@ -153,7 +154,7 @@ def _meant(ids: Iterable[str]) -> ColumnElement[bool]:
 
 
 async def deliveries_of(host: Host, id: str, *states: str) -> list[Any]:
-    """The deliveries of a message and of what was made from it (or the one of that number) in these states. Raises NotFound."""
+    """Those of a message and of what was made from it, or the one of that number, in these states. Raises NotFound."""
     statement = listed().where(_meant([id])).order_by(D.id)
     rows = await host.store.read(lambda c: c.execute(statement).mappings().fetchall())
     if not rows:
@@ -201,7 +202,7 @@ async def _by_idempotency(host: Host, routes: list[str], key: str, caller: str |
 
 
 def _callers(loader: Loader) -> Callable[[Connection], set[str]]:
-    """Names of the latest callers: a key counts for each of them apart, and whoever searches seldom knows which one it was."""
+    """Names of the latest callers: a key counts for each apart, and who searches seldom knows which it was."""
 
     def query(connection: Connection) -> set[str]:
         names = set()

@@ -11,6 +11,7 @@ from loguru import logger
 
 from pipe.contract import Message
 from pipe.errors import ConnectionWaits, GatewayDefect, PipeError, StoreError, Verdict
+from pipe.redact import shield
 from pipe.retry import RetryPolicy
 from pipe.steps.pipeline import Run, StepStopped
 from pipe.store import journal
@@ -46,6 +47,8 @@ class Station:
         self._behind = True
         self._ended: set[int] | None = None
         self._workers = 0
+        self._starting = 0
+        """workers that have taken nothing yet; busy ones are no help to what is queued"""
         self._reading = False
         self.successor: Station | None = None
         """the station of a later revision, which must not take up what this one has in work"""
@@ -81,8 +84,9 @@ class Station:
         """Starts as many workers as there is work for, and reads more where there is room."""
         if not self.may_run():
             return
-        while self._workers < self.concurrency and self._workers < len(self.queue):
+        while self._workers < self.concurrency and self._starting < len(self.queue):
             self._workers += 1
+            self._starting += 1
             self.engine.spawn(self._work())
         if (self._behind or not self._wanted <= self.owned) and len(self.owned) < IN_MEMORY // 2 and not self._reading:
             self._reading = True
@@ -125,6 +129,7 @@ class Station:
     # --- working ---
 
     async def _work(self) -> None:
+        self._starting -= 1
         try:
             while self.queue and self.may_run():
                 work = self.queue.popleft()
@@ -138,6 +143,10 @@ class Station:
             self.kick()
 
     async def _one(self, work: Work) -> None:
+        with shield.over(work.sensitive):
+            await self._shielded(work)
+
+    async def _shielded(self, work: Work) -> None:
         slot = self.engine.in_flight.enter(work.id)
         self._in_hands.add(work.id)
         try:

@@ -8,7 +8,7 @@ from pipe.connection import Connection
 from pipe.contract import Message, Outgoing, Receipt
 from pipe.errors import ConnectionWaits, DeadlinePassed, PipeError, Verdict
 from pipe.events import Attempted
-from pipe.redact import mask as masked
+from pipe.redact import mask, without
 from pipe.route import Route, Target
 from pipe.stations.judge import judge_of, verdict
 from pipe.stations.station import Station
@@ -111,7 +111,7 @@ class TargetStation(Station):
             outcome = Outcome(DELIVERED, status=None if receipt.status is None else str(receipt.status))
             outcome.extra["receipt"] = receipt
             if self.route.config.gather is not None:
-                outcome.extra["gathered"] = receipt_bytes(receipt)
+                outcome.extra["gathered"] = receipt_bytes(receipt, self._secrets(), only=True)
         outcome.at, outcome.ms = at, (clock.monotonic() - begun) * 1000
         if outcome.state != DELIVERED or len(self.route.targets) > 1:
             outcome.output = run.message
@@ -147,15 +147,17 @@ class TargetStation(Station):
         return await self.connection.send(begin, judge_of(config, message))
 
     def _hidden(self, work: Work) -> tuple[str, ...]:
-        """What nobody may read in an answer: the message's sensitive values, and what connections prove themselves with."""
-        secrets = (secret for connection in self.engine.connections.values() for secret in connection.secrets())
-        return (*work.sensitive, *secrets)
+        """What nobody may read in an answer: the message's sensitive values, and the secrets of all connections."""
+        return (*work.sensitive, *self._secrets())
+
+    def _secrets(self) -> tuple[str, ...]:
+        return tuple(secret for connection in self.engine.connections.values() for secret in connection.secrets())
 
     def _failed(self, work: Work, error: PipeError, target: Target, took: float) -> Outcome | None:
         idempotent = is_idempotent(target.config, self.connection.adapter)
         decision = verdict(error, idempotent=idempotent)
         outcome = Outcome(
-            DEAD, code=error.code, note=masked(error.text, self._hidden(work)), error=error, extra={"error": error}
+            DEAD, code=error.code, note=mask(error.text, self._hidden(work)), error=error, extra={"error": error}
         )
         outcome.maybe_delivered = error.verdict is Verdict.UNCERTAIN
         if isinstance(error.reply, Receipt):
@@ -213,25 +215,25 @@ def is_idempotent(config: Any, adapter: Any) -> bool:
     return config.idempotent_by is not None or bool(adapter.natural(config.options))
 
 
-def receipt_bytes(receipt: Receipt, hidden: tuple[str, ...] | None = None) -> bytes:
-    """A receipt for the journal, its body cut at 64 KiB; what is hidden is masked first, or the cut would leave a half.
+def receipt_bytes(receipt: Receipt, hidden: tuple[str, ...], *, only: bool = False) -> bytes:
+    """A receipt for the journal, its body cut at 64 KiB.
 
-    None: it goes on as data, and whoever stores it seals it.
+    What is hidden is masked first, or the cut would leave a half. `only` that: the rest goes on as data.
     """
 
-    def mask(value: Any, hidden: tuple[str, ...] | None) -> Any:
-        return value if hidden is None else masked(value, hidden)
+    def shown(value: Any) -> Any:
+        return without(value, hidden) if only else mask(value, hidden)
 
     body = receipt.body
     if isinstance(body, (bytes, bytearray)):
-        body = mask(bytes(body[: 2 * REPLY_LIMIT]).decode("utf-8", "replace"), hidden)[:REPLY_LIMIT]
+        body = shown(bytes(body[: 2 * REPLY_LIMIT]).decode("utf-8", "replace"))[:REPLY_LIMIT]
     elif isinstance(body, str):
-        body = mask(body[: 2 * REPLY_LIMIT], hidden)[:REPLY_LIMIT]
+        body = shown(body[: 2 * REPLY_LIMIT])[:REPLY_LIMIT]
     elif body is not None and len(text := codec.dump(body)) > REPLY_LIMIT:
-        body = mask(text[: 2 * REPLY_LIMIT].decode("utf-8", "ignore"), hidden)[:REPLY_LIMIT]
+        body = shown(text[: 2 * REPLY_LIMIT].decode("utf-8", "ignore"))[:REPLY_LIMIT]
     else:
-        body = mask(body, hidden)
-    headers = mask(dict(receipt.headers), hidden)
+        body = shown(body)
+    headers = shown(dict(receipt.headers))
     return codec.dump(
         {"status": receipt.status, "headers": headers, "content_type": receipt.content_type, "body": body}
     )

@@ -54,7 +54,7 @@ def put(tx: Tx, vault: Vault, name: str, value: str, actor: str) -> int:
 
 def remove(tx: Tx, name: str, actor: str, reason: str) -> int:
     """Forgets all values of a name; returns how many there were."""
-    gone = tx.execute(delete(secret).where(secret.c.name == name)).rowcount
+    gone = len(tx.execute(delete(secret).where(secret.c.name == name).returning(secret.c.version)).fetchall())
     if gone:
         tx.audit("secret.removed", before={"values": gone}, after={"reason": reason}, target=name, actor=actor)
     return gone

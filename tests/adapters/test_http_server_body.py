@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+import random
 import zlib
 from collections.abc import AsyncIterator
 
@@ -195,3 +196,14 @@ def test_unpacking_gives_back_what_was_packed(body: bytes, encoding: str, cuts: 
         assert len(body) > 65536
     else:
         assert out == body
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+@pytest.mark.parametrize("size", [65_536, 65_535, 65_537, 131_072])
+def test_a_body_of_whole_pieces_is_unpacked_to_its_end(encoding: str, size: int) -> None:
+    """What unpacks to a multiple of the piece that is unpacked at once does not seem to break off."""
+    body = bytes(random.Random(size).randbytes(size))
+    packed = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
+    unpacker = Unpacker(encoding)
+    assert b"".join(unpacker.feed(packed)) == body
+    unpacker.finish()

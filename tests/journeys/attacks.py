@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -16,6 +16,7 @@ from aiohttp import web
 
 from tests.journeys.gateway import Gateway
 
+T = TypeVar("T")
 MIB = 1 << 20
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -170,7 +171,10 @@ class Kept:
 
     def deliveries(self, route: str) -> list[tuple[str, str | None]]:
         """State and code of a route's deliveries, in their order."""
-        return [(state, code) for state, code in self.rows("SELECT state, code FROM delivery WHERE route = ? ORDER BY id", route)]
+        return [
+            (state, code)
+            for state, code in self.rows("SELECT state, code FROM delivery WHERE route = ? ORDER BY id", route)
+        ]
 
 
 @dataclass
@@ -207,3 +211,11 @@ def most_memory(pid: int) -> int:
 def forget_peak(pid: int) -> None:
     """Begins to count the most memory anew."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+async def soon(happened: Callable[[], T], within: float = 5) -> T:
+    """Waits for what another process does, and returns it. Raises TimeoutError where it does not come."""
+    async with asyncio.timeout(within):
+        while not (found := happened()):  # noqa: ASYNC110  another process sets no event of ours
+            await asyncio.sleep(0.02)
+        return found

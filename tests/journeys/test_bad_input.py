@@ -7,13 +7,12 @@ import gzip
 import re
 import time
 import zlib
-from pathlib import Path
 
 import orjson
 import pytest
 from aiohttp import web
 
-from tests.journeys.attacks import MIB, Partner, Siege, forget_peak, memory, most_memory, post, spoken
+from tests.journeys.attacks import MIB, Partner, Siege, forget_peak, memory, most_memory, post, soon, spoken
 
 pytestmark = [
     pytest.mark.journey,
@@ -84,21 +83,15 @@ async def test_many_endless_streams_at_once_cost_little_memory(siege: Siege) -> 
         for _ in range(40):
             group.create_task(_broken_off(siege.gateway.address, pieces))
     assert most_memory(siege.pid) - before < 100 * MIB
-    await _until_empty(siege.gateway.data / "blobs")
+    await soon(lambda: not list((siege.gateway.data / "blobs").iterdir()))
 
 
 async def _broken_off(address: str, pieces: tuple[bytes, ...]) -> None:
-    reader, writer = await asyncio.open_connection(*address.removeprefix("http://").split(":"))
+    _, writer = await asyncio.open_connection(*address.removeprefix("http://").split(":"))
     for piece in pieces:
         writer.write(piece)
         await writer.drain()
     writer.transport.abort()
-
-
-async def _until_empty(folder: Path) -> None:
-    async with asyncio.timeout(5):
-        while list(folder.iterdir()):
-            await asyncio.sleep(0.02)
 
 
 # --- I2: packed bodies --------------------------------------------------------------------------------------------
@@ -318,19 +311,24 @@ async def test_what_json_allows_arrives_as_it_was_meant(siege: Siege, body: byte
     """Strict is not narrow: numbers keep every digit."""
     seen = len(siege.partner.seen)
     assert (await siege.ask("/pipe/json", body)).status == 202
-    async with asyncio.timeout(5):
-        while len(siege.partner.seen) == seen:
-            await asyncio.sleep(0.01)
+    await soon(lambda: len(siege.partner.seen) > seen)
     assert siege.partner.seen[seen][3] == arrives
 
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"a": NaN}', b'{"a": 1e999}', b'{"a": "\\ud800"}', b"[" * 900 + b"]" * 900, b'{"a": ' + b"9" * 5000 + b"}", b'{"a": "\xff"}'],
+    [
+        b'{"a": NaN}',
+        b'{"a": 1e999}',
+        b'{"a": "\\ud800"}',
+        b"[" * 900 + b"]" * 900,
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b'{"a": "\xff"}',
+    ],
     ids=["NaN", "infinite", "surrogate", "deep", "digits", "utf-8"],
 )
 async def test_a_partner_s_bad_json_breaks_nothing(siege: Siege, body: bytes) -> None:
-    """What a partner sends as JSON and is none is handed on as the bytes that it is, or refused as the partner's fault."""
+    """What a partner calls JSON and is none goes on as the bytes that it is, or is refused as the partner's fault."""
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=body, content_type="application/json")

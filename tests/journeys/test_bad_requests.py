@@ -193,7 +193,9 @@ async def test_a_value_stays_within_its_query_parameter(siege: Siege, value: str
         assert (address.count("&"), address.count("#"), "x" in headers) == (0, 0, False)
 
 
-@pytest.mark.parametrize("what", ["a%0d%0aX:1", "a%00", "..", "%2e%2e", "%2E%2e%2Fwell", "a%2F..%2Fb", "%5c..%5c", "%ff%fe"])
+@pytest.mark.parametrize(
+    "what", ["a%0d%0aX:1", "a%00", "..", "%2e%2e", "%2E%2e%2Fwell", "a%2F..%2Fb", "%5c..%5c", "%ff%fe"]
+)
 async def test_a_path_parameter_carries_nothing_into_the_next_address(siege: Siege, what: str) -> None:
     """What a caller writes into its own path is decoded once, and checked before it becomes part of another one."""
     seen = len(siege.partner.seen)
@@ -204,6 +206,8 @@ async def test_a_path_parameter_carries_nothing_into_the_next_address(siege: Sie
 
 async def test_a_lone_surrogate_cannot_become_a_header(siege: Siege) -> None:
     """Bytes of a caller's own header that are not UTF-8 arrive as the Latin letters that they are."""
-    request = b"POST /pipe/sets HTTP/1.1\r\nHost: a\r\nX-Bytes: \xff\xfe\r\nContent-Length: 13\r\n\r\n" + b'{"note": "x"}'
+    request = (
+        b"POST /pipe/sets HTTP/1.1\r\nHost: a\r\nX-Bytes: \xff\xfe\r\nContent-Length: 13\r\n\r\n" + b'{"note": "x"}'
+    )
     [told] = await spoken(siege.gateway.address, request)
     assert told.status == 200

@@ -1,4 +1,4 @@
-"""Secrets and personal values are planted everywhere; then every place where the gateway leaves anything is searched."""
+"""Secrets and personal values are planted; then every place where the gateway leaves anything is searched."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from tests.journeys.attacks import Kept, Partner
+from pipe.control import call
+from tests.journeys.attacks import Kept, Partner, soon
 from tests.journeys.gateway import Gateway
 
 pytestmark = pytest.mark.journey
@@ -44,7 +45,7 @@ PEOPLE = {
     "passport": "КН770011",
     "citizen": "3300445566",
     "card": "4441 1144 5555 6666",
-    "xml": "О'Канар & <Третя> \"Ї\"",
+    "xml": 'О\'Канар & <Третя> "Ї"',
     "broken": "Канарейка що ламає крок",
     "climber": "Канарейка що лізе вгору",
     "tapped": "Канарейка з відводу",
@@ -56,6 +57,9 @@ PEOPLE = {
     "asked": "Канарейка що питає",
     "unread": "Канарейка у нечитаному файлі",
 }
+
+
+DEAD = "SELECT DISTINCT m.id FROM message m JOIN delivery d ON d.message = m.seq WHERE d.state = 'dead'"
 
 
 def spellings(value: str) -> set[bytes]:
@@ -111,14 +115,19 @@ class Aviary:
     async def send(self, path: str, body: bytes, key: str = CALLER_KEY, **headers: str) -> tuple[int, bytes]:
         """One request of the first caller."""
         async with aiohttp.ClientSession() as client:
-            told = {"Authorization": f"Bearer {key}", **{name.replace("_", "-"): value for name, value in headers.items()}}
+            told = {
+                "Authorization": f"Bearer {key}",
+                **{name.replace("_", "-"): value for name, value in headers.items()},
+            }
             async with client.post(self.gateway.address + path, data=io.BytesIO(body), headers=told) as response:
                 return response.status, await response.read()
 
     async def settled(self) -> None:
         """Returns when no delivery is under way any more."""
         until = time.monotonic() + 20
-        while rows := self.kept.rows("SELECT route, station, state, note FROM delivery WHERE done_at IS NULL AND state <> 'timer'"):
+        while rows := self.kept.rows(
+            "SELECT route, station, state, note FROM delivery WHERE done_at IS NULL AND state <> 'timer'"
+        ):
             assert time.monotonic() < until, f"not done: {rows}"
             await asyncio.sleep(0.1)
 
@@ -135,13 +144,22 @@ class Aviary:
     def saw(self, value: str) -> bool:
         """Whether a partner got the true value."""
         forms = spellings(value)
-        return any(form in b"\n".join([address.encode(), *(v.encode() for v in headers.values()), body]) for _, address, headers, body in self.partner.seen for form in forms)
+        return any(
+            form in b"\n".join([address.encode(), *(v.encode() for v in headers.values()), body])
+            for _, address, headers, body in self.partner.seen
+            for form in forms
+        )
 
 
 async def _echo(request: web.Request, status: int) -> web.Response:
     """All that was sent, in the answer's body and its headers."""
     body = (await request.read()).decode()
-    said = {"you said": body, "headers": dict(request.headers), "address": request.raw_path, "escaped": json.dumps(body)}
+    said = {
+        "you said": body,
+        "headers": dict(request.headers),
+        "address": request.raw_path,
+        "escaped": json.dumps(body),
+    }
     return web.json_response(said, status=status, headers={"X-Echo": request.headers.get("Authorization", "-")})
 
 
@@ -168,7 +186,11 @@ async def _half(request: web.Request) -> web.StreamResponse:
 
 
 async def _xml_echo(request: web.Request) -> web.StreamResponse:
-    return web.Response(body=b"<error>" + html.escape((await request.read()).decode()).encode() + b"</error>", status=422, content_type="text/xml")
+    return web.Response(
+        body=b"<error>" + html.escape((await request.read()).decode()).encode() + b"</error>",
+        status=422,
+        content_type="text/xml",
+    )
 
 
 async def _long_echo(request: web.Request) -> web.StreamResponse:
@@ -186,7 +208,15 @@ async def _token(request: web.Request) -> web.StreamResponse:
 async def aviary(tmp_path: Path) -> AsyncIterator[Aviary]:
     """A running gateway and partners that say everything back."""
     partner = await Partner().start()
-    for path in ("basic/fails", "key/fails", "hmac/fails", "oauth/fails", "bearer/fails", "notoken", f"bearer/{PEOPLE['citizen']}"):
+    for path in (
+        "basic/fails",
+        "key/fails",
+        "hmac/fails",
+        "oauth/fails",
+        "bearer/fails",
+        "notoken",
+        f"bearer/{PEOPLE['citizen']}",
+    ):
         partner.answers[f"/{path}"] = _fails()
     partner.answers |= {
         "/key/again": _first_fails(),
@@ -229,7 +259,7 @@ async def planted(aviary: Aviary) -> str:
     assert (await aviary.send("/pipe/flows", json.dumps(appeal).encode()))[0] == 202
     xml = f"<Appeal><Name>{html.escape(PEOPLE['xml'])}</Name></Appeal>"
     assert (await aviary.send("/pipe/xml", xml.encode()))[0] == 202
-    for how, status in (("fails", 502), ("long", 502), ("echo", 200)):
+    for how, status in (("fails", 502), ("long", 502), ("echo", 200), ("echo", 200)):
         asked = json.dumps({"how": how, "name": PEOPLE["asked"], "phone": PEOPLE["phone"]}).encode()
         assert (await aviary.send("/pipe/asks", asked, Idempotency_Key=f"{how} {PEOPLE['phone']}"))[0] == status
     (aviary.folder / "good.json").write_text(json.dumps({"name": PEOPLE["filed"]}))
@@ -240,9 +270,25 @@ async def planted(aviary: Aviary) -> str:
 async def overheard(aviary: Aviary, message: str) -> None:
     """Asks as somebody else, and in every place where the gateway tells of itself."""
     async with aiohttp.ClientSession() as client:
-        for path, key in ((f"/pipe/messages/{message}", OTHER_KEY), (f"/pipe/messages/{message}", CALLER_KEY), ("/metrics", ""), ("/ready", ""), ("/live", "")):
-            async with client.get(aviary.gateway.address + path, headers={"Authorization": f"Bearer {key}"}) as response:
+        for path, key in (
+            (f"/pipe/messages/{message}", OTHER_KEY),
+            (f"/pipe/messages/{message}", CALLER_KEY),
+            ("/metrics", ""),
+            ("/ready", ""),
+            ("/live", ""),
+        ):
+            async with client.get(
+                aviary.gateway.address + path, headers={"Authorization": f"Bearer {key}"}
+            ) as response:
                 aviary.heard.append((path, await response.read()))
+    dead = [str(row[0]) for row in aviary.kept.rows(DEAD)]
+    names = ("status", "connections", "routes", "search", "dead.list", "dead.rehearse")
+    asked: list[tuple[str, dict[str, str]]] = [(name, {}) for name in names]
+    asked += [(name, {"id": one}) for one in (message, *dead) for name in ("explain", "messages.show")]
+    asked += [("dead.show", {"id": one}) for one in dead]
+    for operation, arguments in asked:
+        said = await call(aviary.gateway.data, operation, arguments)
+        aviary.heard.append((f"{operation} {arguments}", json.dumps(said, ensure_ascii=False, default=str).encode()))
     for key in ("wrong", SECRETS["BEARER"], ""):
         aviary.heard.append(("a wrong key", (await aviary.send("/pipe/breaks", b"{}", key))[1]))
     query = f"/pipe/breaks?api_key={SECRETS['URL_KEY']}"
@@ -254,13 +300,13 @@ async def overheard(aviary: Aviary, message: str) -> None:
 async def test_no_planted_value_is_left_anywhere(aviary: Aviary) -> None:
     """Log, database, write-ahead log, blobs, metrics and answers hold none of them; partners got the true ones."""
     message = await planted(aviary)
-    async with asyncio.timeout(10):
-        while len(list((aviary.folder / "done").glob("*.json"))) < 2:
-            await asyncio.sleep(0.05)
+    await soon(lambda: len(list((aviary.folder / "done").glob("*.json"))) == 2, within=10)
     nothing_left(aviary, "while they were under way")
     await aviary.settled()
     await overheard(aviary, message)
-    missed = [name for name, value in PEOPLE.items() if name not in {"broken", "climber", "unread"} and not aviary.saw(value)]
+    missed = [
+        name for name, value in PEOPLE.items() if name not in {"broken", "climber", "unread"} and not aviary.saw(value)
+    ]
     assert missed == [], "a partner must get what was sent"
     nothing_left(aviary, "in the end")
     await aviary.gateway.restart()

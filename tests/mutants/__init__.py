@@ -6,6 +6,7 @@ come instead (`+`). What is taken out must stand in its file exactly once.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,8 @@ class Edit:
 
     def applied(self, text: str) -> str:
         """The text with the defect in it. Raises ValueError where the place is not found exactly once."""
-        found = f"\n{text}".count(f"\n{self.old}\n")
+        # Looked for without being eaten: two equal lines in a row are two places.
+        found = len(re.findall(f"(?=\n{re.escape(self.old)}\n)", f"\n{text}"))
         if found != 1:
             raise ValueError(f"{self.path}: what it takes out stands there {found} times:\n{self.old}")
         return f"\n{text}".replace(f"\n{self.old}\n", f"\n{self.new}\n" if self.new else "\n")[1:]
@@ -38,23 +40,23 @@ class Mutant:
 
     def plant(self, root: Path) -> None:
         """Changes the files below `root`. Raises ValueError where it no longer fits, and changes nothing then."""
-        changed: dict[Path, str] = {}
-        for edit in self.edits:
-            path = root / edit.path
-            if path not in changed and not path.is_file():
-                raise ValueError(f"{edit.path}: there is no such file")
-            changed[path] = edit.applied(changed.get(path) or path.read_text(encoding="utf-8"))
-        for path, text in changed.items():
-            path.write_text(text, encoding="utf-8")
+        for path, text in self._changed(root).items():
+            (root / path).write_text(text, encoding="utf-8")
 
     def fits(self, root: Path) -> str:
         """Empty where it can be planted below `root`, else why it cannot."""
         try:
-            for edit in self.edits:
-                edit.applied((root / edit.path).read_text(encoding="utf-8"))
+            self._changed(root)
         except (ValueError, OSError) as error:
             return str(error)
         return ""
+
+    def _changed(self, root: Path) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        for edit in self.edits:
+            text = texts[edit.path] if edit.path in texts else (root / edit.path).read_text(encoding="utf-8")
+            texts[edit.path] = edit.applied(text)
+        return texts
 
 
 def read(path: Path) -> Mutant:
@@ -83,4 +85,3 @@ def read(path: Path) -> Mutant:
 def every() -> dict[str, Mutant]:
     """All mutants by name."""
     return {path.stem: read(path) for path in sorted(FOLDER.glob("*.mutant"))}
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from pipe.contract import Outgoing
 from pipe.errors import NoAnswer, NotAuthorised, PeerFailed, SecretMissing
 from pipe.store import schema
 from tests.pipe.house import House
@@ -184,3 +185,21 @@ async def test_a_paused_route_works_on_nothing_until_it_is_resumed(house: House)
     assert await house.states() == ["ready"]
     await house.engine.switches.set("route", "r", None)
     assert [row["state"] for row in await house.done(1)] == ["delivered"]
+
+
+async def test_one_attempt_that_hangs_holds_up_nothing_of_its_own_target(house: House) -> None:
+    """A single busy worker is no reason not to start another for the single message behind it."""
+    await house.start(TEXT)
+    gate = asyncio.Event()
+
+    async def first_hangs(outgoing: Outgoing) -> None:
+        if outgoing.message.body == b"one":
+            await gate.wait()
+
+    house.partner("out").decide = first_hangs  # type: ignore[assignment]
+    await house.put("one")
+    await house.partner("out").reached(1)
+    await house.put("two")
+    await house.reaches("ready", "delivered")
+    gate.set()
+    await house.done(2)

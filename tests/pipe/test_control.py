@@ -74,7 +74,8 @@ async def test_an_error_comes_back_as_what_it_was(gateway: House) -> None:
 
 
 @pytest.mark.parametrize(
-    ("operation", "args"), [("nothing", {}), ("explain", {}), ("explain", {"id": 5, "more": 1}), ("dead.list", {"which": {"rout": "r"}})]
+    ("operation", "args"),
+    [("nothing", {}), ("explain", {}), ("explain", {"id": 5, "more": 1}), ("dead.list", {"which": {"rout": "r"}})],
 )
 async def test_what_is_not_understood_is_refused(gateway: House, operation: str, args: dict[str, Any]) -> None:
     """An unknown operation, a missing, wrong or unknown argument."""
@@ -82,7 +83,9 @@ async def test_what_is_not_understood_is_refused(gateway: House, operation: str,
         await call(gateway.data, operation, args)
 
 
-@pytest.mark.parametrize("line", [b"{\n", b"[]\n", b"7\n", b'{"operation": "status"}\n', b'{"operation": 7, "args": []}\n'])
+@pytest.mark.parametrize(
+    "line", [b"{\n", b"[]\n", b"7\n", b'{"operation": "status"}\n', b'{"operation": 7, "args": []}\n']
+)
 async def test_a_line_that_is_no_request_gets_an_error(gateway: House, line: bytes) -> None:
     """And the socket goes on."""
     reader, writer = await asyncio.open_unix_connection(str(gateway.data / SOCKET))
@@ -93,7 +96,9 @@ async def test_a_line_that_is_no_request_gets_an_error(gateway: House, line: byt
     assert await control.is_running(gateway.data)
 
 
-async def test_a_defect_of_an_operation_is_told_and_ends_nothing(gateway: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_defect_of_an_operation_is_told_and_ends_nothing(
+    gateway: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The next request is answered."""
 
     async def broken(host: Host) -> None:
@@ -151,7 +156,7 @@ async def test_the_same_works_on_the_folder_alone(house: House) -> None:
 
 
 async def test_a_socket_that_a_dead_gateway_left_is_no_hindrance(house: House) -> None:
-    """kill -9 leaves it behind."""
+    """Kill -9 leaves it behind."""
     await begin(house, PLAIN)
     server = ControlServer(house.data, lambda actor, progress: host_of(house, actor))
     await server.start()

@@ -158,9 +158,10 @@ async def test_a_split_waits_while_its_route_is_full_and_stops_when_the_gateway_
     await house.until(lambda: _cursor(house, 1000))
     assert await house.count(schema.delivery) < 2000
     house.partner("out").held.set()
-    async with asyncio.timeout(10):
-        await house.engine.stop(5)
-    house.running = False
+    stopping = asyncio.create_task(house.stop())
+    while not stopping.done():
+        await house.pass_time(0.1)
+    assert await stopping
 
 
 @pytest.mark.parametrize("count", [499, 500, 501])

@@ -9,8 +9,10 @@ import orjson
 import pytest
 from sqlalchemy import select
 
-from pipe.contract import Message, Transaction
+from pipe.config.models import Retry
+from pipe.contract import Duration, Message, Transaction
 from pipe.errors import OutcomeUnknown, PeerFailed, Refused
+from pipe.retry import RetryPolicy
 from pipe.store import schema
 from pipe.store.codec import unpack
 from tests.pipe.house import House
@@ -23,20 +25,6 @@ routes:
 """
 ROUTE = CONNECTIONS + "  r:\n    from: {connection: in}\n"
 COPY = "  copy:\n    from: internal\n    to: {connection: out, put: copy}\n"
-
-
-async def test_a_flow_that_fails_after_it_has_emitted_has_emitted_nothing(house: House) -> None:
-    """Rows, emissions and the end of the delivery commit together or not at all."""
-
-    def breaks(message: Message, tx: Transaction) -> Iterable[Message]:
-        tx.emit(message, route="copy")
-        raise Refused("after all")
-
-    house.flows = {"breaks": breaks}
-    await house.start(ROUTE + "    steps: [{flow: breaks}]\n" + COPY)
-    await house.put("x")
-    assert [row["state"] for row in await house.done(1)] == ["dead"]
-    assert await house.count(schema.message) == 1
 
 
 async def test_what_a_flow_yields_and_the_end_of_its_message_are_one(house: House) -> None:
@@ -186,38 +174,6 @@ async def test_after_its_deadline_a_message_is_not_sent(house: House) -> None:
     assert ([row["state"] for row in await house.done(1)], house.partner("out").asked) == (["expired"], [])
 
 
-async def test_a_delivery_that_waits_over_its_deadline_is_not_attempted_when_it_wakes(house: House) -> None:
-    """Due after a pause that ends past the deadline, with the expiry suspended by a clock that stepped."""
-    await house.start(
-        ROUTE + "    deadline: 1h\n    retry: {attempts: 9, first: 50m, factor: 3, max: 2h, within: 9h}\n"
-        "    to: {connection: out, put: idem}\n"
-    )
-    house.partner("out").script = [PeerFailed("not now"), PeerFailed("not yet")]
-    await house.put("x")
-    await house.reaches("retry")
-    house.engine.scheduler.suspended_until = house.clock.now() + 86400
-    await house.pass_time(4 * 3600)
-    assert ([row["state"] for row in await house.done(1)], len(house.partner("out").asked)) == (["expired"], 2)
-
-
-async def test_a_tap_is_stored_once_however_often_its_steps_ran(house: House) -> None:
-    """Tried twice, with a crash in between: one copy."""
-    route = (
-        f"{ROUTE}    retry: {{attempts: 5, first: 1m}}\n    steps: [{{tap: {{route: copy}}}}]\n"
-        f"    to: {{connection: out, put: idem}}\n{COPY}"
-    )
-    house.partner("out").held = asyncio.Event()
-    await house.start(route)
-    await house.put("x")
-    await house.partner("out").reached(1)
-    await house.crash()
-    house.partner("out").held = None
-    house.partner("out").script = [PeerFailed("one"), PeerFailed("two")]
-    await house.start(route)
-    await house.pass_time(600)
-    assert len(await house.done(2)) == 2
-
-
 async def test_what_a_filter_drops_is_in_the_books(house: House) -> None:
     """Discarded, counted, and nothing is pending."""
     await house.start(
@@ -271,3 +227,10 @@ async def test_a_secret_in_a_partners_words_is_masked(house: House) -> None:
     [row] = await house.done(1)
     [attempt] = await house.rows(select(schema.attempt))
     assert (row["note"], attempt["note"]) == ("no entry for Bearer ***", "no entry for Bearer ***")
+
+
+def test_retries_end_with_their_span_or_their_count() -> None:
+    """`within` bounds the time from the first try, `attempts` the number of tries, whichever comes first."""
+    policy = RetryPolicy(Retry(attempts=5, first=Duration(10), factor=1, max=Duration(10), within=Duration(60)))
+    assert (policy.next_pause(1, 0) is None, policy.next_pause(5, 0) is None) == (False, True)
+    assert (policy.next_pause(2, 45) is None, policy.next_pause(2, 59) is None) == (False, True)

@@ -7,7 +7,8 @@ import json
 from urllib.parse import quote_plus
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipe.redact import MASK, Shield, mask
 
@@ -69,7 +70,11 @@ def test_secrets_are_known_by_their_shape(text: str, expected: str) -> None:
     assert mask(text) == expected
 
 
-@given(st.text(min_size=4, max_size=30).filter(lambda text: text.strip() == text), st.text(max_size=20), st.text(max_size=20))
+@given(
+    st.text(min_size=4, max_size=30).filter(lambda text: text.strip() == text),
+    st.text(max_size=20),
+    st.text(max_size=20),
+)
 def test_no_value_of_four_signs_survives(value: str, before: str, after: str) -> None:
     """Whatever stands around it."""
     assert value not in mask(before + value + after, [value]).replace(MASK, "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import random
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipe.errors import RowDamaged
-from pipe.sealed_file import PIECE, SealedWriter, new_key, opened
+from pipe.sealed_file import PIECE, SealedFile, SealedWriter, new_key, opened
 
 
 def written(path: Path, key: bytes, *parts: bytes) -> Path:
@@ -62,3 +64,14 @@ def test_another_key_opens_nothing(tmp_path: Path) -> None:
     path = written(tmp_path / "a", new_key(), b"x")
     with pytest.raises(RowDamaged, match="piece 0"):
         list(opened(path, new_key()))
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE, 3 * PIECE - 5])
+def test_a_sealed_file_is_read_from_any_place(tmp_path: Path, size: int) -> None:
+    """As a plain file of the same bytes is."""
+    key, body = new_key(), random.Random(size).randbytes(size)
+    with io.BufferedReader(SealedFile(written(tmp_path / "a", key, body), key)) as file:
+        assert file.read() == body
+        for place in (0, size // 2, PIECE - 1, size):
+            file.seek(place)
+            assert (file.read(100), file.tell()) == (body[place : place + 100], min(place + 100, max(size, place)))

@@ -59,7 +59,9 @@ class World:
 def host_of(house: House, actor: str = "olena") -> Host:
     """A host on the house as it is now."""
     world: Any = World(house)
-    return Host(house.store, house.clock, actor, world, house.engine if house.running else None)
+    facts = {"pid": 1, "started_at": house.clock.now(), "addresses": {"default": "http://127.0.0.1:1"}}
+    engine = house.engine if house.running else None
+    return Host(house.store, house.clock, actor, world, engine, facts=facts if house.running else {})
 
 
 async def do(house: House, operation: str, **arguments: Any) -> Any:
@@ -83,4 +85,6 @@ async def audited(house: House, event: str) -> list[Any]:
     """The audit's rows of an event."""
     from pipe.store import schema
 
-    return [row for row in await house.rows(schema.audit.select().order_by(schema.audit.c.seq)) if row["event"] == event]
+    return [
+        row for row in await house.rows(schema.audit.select().order_by(schema.audit.c.seq)) if row["event"] == event
+    ]

@@ -24,8 +24,7 @@ ORDERED = TOP + "    order_by: body.k\n    steps: [{decode: json}]\n    to: {con
 SECRET = TOP + "    sensitive: [body.phone]\n    steps: [{decode: json}]\n    to: {connection: out, put: x}\n"
 DEADLINE = TOP + "    deadline: 10s\n    to: {connection: out, put: x, retry: {attempts: 9, first: 60s}}\n"
 TWO = TOP.replace("routes:", "  other: {type: memory_sink}\nroutes:") + (
-    "    steps: [{decode: json}, {map: {n: %s}}]\n"
-    "    to: [{connection: out, put: x}, {connection: other, put: y}]\n"
+    "    steps: [{decode: json}, {map: {n: %s}}]\n    to: [{connection: out, put: x}, {connection: other, put: y}]\n"
 )
 MAPPED = TOP + "    steps: [{decode: json}, {map: {n: %s}}]\n    to: {connection: out, put: x}\n"
 
@@ -46,7 +45,13 @@ async def test_a_dead_letter_tells_its_whole_record(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("which", "found"),
-    [({"route": "r"}, 1), ({"route": "s"}, 0), ({"kind": "refused"}, 1), ({"code": "PIPE-2001"}, 0), ({"station": "out"}, 1)],
+    [
+        ({"route": "r"}, 1),
+        ({"route": "s"}, 0),
+        ({"kind": "refused"}, 1),
+        ({"code": "PIPE-2001"}, 0),
+        ({"station": "out"}, 1),
+    ],
 )
 async def test_dead_letters_are_found_by_what_is_known_of_them(house: House, which: dict[str, str], found: int) -> None:
     """Each filter narrows the list."""
@@ -158,7 +163,12 @@ async def test_a_rehearsal_sends_nothing_and_shows_the_difference(house: House) 
     before = await house.ledger()
     found = await do(house, "dead.rehearse", which={"ids": [accepted.id]})
     [letter] = found["letters"]
-    assert (found["passes"], letter["changed"], letter["before"], letter["after"]) == (1, True, {"body": {"n": 5}}, {"body": {"n": "5"}})
+    assert (found["passes"], letter["changed"], letter["before"], letter["after"]) == (
+        1,
+        True,
+        {"body": {"n": 5}},
+        {"body": {"n": "5"}},
+    )
     assert (await house.ledger(), await house.states(), len(house.partner("out").asked)) == (before, ["dead"], 1)
 
 

@@ -12,7 +12,11 @@ from tests.pipe.house import House
 from tests.pipe.operations.hosts import audited, begin, change, do
 from tests.pipe.operations.test_dead_letters import DEADLINE, ORDERED, PLAIN, SECRET, TOP
 
-KEYED = TOP + "    idempotency: {key: \"header('Idempotency-Key')\"}\n    subject: body.phone\n    order_by: body.k\n    steps: [{decode: json}]\n    to: {connection: out, put: x}\n"
+KEYED = (
+    TOP
+    + "    idempotency: {key: \"header('Idempotency-Key')\"}\n    subject: body.phone\n    order_by: body.k\n"
+    + "    steps: [{decode: json}]\n    to: {connection: out, put: x}\n"
+)
 
 
 async def only(house: House, id: str) -> Any:
@@ -54,7 +58,11 @@ async def test_a_retry_tells_every_attempt_and_when_the_next_is(house: House) ->
     accepted = await house.put("hello")
     (row,) = await house.reaches("retry")
     told = await only(house, accepted.id)
-    assert (told["why"], told["next"], told["next_at"]) == ("attempt 1 of 30 failed: busy with something", "attempt 2", row["next_at"])
+    assert (told["why"], told["next"], told["next_at"]) == (
+        "attempt 1 of 30 failed: busy with something",
+        "attempt 2",
+        row["next_at"],
+    )
 
 
 async def test_a_held_message_names_the_one_ahead_and_its_trouble(house: House) -> None:
@@ -90,14 +98,17 @@ async def test_a_connection_that_is_down_is_named_with_its_reason(house: House) 
 async def test_a_pause_is_named_with_who_and_why(house: House) -> None:
     """Of a connection, of a route; and it goes on when resumed."""
     await begin(house, PLAIN)
-    for name, words in (("out", "the connection out was paused by olena: their request"), ("r", "the route r was paused by olena: their request")):
+    for name, words in (
+        ("out", "the connection out was paused by olena: their request"),
+        ("r", "the route r was paused by olena: their request"),
+    ):
         await do(house, "pause", name=name, reason="their request")
         accepted = await house.put("hello")
         told = await only(house, accepted.id)
         assert (told["why"], told["next"]) == (words, f"it goes on with `pipe resume {name}`")
         assert told["sentence"].startswith(f"{accepted.id} waits (out)")
         await do(house, "resume", name=name)
-        await house.until(lambda id=accepted.id: house.deliveries(schema.delivery.c.state == "delivered"))
+        await house.until(lambda: house.deliveries(schema.delivery.c.state == "delivered"))
     await house.done(2)
 
 
@@ -124,7 +135,7 @@ async def test_a_decision_about_nothing_uncertain_is_refused(house: House) -> No
     await begin(house, PLAIN)
     accepted = await house.put("hello")
     await house.done(1)
-    with pytest.raises(BadRequest, match="nothing of .* is uncertain"):
+    with pytest.raises(BadRequest, match=r"nothing of .* is uncertain"):
         await do(house, "resolve", id=accepted.id, decision="delivered", reason="x")
 
 
@@ -180,7 +191,7 @@ async def test_all_is_well_is_said_only_when_it_is(house: House) -> None:
     await begin(house, PLAIN)
     await house.put("hello")
     await house.done(1)
-    assert (await do(house, "status"))["verdict"] == "All is well: 1 routes, 2 connections, nothing waits."
+    assert (await do(house, "status"))["verdict"] == "All is well: 1 route, 2 connections, nothing waits."
     house.partner("out").script = [Refused()]
     await house.put("hello")
     await house.done(2)
@@ -249,8 +260,13 @@ async def test_switches_survive_a_crash(house: House) -> None:
     await house.done(1)
 
 
-@pytest.mark.parametrize(("operation", "name", "error"), [("pause", "nobody", NotFound), ("drain", "out", BadRequest), ("pause", "out", BadRequest)])
-async def test_a_switch_that_cannot_be_is_refused(house: House, operation: str, name: str, error: type[Exception]) -> None:
+@pytest.mark.parametrize(
+    ("operation", "name", "error"),
+    [("pause", "nobody", NotFound), ("drain", "out", BadRequest), ("pause", "out", BadRequest)],
+)
+async def test_a_switch_that_cannot_be_is_refused(
+    house: House, operation: str, name: str, error: type[Exception]
+) -> None:
     """An unknown name, a connection that cannot be drained, a reason that is missing."""
     await begin(house, PLAIN)
     with pytest.raises(error):
