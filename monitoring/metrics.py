@@ -36,6 +36,7 @@ class Metrics:
         """`open_to_all`: whether only this machine, or callers with a certificate, reach the listener."""
         self._open = open_to_all
         self.registry = CollectorRegistry()
+        self._series: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._counters()
         self._waiting = Waiting(engine)
         self.registry.register(self._waiting)
@@ -82,25 +83,33 @@ class Metrics:
         elif isinstance(event, Attempted):
             self._attempted(event)
         elif isinstance(event, Turned):
-            self._turns.labels(event.connection, event.state).inc()
+            self._of(self._turns, event.connection, event.state).inc()
+
+    def _of(self, metric: Any, *labels: str) -> Any:
+        """The series of these labels. Kept: looking one up takes the library longer than counting does."""
+        key = (metric, labels)
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = metric.labels(*labels)
+        return series
 
     def _arrived(self, event: Arrived) -> None:
-        self._messages.labels(event.route, "in", _ARRIVALS.get(event.outcome, "other")).inc()
-        self._process.labels(event.route, "receive").observe(event.seconds)
+        self._of(self._messages, event.route, "in", _ARRIVALS.get(event.outcome, "other")).inc()
+        self._of(self._process, event.route, "receive").observe(event.seconds)
         if event.outcome == "refused":
-            self._refused.labels(event.route, event.code or "other").inc()
+            self._of(self._refused, event.route, event.code or "other").inc()
 
     def _attempted(self, event: Attempted) -> None:
         outcome = _OUTCOMES.get(event.outcome, "ok")
-        self._messages.labels(event.route, "out", outcome).inc()
-        self._process.labels(event.route, "send" if event.connection else "flow").observe(event.seconds)
+        self._of(self._messages, event.route, "out", outcome).inc()
+        self._of(self._process, event.route, "send" if event.connection else "flow").observe(event.seconds)
         if event.connection is not None:
-            self._requests.labels(event.connection, outcome).inc()
-            self._external.labels(event.connection).observe(event.seconds)
+            self._of(self._requests, event.connection, outcome).inc()
+            self._of(self._external, event.connection).observe(event.seconds)
         if event.outcome == RETRY:
-            self._retries.labels(event.route, event.code or "other").inc()
+            self._of(self._retries, event.route, event.code or "other").inc()
         elif event.outcome == DEAD:
-            self._dead.labels(event.route, event.code or "other").inc()
+            self._of(self._dead, event.route, event.code or "other").inc()
 
 
 class Waiting(Collector):

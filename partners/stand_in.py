@@ -162,7 +162,7 @@ async def _worked(request: web.Request, handler: Handler) -> web.Response:
         return problem(
             refusal.status, "http", refusal.reason, {"Allow": a} if (a := refusal.headers.get("Allow")) else None
         )
-    assert isinstance(response, web.Response)  # noqa: S101 - for the type checker: every service answers so
+    assert isinstance(response, web.Response)
     return response
 
 

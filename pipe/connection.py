@@ -65,6 +65,7 @@ class Connection:
         self.last_error: tuple[float, str] | None = None
         self._waiters: set[Callable[[], None]] = set()
         self._reopening: asyncio.Task[None] | None = None
+        self._probing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Opens the adapter. Where it cannot be opened now it is tried again in the background, and messages wait."""
@@ -75,6 +76,9 @@ class Connection:
             self._close(self._next_backoff(), "down", error.text)
         else:
             self.opened = True
+        probe = getattr(self.config, "probe", None)
+        if probe is not None:
+            self._probing = asyncio.create_task(self._probe(probe.every), name=f"probe {self.name}")
 
     # --- may a send begin? ---
 
@@ -226,7 +230,17 @@ class Connection:
             except PipeError as error:
                 return Health("down", error.text)
             self.opened = True
-        return await self.adapter.check()
+        health: Health = await self.adapter.check()
+        return health
+
+    async def _probe(self, every: float) -> None:
+        """Asks now and then how the partner is. It tells people; only real sends open and close the connection."""
+        while True:
+            if self.opened and not self.paused and not self._half_open:
+                health = await self.adapter.check()
+                served = self.last_ok is not None and self.last_ok > self._clock.now() - every
+                self.note(Health("degraded", health.reason) if health.state == "down" and served else health)
+            await self._clock.sleep(every)
 
     def pause(self) -> None:
         """Closes it by a person's hand."""
@@ -247,9 +261,10 @@ class Connection:
 
     async def close(self) -> None:
         """Stops its task and closes the adapter."""
-        if self._reopening is not None:
-            self._reopening.cancel()
-            await asyncio.gather(self._reopening, return_exceptions=True)
+        tasks = [task for task in (self._reopening, self._probing) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.adapter.close()
 
     def _wake(self) -> None:

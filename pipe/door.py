@@ -19,6 +19,7 @@ from pipe.store.statements import Statement
 from pipe.store.transaction import Tx
 
 if TYPE_CHECKING:
+    from pipe.config.models import RouteConfig
     from pipe.engine import Engine
     from pipe.route import Route
 
@@ -49,18 +50,21 @@ class RouteDoor:
 
     @property
     def options(self) -> Any:
+        """See `pipe.contract.Door`."""
         return self._config.source.options
 
     @property
     def max_body(self) -> int:
+        """See `pipe.contract.Door`."""
         return self._config.source.max_body
 
     @property
     def synchronous(self) -> bool:
+        """See `pipe.contract.Door`."""
         return self._engine.routes[self.route].synchronous
 
     @property
-    def _config(self) -> Any:
+    def _config(self) -> RouteConfig:
         return self._engine.routes[self.route].config
 
     async def accept(self, arrival: Arrival) -> Accepted:
@@ -84,7 +88,7 @@ class RouteDoor:
         engine = self._engine
         if engine.draining:
             raise Draining(retry_after=5)
-        engine.switches.check_open(route.name, synchronous=route.synchronous)
+        engine.switches.check_open(route.name, route.config.source.connection, synchronous=route.synchronous)
         size = arrival.body.size if isinstance(arrival.body, Blob) else len(arrival.body)
         engine.room.check(self.route, route.config.queue, size)
         message = self._message(route, arrival)
@@ -94,7 +98,7 @@ class RouteDoor:
         try:
             if size > self.max_body:
                 raise TooLarge(f"the body has {size} bytes, the limit is {self.max_body}")
-            decoded = (await route.door.run(message)).message
+            decoded = (await route.door.run(message, size=size)).message
             assert decoded is not None
             entry = route.entry(message, 0, decoded)
             entry.decoded = decoded

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from loguru import logger
@@ -297,7 +298,7 @@ class Engine:
                 "a stored message is damaged: it is kept aside and not delivered"
             )
             outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), attempted=False)
-            await self.store.write(lambda tx, work=work, outcome=outcome: self.outcomes.end(tx, work, outcome, []))
+            await self.store.write(partial(self.outcomes.end, work=work, outcome=outcome, taps=[]))
         return works, more
 
     # --- what others ask ---
@@ -362,7 +363,7 @@ class Engine:
             outcome = Outcome(
                 DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), maybe_delivered=True
             )
-            await self.store.write(lambda tx, work=work, outcome=outcome: self.outcomes.end(tx, work, outcome, []))
+            await self.store.write(partial(self.outcomes.end, work=work, outcome=outcome, taps=[]))
 
 
 def _recover(tx: Tx, crashed: list[int], configuration: Configuration) -> None:

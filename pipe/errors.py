@@ -170,7 +170,8 @@ class RevisionUnknown(ConfigError):
 class PeerError(PipeError):
     """A partner, or the way to it, failed."""
 
-    code, verdict, status, blame = "PIPE-2000", Verdict.RETRY, 502, "target"
+    code, verdict, status = "PIPE-2000", Verdict.RETRY, 502
+    blame: ClassVar[Blame] = "target"
     hint = "ask the partner; the message is kept"
 
 
@@ -271,7 +272,8 @@ class ReplyRejected(PeerError):
 class PayloadError(PipeError):
     """The message itself is at fault."""
 
-    code, verdict, status, blame = "PIPE-3000", Verdict.DEAD, 422, "caller"
+    code, verdict, status = "PIPE-3000", Verdict.DEAD, 422
+    blame: ClassVar[Blame] = "caller"
     hint = "mend the message and send it again"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -11,9 +12,9 @@ from sqlalchemy import Connection, func, select
 from pipe.contract import Message
 from pipe.cron import next_due
 from pipe.errors import PipeError
+from pipe.stations.station import late
 from pipe.store import schema
-from pipe.store.journal import Outcome
-from pipe.store.schema import EXPIRED, HELD, READY, RETRY, TIMER, UNCERTAIN
+from pipe.store.schema import HELD, READY, RETRY, TIMER, UNCERTAIN
 from pipe.store.statements import Statement
 from pipe.store.transaction import Tx
 
@@ -140,11 +141,7 @@ class Scheduler:
 
         def unit(tx: Tx) -> None:
             for work in idle:
-                note = "the deadline passed before it was delivered"
-                outcome = Outcome(
-                    EXPIRED, code="PIPE-6001", note=note, attempted=False, maybe_delivered=work.state == UNCERTAIN
-                )
-                engine.outcomes.end(tx, work, outcome, [])
+                engine.outcomes.end(tx, work, late(work), [])
 
         if idle:
             await engine.store.write(unit)
@@ -163,7 +160,7 @@ class Scheduler:
                 rule = source.schedule or f"every {source.every}"
                 if now >= self._schedule.get((name, rule), 0.0):
                     self._schedule[name, rule] = await self._engine.store.write(
-                        lambda tx, name=name, rule=rule: self._fire(tx, name, rule)
+                        partial(self._fire, name=name, rule=rule)
                     )
                 self._due = min(self._due, self._schedule[name, rule])
 

@@ -47,11 +47,13 @@ class RunningSource:
     def __init__(self, engine: Engine, connection: Connection) -> None:
         self._engine, self.connection = engine, connection
         self.doors = LiveDoors()
+        self.refusable: bool = connection.adapter.refusable
+        """it can tell its peers no, so a pause need not stop it"""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Starts it, unless it runs or is paused."""
-        if (self._task is None or self._task.done()) and not self.connection.paused:
+        if (self._task is None or self._task.done()) and (self.refusable or not self.connection.paused):
             self._task = asyncio.create_task(self._run(), name=f"source {self.connection.name}")
 
     async def stop(self) -> None:

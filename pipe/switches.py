@@ -33,8 +33,10 @@ class Switches:
             elif row.kind == "route":
                 (self.draining if row.state == "draining" else self.routes).add(row.name)
 
-    def check_open(self, route: str, *, synchronous: bool) -> None:
-        """Raises Draining where nothing may enter a route: it drains, or is paused while its callers would wait."""
+    def check_open(self, route: str, source: str | None, *, synchronous: bool) -> None:
+        """Raises Draining where nothing may enter a route: it drains, or its source is paused, or its callers would wait."""
+        if source in self.connections:
+            raise Draining(f"the connection {source} is paused", retry_after=60, route=route)
         if route in self.draining:
             raise Draining(f"the route {route} takes nothing more: it is being drained", retry_after=60, route=route)
         if synchronous and route in self.routes:
@@ -61,7 +63,7 @@ class Switches:
             self.connections.add(name)
             if connection is not None:
                 connection.pause()
-            if source is not None:
+            if source is not None and not source.refusable:
                 await source.stop()
             return
         self.connections.discard(name)

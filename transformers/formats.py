@@ -9,11 +9,17 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from pipe.contract import Message, Strict
 from pipe.errors import WrongMediaType
-from transformers import csv_format
+from transformers import csv_format, xml_format
 from transformers.text_format import known_charset
 
 FormatName = Literal["json", "xml", "csv", "text", "bytes"]
 Charset = Annotated[str, AfterValidator(lambda name: known_charset(name) and name)]
+
+
+def _element(name: str) -> str:
+    if not xml_format.is_name(name):
+        raise ValueError(f"`{name}` is no name of an XML element")
+    return name
 
 
 class Plain(Strict):
@@ -39,7 +45,9 @@ class XmlIn(Strict):
 class XmlOut(Strict):
     """How XML is written."""
 
-    root: str | None = Field(default=None, description="Name of an element put around the body.", examples=["Appeal"])
+    root: Annotated[str, AfterValidator(_element)] | None = Field(
+        default=None, description="Name of an element put around the body.", examples=["Appeal"]
+    )
     charset: Charset = Field(default="utf-8", description="Charset of the document.", examples=["windows-1251"])
     declaration: bool = Field(default=True, description="Whether it begins with `<?xml …?>`.")
 

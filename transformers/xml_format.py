@@ -215,7 +215,7 @@ def _document(value: Any) -> str:
 
 
 def _element(out: list[str], name: str, value: Any, depth: int) -> None:
-    if type(name) is not str or not _is_name(name):
+    if type(name) is not str or not is_name(name):
         if name != "#comment":
             raise _no_name(name)
         _comment(out, value)
@@ -263,7 +263,7 @@ def _is_attribute(key: Any) -> bool:
 def _attribute(key: str, value: Any) -> str:
     if key == "@xmlns" and isinstance(value, Mapping):
         return "".join(_attribute(f"@xmlns:{prefix}" if prefix else "@xmlns", uri) for prefix, uri in value.items())
-    if not _is_name(key[1:]):
+    if not is_name(key[1:]):
         raise _no_name(key[1:])
     return f" {key[1:]}={quoteattr('' if value is None else _scalar(value))}"
 
@@ -295,7 +295,7 @@ def _no_name(name: Any) -> _CannotSay:
 
 
 @lru_cache(maxsize=4096)
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
     """Whether both editions of XML 1.0 take it: the fifth by its signs, the fourth by what expat says."""
     return _NAME.fullmatch(name) is not None and (name.isascii() or _is_read(f"<{name}/>"))
 

@@ -46,7 +46,7 @@ def _inside(text: str) -> str:
     """Checks a path of the configuration that lies below the folder. Raises ValueError."""
     for segment in text.removesuffix("/").split("/"):
         if (problem := wrong(segment)) is not None:
-            raise ValueError(f"`{text}` lies below the folder: {segment!r} {problem}")
+            raise ValueError(f"`{text}` must lie below the folder: {segment!r} {problem}")
     if "**" in text:
         raise ValueError(f"`{text}`: `**` is not known here, write each level")
     return text.removesuffix("/")

@@ -31,6 +31,12 @@ _TEXTS = {
     "dict_type": "should be a map",
     "list_type": "should be a list",
     "tuple_type": "should be a list",
+    "path_type": "should be a text; put it in quotes",
+}
+_LENGTHS = {
+    "string_too_short": "should have at least {min_length} sign(s)",
+    "string_too_long": "should have at most {max_length} sign(s)",
+    "too_short": "should have at least {min_length} entry(ies)",
 }
 _CODES = {"extra_forbidden": "unknown-key", "missing": "missing-key", "secret_in_clear": "secret-in-clear"}
 _SECRET_INSIDE = re.compile(r"(?<!\$)\$\{(file|secret):[^}\s]")
@@ -72,7 +78,7 @@ class Reading:
             made = model.model_validate(data, context=context)
         except ValidationError as error:
             self.findings += _findings(error, model, node, name, complete=complete)
-        except Exception as error:  # noqa: BLE001 - a boundary: validators of outside adapters and steps may raise anything
+        except Exception as error:
             self.note(node, "bad-value", f"{_called(name)}it cannot be read: {type(error).__name__}: {error}")
         else:
             self._check(pending, context["taken"])
@@ -180,6 +186,10 @@ class _Located:
 
     def _text(self, kind: str) -> str:
         context: dict[str, Any] = self.details.get("ctx", {})
+        if kind == "is_instance_of" and context.get("class") == "Path":
+            kind = "path_type"
+        if kind in _LENGTHS:
+            return _LENGTHS[kind].format(**context)
         if kind in _TEXTS:
             return f"{_TEXTS[kind]}; it is {self.node.kind()}"
         if kind in {"literal_error", "enum"}:

@@ -75,6 +75,8 @@ class Node:
         return self._kept({name: node for name, node in self.items.items() if name in names})
 
     def _kept(self, value: dict[str, Node]) -> Node:
+        if not isinstance(self.value, dict) and self.value is not None:
+            return self  # a text where a map should be is told as that, not as a map that lacks keys
         return Node(self.file, self.line, self.column, value, self.keys, self.weight)
 
     def kind(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -44,7 +45,9 @@ class SplitStation(Station):
                 pass
             while chunk := list(islice(items, AT_ONCE)):
                 await self.engine.room_for_emissions(self.route)
-                await self.engine.store.write(lambda tx, chunk=chunk: self._emit(tx, work, message, chunk, work.cursor))
+                await self.engine.store.write(
+                    partial(self._emit, work=work, message=message, items=chunk, begins_at=work.cursor)
+                )
                 work.cursor += len(chunk)
         except PipeError as error:
             if error.code.startswith("PIPE-40"):

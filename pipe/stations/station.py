@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from pipe.contract import Message
-from pipe.errors import ConnectionWaits, GatewayDefect, PipeError, StoreError, Verdict
+from pipe.errors import ConnectionWaits, DeadlinePassed, GatewayDefect, PipeError, StoreError, Verdict
 from pipe.redact import shield
 from pipe.retry import RetryPolicy
-from pipe.steps.pipeline import Run, StepStopped
+from pipe.steps.pipeline import LARGE, Run, StepStopped
 from pipe.store import journal
 from pipe.store.journal import Outcome, Work
 from pipe.store.schema import DEAD, DISCARDED, EXPIRED, RETRY, UNCERTAIN
@@ -21,6 +21,7 @@ from pipe.store.schema import DEAD, DISCARDED, EXPIRED, RETRY, UNCERTAIN
 if TYPE_CHECKING:
     from pipe.engine import Engine
     from pipe.route import Route
+    from pipe.store.transaction import Tx
 
 IN_MEMORY = 1000
 READ_AT_ONCE = 500
@@ -187,12 +188,15 @@ class Station:
     async def prepare(self, work: Work) -> Run:
         """The message after the route's steps of this stage. Raises StepStopped."""
         if work.output is not None:
-            return Run(work.output)
+            return Run(work.output, large=work.size > LARGE)
         route = self.route
         stage = route.by_station.get(work.station) or route.stages[work.stage]
-        run = Run(work.message)
+        run = Run(work.message, large=work.size > LARGE)
         if stage.index == 0:
-            run = Run(work.decoded) if work.decoded is not None else await route.door.run(work.message)
+            if work.decoded is None:
+                run = await route.door.run(work.message, size=work.size)
+            else:
+                run.message = work.decoded
         await stage.pipeline.continue_(run)
         return run
 
@@ -231,7 +235,7 @@ class Station:
         """The outcome of a delivery whose deadline is over; None where it is not."""
         if work.expires_at is None or not self.engine.scheduler.is_over(work.expires_at):
             return None
-        return Outcome(EXPIRED, code="PIPE-6001", note="the deadline passed before it was delivered", attempted=False)
+        return late(work)
 
     async def end(self, work: Work, outcome: Outcome, taps: list[tuple[str, Message]] | None = None) -> bool:
         """Stores a final outcome with all that hangs on it, then forgets the delivery."""
@@ -242,7 +246,7 @@ class Station:
     async def put_off(self, work: Work, outcome: Outcome, taps: list[tuple[str, Message]] | None = None) -> None:
         """Stores that a delivery waits, then forgets it until it is due."""
 
-        def unit(tx: journal.Tx) -> None:
+        def unit(tx: Tx) -> None:
             self.engine.outcomes.tap(tx, work, taps or [])
             journal.put_off(tx, work, outcome, self.engine.store.vault)
 
@@ -302,3 +306,10 @@ class Station:
             self._ended, self._arrived = None, []
             self._reading = False
             self.kick()
+
+
+def late(work: Work) -> Outcome:
+    """The outcome of a delivery whose deadline is over."""
+    error = DeadlinePassed("the deadline passed before it was delivered")
+    maybe = work.state == UNCERTAIN
+    return Outcome(EXPIRED, code=error.code, note=error.text, error=error, attempted=False, maybe_delivered=maybe)

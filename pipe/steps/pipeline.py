@@ -9,8 +9,11 @@ from typing import Any, Protocol
 
 from pipe import blocking
 from pipe.config.models import ChooseConfig, EnrichConfig, StepConfig, TapConfig
-from pipe.contract import Blob, Message, Transformer
+from pipe.contract import Message, Transformer
 from pipe.errors import PipeError, StepFailed
+
+LARGE = 64 << 10
+"""bytes"""
 
 
 class StepStopped(Exception):
@@ -31,6 +34,8 @@ class Run:
     """copies for other routes; they are stored with the delivery's outcome"""
     trail: list[tuple[str, Any]] | None = None
     """path and body after each step, where someone wants to see them"""
+    large: bool = False
+    """a body that may take long: its steps run in a thread, so that the loop does not stand still meanwhile"""
 
 
 class Outside(Protocol):
@@ -50,9 +55,9 @@ class Pipeline:
         self._steps = [(config, self._compiled(config, transformers)) for config in steps]
         self.empty = not steps
 
-    async def run(self, message: Message, *, trail: bool = False) -> Run:
-        """The message after all steps. Raises StepStopped."""
-        run = Run(message, trail=[] if trail else None)
+    async def run(self, message: Message, *, trail: bool = False, size: int = 0) -> Run:
+        """The message after all steps; `size` is what its body had in bytes. Raises StepStopped."""
+        run = Run(message, trail=[] if trail else None, large=size > LARGE)
         await self.continue_(run)
         return run
 
@@ -94,8 +99,7 @@ class Pipeline:
             return lambda message, run: blocking.run("steps", transformer.apply, message)
 
         def apply(message: Message, run: Run) -> Any:
-            # A body that had to go to disk takes seconds to decode: the loop must not stand still meanwhile.
-            if isinstance(message.body, Blob):
+            if run.large:
                 return blocking.run("steps", transformer.apply, message)
             return transformer.apply(message)
 

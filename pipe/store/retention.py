@@ -80,9 +80,8 @@ def _bodies(tx: Tx, route: str, delivered_before: float, dead_before: float, pru
         deliveries = select(d.id).where(d.message == row.seq)
         tx.execute(update(delivery).where(d.message == row.seq).values(output=None))
         tx.execute(update(attempt).where(attempt.c.delivery.in_(deliveries)).values(reply=None))
-        pruned.dead += tx.execute(
-            update(dead_letter).where(dead_letter.c.delivery.in_(deliveries)).values(body=None, body_kind=None)
-        ).rowcount
+        letters = update(dead_letter).where(dead_letter.c.delivery.in_(deliveries)).values(body=None, body_kind=None)
+        pruned.dead += len(tx.execute(letters.returning(dead_letter.c.delivery)).fetchall())
     pruned.bodies += len(rows)
     pruned.more = pruned.more or len(rows) == AT_ONCE
 
@@ -96,8 +95,9 @@ def _messages(tx: Tx, route: str, before: float, pruned: Pruned) -> None:
     if not seqs:
         return
     # Totals never shrink: what went is counted beside them, so that `ledger verify` can still account for every row.
-    for state, n in tx.execute(select(d.state, func.count()).where(d.message.in_(seqs)).group_by(d.state)).fetchall():
-        tx.count(route, f"pruned:{state}", n)
+    states = select(d.state, func.count().label("n")).where(d.message.in_(seqs)).group_by(d.state)
+    for row in tx.execute(states).fetchall():
+        tx.count(route, f"pruned:{row.state}", row.n)
     deliveries = select(d.id).where(d.message.in_(seqs))
     tx.execute(delete(attempt).where(attempt.c.delivery.in_(deliveries)))
     tx.execute(delete(dead_letter).where(dead_letter.c.delivery.in_(deliveries)))

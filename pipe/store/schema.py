@@ -6,6 +6,8 @@ about it; what is final never changes again, but by a person's hand (replay, res
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -30,7 +32,7 @@ metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
 
 
-def _where(condition: str) -> dict[str, object]:
+def _where(condition: str) -> dict[str, Any]:
     return {"sqlite_where": text(condition), "postgresql_where": text(condition)}
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipe.config.models import Place
 from pipe.contract import Strict
+
+
+def _is_base64(text: str) -> str:
+    base64.b64decode(text, validate=True)
+    return text
 
 
 class Send(Strict):
@@ -17,7 +23,9 @@ class Send(Strict):
     body: Any = Field(
         default=None, description="Values, written in the format that the route decodes; text goes as it is."
     )
-    base64: str | None = Field(default=None, description="Instead of `body`: the very bytes.")
+    base64: Annotated[str, AfterValidator(_is_base64)] | None = Field(
+        default=None, description="Instead of `body`: the very bytes."
+    )
     headers: dict[str, Any] = Field(
         default={}, description="By name; `Idempotency-Key` and `idempotency_key` are the same."
     )

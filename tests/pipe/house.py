@@ -71,6 +71,16 @@ class Partner:
         """The ids of the messages it took."""
         return [outgoing.message.id for outgoing in self.taken]
 
+    def hold(self) -> None:
+        """From now on no answer comes."""
+        self.held = asyncio.Event()
+
+    def release(self) -> None:
+        """Whoever waits is answered, and whoever comes."""
+        if self.held is not None:
+            self.held.set()
+            self.held = None
+
     async def reached(self, count: int) -> None:
         """Returns once so many attempts came."""
         async with asyncio.timeout(PATIENCE_S):
@@ -279,13 +289,20 @@ class House:
                         continue
                 return value
         except TimeoutError:
-            states = [(row["id"], row["route"], row["station"], row["state"], row["note"]) for row in await self.deliveries()]
+            states = [
+                (row["id"], row["route"], row["station"], row["state"], row["note"]) for row in await self.deliveries()
+            ]
             raise AssertionError(f"it did not become true; deliveries are {states[:40]}") from None
 
     async def done(self, count: int | None = None) -> list[Any]:
-        """Waits until no delivery is pending (and there are `count`); returns all of them."""
+        """Waits until no delivery is pending (and there are `count`); returns all of them. Time in hand moves on meanwhile."""
+        asked = 0
 
         async def quiet() -> list[Any] | None:
+            nonlocal asked
+            asked += 1
+            if asked > 2 and isinstance(self.clock, FakeClock):
+                await self.pass_time(1)
             pending = await self.count(schema.delivery, schema.delivery.c.done_at.is_(None))
             total = await self.count(schema.delivery)
             return await self.deliveries() if pending == 0 and total >= (count or 1) else None
@@ -323,8 +340,14 @@ class House:
     async def balances(self) -> None:
         """Fails where the books do not balance, in total or on one route."""
         delivery, book = schema.delivery.c, schema.ledger.c
-        waiting = select(delivery.route, literal("pending"), func.count()).where(delivery.done_at.is_(None)).group_by(delivery.route)
-        rows = await self.rows(select(book.route, book.name, book.n).union_all(waiting))  # one statement sees one moment
+        waiting = (
+            select(delivery.route, literal("pending"), func.count())
+            .where(delivery.done_at.is_(None))
+            .group_by(delivery.route)
+        )
+        rows = await self.rows(
+            select(book.route, book.name, book.n).union_all(waiting)
+        )  # one statement sees one moment
         for route in {row["route"] for row in rows}:
             of = {row["name"]: row["n"] for row in rows if row["route"] == route}
             entered = sum(of.get(name, 0) for name in ("accepted", "emitted", "replayed"))

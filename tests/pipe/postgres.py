@@ -28,8 +28,12 @@ def server() -> Iterator[str]:
     if user is not None:
         os.chown(folder, user, user)
     data = str(folder / "data")
-    _run("initdb", folder, user, "-A", "trust", "-E", "utf8", "--locale=C", "-U", "postgres", "--no-sync", "-D", data).wait(60)
-    process = _run("postgres", folder, user, "-D", data, "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off")
+    _run(
+        "initdb", folder, user, "-A", "trust", "-E", "utf8", "--locale=C", "-U", "postgres", "--no-sync", "-D", data
+    ).wait(60)
+    process = _run(
+        "postgres", folder, user, "-D", data, "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"
+    )
     try:
         _await(folder, process)
         yield str(folder)

@@ -65,15 +65,14 @@ async def test_a_good_trial_opens_the_way_for_all(house: House) -> None:
     """One trial goes alone; after it everything flows."""
     await house.start(TEXT)
     await open_breaker(house)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     for _ in range(5):
         await house.put("waits")
     await house.pass_time(31)
     await house.partner("out").reached(3)
     await asyncio.sleep(0.05)
     assert len(house.partner("out").asked) == 3
-    house.partner("out").held.set()
-    house.partner("out").held = None
+    house.partner("out").release()
     await house.until(lambda: house.states(schema.delivery.c.id == 7, schema.delivery.c.state == "delivered"))
     assert state(house) == "up"
 
@@ -121,25 +120,28 @@ async def test_a_missing_secret_closes_the_connection_too(house: House) -> None:
 async def test_a_partner_that_hangs_does_not_slow_others(house: House) -> None:
     """Each target has workers of its own."""
     await house.start(TEXT)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     for _ in range(100):
         await house.put("x")
     await house.put("y", "s")
     await house.until(lambda: house.states(schema.delivery.c.route == "s", schema.delivery.c.state == "delivered"))
     assert len(house.partner("out").asked) == 8
-    house.partner("out").held.set()
+    house.partner("out").release()
     await house.done(101)
 
 
 async def test_waiting_for_ones_turn_is_not_waiting_for_an_answer(living: House) -> None:
     """A message that never left is never uncertain, however long the others before it took."""
-    text = TEXT.replace("out: {type: memory_sink,", "out: {type: memory_sink, concurrency: 1, timeout: {connect: 1s, read: 1s, total: 1s},")
+    text = TEXT.replace(
+        "out: {type: memory_sink,",
+        "out: {type: memory_sink, concurrency: 1, timeout: {connect: 1s, read: 1s, total: 1s},",
+    )
     await living.start(text)
 
     async def slow(_outgoing: object) -> None:
         await asyncio.sleep(0.6)
 
-    living.partner("out").decide = slow  # type: ignore[assignment]
+    living.partner("out").decide = slow
     for _ in range(6):
         await living.put("x")
     assert {row["state"] for row in await living.done(6)} == {"delivered"}
@@ -147,8 +149,10 @@ async def test_waiting_for_ones_turn_is_not_waiting_for_an_answer(living: House)
 
 async def test_an_adapter_that_forgets_its_time_limit_is_cut_off(living: House) -> None:
     """No attempt lasts longer than `total` and a second of grace; the outcome is unknown."""
-    await living.start(TEXT.replace("breaker: {failures", "timeout: {connect: 1s, read: 1s, total: 1s}, breaker: {failures"))
-    living.partner("out").held = asyncio.Event()
+    await living.start(
+        TEXT.replace("breaker: {failures", "timeout: {connect: 1s, read: 1s, total: 1s}, breaker: {failures")
+    )
+    living.partner("out").hold()
     await living.put("x")
     (row,) = await living.reaches("uncertain")
     assert row["code"] == NoAnswer.code
@@ -196,7 +200,7 @@ async def test_one_attempt_that_hangs_holds_up_nothing_of_its_own_target(house: 
         if outgoing.message.body == b"one":
             await gate.wait()
 
-    house.partner("out").decide = first_hangs  # type: ignore[assignment]
+    house.partner("out").decide = first_hangs
     await house.put("one")
     await house.partner("out").reached(1)
     await house.put("two")

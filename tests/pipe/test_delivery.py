@@ -25,7 +25,11 @@ async def test_what_is_accepted_is_delivered_once(house: House) -> None:
     await house.start(ONE)
     accepted = await house.put("hello")
     (row,) = await house.done(1)
-    assert (row["state"], house.partner("out").ids, house.partner("out").bodies) == ("delivered", [accepted.id], [b"hello"])
+    assert (row["state"], house.partner("out").ids, house.partner("out").bodies) == (
+        "delivered",
+        [accepted.id],
+        [b"hello"],
+    )
 
 
 async def test_a_failed_delivery_is_tried_again_when_its_pause_is_over(house: House) -> None:
@@ -71,7 +75,11 @@ async def test_a_message_whose_tries_are_used_up_is_a_dead_letter_with_every_att
     (dead,) = await house.rows(select(schema.dead_letter))
     attempts = await house.rows(select(schema.attempt).order_by(schema.attempt.c.n))
     assert (row["state"], dead["class"], dead["maybe_delivered"]) == ("dead", "retries_exhausted", 0)
-    assert [(a["n"], a["outcome"], a["note"]) for a in attempts] == [(1, "retry", "no 0"), (2, "retry", "no 1"), (3, "dead", "no 2")]
+    assert [(a["n"], a["outcome"], a["note"]) for a in attempts] == [
+        (1, "retry", "no 0"),
+        (2, "retry", "no 1"),
+        (3, "dead", "no 2"),
+    ]
 
 
 async def test_a_refused_message_is_dead_at_once(house: House) -> None:
@@ -98,7 +106,10 @@ async def test_retry_after_pauses_the_connection_for_all_messages(house: House) 
 
 async def test_a_failing_target_never_repeats_another(house: House) -> None:
     """Each target has an outcome of its own."""
-    await house.start(ROUTE + "    retry: {attempts: 5, first: 10s}\n    to: [{connection: out, put: x}, {connection: other, put: x}]\n")
+    await house.start(
+        ROUTE
+        + "    retry: {attempts: 5, first: 10s}\n    to: [{connection: out, put: x}, {connection: other, put: x}]\n"
+    )
     house.partner("out").script = [PeerFailed("a"), PeerFailed("b")]
     await house.put("hello")
     for _ in range(3):

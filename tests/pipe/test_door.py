@@ -9,7 +9,18 @@ import pytest
 from sqlalchemy import select
 
 from pipe.contract import Arrival
-from pipe.errors import Draining, KeyMissing, KeyReused, MappingFailed, PipeError, QueueFull, SchemaMismatch, StoreFull, TooLarge, Undecodable
+from pipe.errors import (
+    Draining,
+    KeyMissing,
+    KeyReused,
+    MappingFailed,
+    PipeError,
+    QueueFull,
+    SchemaMismatch,
+    StoreFull,
+    TooLarge,
+    Undecodable,
+)
 from pipe.store import schema
 from pipe.store.codec import unpack
 from tests.pipe.house import House
@@ -26,7 +37,15 @@ STEPS = """
     to: {connection: out, put: x}
 """
 PLAIN = HEAD + "routes:\n  r:\n    from: {connection: in, max_body: 1KiB}" + STEPS
-TABLES = (schema.message, schema.delivery, schema.idempotency, schema.identity, schema.dead_letter, schema.ledger, schema.attempt)
+TABLES = (
+    schema.message,
+    schema.delivery,
+    schema.idempotency,
+    schema.identity,
+    schema.dead_letter,
+    schema.ledger,
+    schema.attempt,
+)
 
 
 async def rows(house: House) -> int:
@@ -98,7 +117,11 @@ async def test_a_route_full_of_bytes_refuses(house: House) -> None:
 
 async def test_the_gateways_cap_counts_all_routes(house: House) -> None:
     """`limits: pending` holds over routes, and over a restart."""
-    text = PLAIN.replace("{disk_floor: 1B}", "{disk_floor: 1B, pending: {messages: 1}}") + "  s:\n    from: {connection: in, topic: s}" + STEPS
+    text = (
+        PLAIN.replace("{disk_floor: 1B}", "{disk_floor: 1B, pending: {messages: 1}}")
+        + "  s:\n    from: {connection: in, topic: s}"
+        + STEPS
+    )
     await house.start(text)
     await hold(house)
     await house.put(b'{"a": 1}')
@@ -113,14 +136,19 @@ async def test_below_the_disk_floor_nothing_is_accepted(house: House, monkeypatc
     """StoreFull with a time to come back; accepting goes on by itself when there is room."""
     await house.start(PLAIN.replace("1B}", "1MiB}"))
     monkeypatch.setattr(house.store, "free_bytes", lambda: 1000)
-    await house.pass_time(6)
+    await house.until(lambda: _looked(house, 1000))
     with pytest.raises(StoreFull, match="1000 bytes are free") as refused:
         await house.put(b'{"a": 1}')
     assert refused.value.retry_after == 30
     monkeypatch.undo()
-    await house.pass_time(6)
+    await house.until(lambda: _looked(house, None))
     await house.put(b'{"a": 1}')
     await house.done(1)
+
+
+async def _looked(house: House, low: int | None) -> bool:
+    await house.pass_time(6)
+    return house.engine.room.disk_low == low
 
 
 async def test_a_stopping_gateway_takes_nothing(house: House) -> None:

@@ -22,7 +22,10 @@ routes:
     from: {connection: in}
     retry: {attempts: 3, first: 10s, factor: 1}
 """
-THROUGH = HEAD + "    steps: [{decode: json}, {flow: test.note}, {set: {headers.seen: \"'yes'\"}}]\n    to: {connection: out, put: x}\n"
+THROUGH = (
+    HEAD
+    + "    steps: [{decode: json}, {flow: test.note}, {set: {headers.seen: \"'yes'\"}}]\n    to: {connection: out, put: x}\n"
+)
 CONSUMED = HEAD + "    steps: [{decode: json}, {flow: test.note}]\n"
 OTHER = "  s:\n    from: internal\n    to: {connection: out, put: s}\n"
 
@@ -235,7 +238,9 @@ async def test_a_tap_happens_once_however_often_the_steps_run(house: House) -> N
 
 async def test_a_step_that_asks_a_partner_in_vain_is_tried_again(house: House) -> None:
     """`enrich` is a question: a blip of the partner who answers it kills no message."""
-    text = HEAD.replace("attempts: 3", "attempts: 9").replace("routes:", "  crm: {type: memory_sink, breaker: false}\nroutes:")
+    text = HEAD.replace("attempts: 3", "attempts: 9").replace(
+        "routes:", "  crm: {type: memory_sink, breaker: false}\nroutes:"
+    )
     text += "    steps: [{decode: json}, {enrich: {connection: crm, put: q, into: body.person}}]\n    to: {connection: out, put: x}\n"
     await house.start(text)
     house.partner("crm").script = [PeerFailed("not now")]

@@ -63,7 +63,9 @@ async def test_every_child_is_delivered_and_gathered_in_order(house: House) -> N
 
 async def test_children_of_every_fate_are_in_the_result(house: House) -> None:
     """Delivered, dead, discarded and expired, each with its reason."""
-    text = TEXT.replace("    retry:", "    deadline: 30s\n    retry:").replace("put: x", "put: x, when: 'body.n < `3`', retry: {attempts: 9, first: 60s}")
+    text = TEXT.replace("    retry:", "    deadline: 30s\n    retry:").replace(
+        "put: x", "put: x, when: 'body.n < `3`', retry: {attempts: 9, first: 60s}"
+    )
     await house.start(text)
     answers = {0: None, 1: Refused("never"), 2: PeerFailed("later")}
     house.partner("out").decide = lambda outgoing: answers[json.loads(outgoing.message.body)["n"]]
@@ -87,7 +89,9 @@ async def test_an_empty_list_is_gathered_at_once(house: House) -> None:
 async def test_when_the_time_is_over_the_rest_is_pending(house: House) -> None:
     """The result is emitted once; who comes later changes nothing."""
     await house.start(TEXT.replace("attempts: 2, first: 10s", "attempts: 2, first: 3h, max: 3h"))
-    house.partner("out").decide = lambda outgoing: PeerFailed("later") if outgoing.attempt == 1 and b'"n":1' in outgoing.message.body else None
+    house.partner("out").decide = lambda outgoing: (
+        PeerFailed("later") if outgoing.attempt == 1 and b'"n":1' in outgoing.message.body else None
+    )
     await house.put(items(2))
     await house.until(lambda: _has(house, "retry"))
     await house.pass_time(3610)
@@ -100,11 +104,11 @@ async def test_when_the_time_is_over_the_rest_is_pending(house: House) -> None:
 async def test_a_list_is_split_to_its_end_though_the_process_dies_between_two_chunks(house: House) -> None:
     """The cursor goes on after the last committed chunk: no item is lost, none is there twice."""
     await house.start(TEXT.replace("    retry:", "    queue: {messages: 600}\n    retry:"))
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     await house.put(items(1700))
     await house.until(lambda: _cursor(house, 500))
     await house.crash()
-    house.partner("out").held.set()
+    house.partner("out").release()
     await house.start(TEXT)
     assert [row["index"] for row in await result(house)] == list(range(1700))
     await house.done(1702)
@@ -118,7 +122,9 @@ async def _cursor(house: House, least: int) -> bool:
 
 async def test_a_child_with_two_targets_counts_when_both_are_final(house: House) -> None:
     """A bad outcome of one outweighs the good one of the other."""
-    await house.start(TEXT.replace("to: {connection: out, put: x}", "to: [{connection: out, put: x}, {connection: other, put: y}]"))
+    await house.start(
+        TEXT.replace("to: {connection: out, put: x}", "to: [{connection: out, put: x}, {connection: other, put: y}]")
+    )
     house.partner("other").script = [Refused("never")]
     await house.put(items(2))
     assert sorted(row["outcome"] for row in await result(house)) == ["dead", "delivered"]
@@ -132,13 +138,17 @@ async def test_what_a_flow_makes_of_a_child_is_gathered_with_it(house: House) ->
 
     house.flows["test.multiply"] = multiply
     await house.start(TEXT.replace("of: parent.name}}]}\n", "of: parent.name}}]}\n      - flow: test.multiply\n"))
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     await house.put(items(3))
     await house.partner("out").reached(3)
     assert house.partner("result").taken == []
-    house.partner("out").held.set()
+    house.partner("out").release()
     rows = await result(house)
-    assert [(row["index"], row["outcome"], row["item"]) for row in rows] == [(0, "consumed", {"n": 0}), (1, "delivered", {"n": 1}), (2, "delivered", {"n": 2})]
+    assert [(row["index"], row["outcome"], row["item"]) for row in rows] == [
+        (0, "consumed", {"n": 0}),
+        (1, "delivered", {"n": 1}),
+        (2, "delivered", {"n": 2}),
+    ]
     assert len(house.partner("out").taken) == 3
 
 
@@ -153,11 +163,11 @@ async def test_a_body_that_is_no_list_is_a_dead_letter(house: House) -> None:
 async def test_a_split_waits_while_its_route_is_full_and_stops_when_the_gateway_does(house: House) -> None:
     """Emissions pause the cursor; a stop does not wait for them."""
     await house.start(TEXT.replace("    retry:", "    queue: {messages: 600}\n    retry:"))
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     await house.put(items(5000))
     await house.until(lambda: _cursor(house, 1000))
     assert await house.count(schema.delivery) < 2000
-    house.partner("out").held.set()
+    house.partner("out").release()
     stopping = asyncio.create_task(house.stop())
     while not stopping.done():
         await house.pass_time(0.1)
@@ -172,5 +182,3 @@ async def test_chunks_end_where_they_should(house: House, count: int) -> None:
     assert [row["index"] for row in await result(house)] == list(range(count))
     await house.done(count + 2)
     assert len(house.partner("out").taken) == count
-
-

@@ -25,7 +25,10 @@ routes:
     order_by: body.k
     steps: [{decode: json}]
 """
-ONE = HEAD + "    retry: {attempts: 20, first: 10s, factor: 1, max: 10s, within: 1h}\n    on_stuck: {hold: 2h}\n    to: {connection: out, put: x}\n"
+ONE = (
+    HEAD
+    + "    retry: {attempts: 20, first: 10s, factor: 1, max: 10s, within: 1h}\n    on_stuck: {hold: 2h}\n    to: {connection: out, put: x}\n"
+)
 
 
 def key(outgoing: Outgoing) -> str:
@@ -111,7 +114,10 @@ async def test_hold_stands_still_while_the_connection_is_down(house: House) -> N
 
 async def test_order_is_kept_per_target(house: House) -> None:
     """A key that waits for one target goes on to the other."""
-    await house.start(HEAD + "    retry: {attempts: 9, first: 10s, factor: 1}\n    to: [{connection: out, put: x}, {connection: other, put: x}]\n")
+    await house.start(
+        HEAD
+        + "    retry: {attempts: 9, first: 10s, factor: 1}\n    to: [{connection: out, put: x}, {connection: other, put: x}]\n"
+    )
     house.partner("out").script = [PeerFailed("no")]
     for n in range(3):
         await house.put(f'{{"k": "a", "n": {n}}}')

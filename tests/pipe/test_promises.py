@@ -49,7 +49,7 @@ async def test_a_split_that_is_killed_goes_on_where_it_was(house: House) -> None
     """1200 items, killed after two commits of 500: each item becomes one child, none becomes two."""
     steps = "    steps: [{decode: json}, {split: {items: body}}]\n"
     route = f"{ROUTE}    queue: {{messages: 600}}\n{steps}    to: {{connection: out, put: idem}}\n"
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     await house.start(route)
     await house.put(orjson.dumps(list(range(1200))))
 
@@ -58,7 +58,7 @@ async def test_a_split_that_is_killed_goes_on_where_it_was(house: House) -> None
 
     await house.until(two_chunks)
     await house.crash()
-    house.partner("out").held = None
+    house.partner("out").release()
     await house.start(route)
     await house.pass_time(60)
     await house.until(lambda: ended(house, 1201))
@@ -119,14 +119,14 @@ SYNC = (
 
 async def test_a_synchronous_call_is_not_sent_again_after_a_crash(house: House) -> None:
     """The intent was committed before the call; afterwards nobody knows, and the same key is told so."""
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     await house.start(SYNC)
     caller = asyncio.ensure_future(house.put("x", headers={"key": "k"}))
     await house.partner("out").reached(1)
     await house.crash()
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
-    house.partner("out").held = None
+    house.partner("out").release()
     await house.start(SYNC)
     await house.pass_time(60)
     with pytest.raises(OutcomeUnknown):
@@ -151,7 +151,7 @@ async def test_a_partner_that_is_down_costs_no_attempts(house: House) -> None:
 async def test_a_message_that_kills_the_process_three_times_is_set_aside(house: House) -> None:
     """Poison: two crashes are forgiven, the third is its last."""
     route = ROUTE + "    to: {connection: out, put: idem}\n"
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     await house.start(route)
     await house.put("x")
     for crash in range(1, 4):
@@ -171,7 +171,8 @@ async def test_after_its_deadline_a_message_is_not_sent(house: House) -> None:
     await house.pass_time(3601)
     house.partner("out").down = False
     await house.pass_time(600)
-    assert ([row["state"] for row in await house.done(1)], house.partner("out").asked) == (["expired"], [])
+    [row] = await house.done(1)
+    assert (row["state"], row["note"], house.partner("out").asked) == ("expired", "the deadline passed before it was delivered", [])
 
 
 async def test_what_a_filter_drops_is_in_the_books(house: House) -> None:

@@ -30,11 +30,11 @@ routes:
 async def test_a_message_in_work_at_a_crash_is_delivered_again_with_the_same_id(house: House) -> None:
     """K3: nobody knows whether the partner took it, so it goes again."""
     await house.start(TEXT)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     accepted = await house.put("x")
     await house.partner("out").reached(1)
     await house.crash()
-    house.partner("out").held = None
+    house.partner("out").release()
     await house.start(TEXT)
     (row,) = await house.done(1)
     assert (row["state"], row["crashes"], house.partner("out").ids) == ("delivered", 1, [accepted.id])
@@ -43,7 +43,7 @@ async def test_a_message_in_work_at_a_crash_is_delivered_again_with_the_same_id(
 async def test_a_message_that_kills_the_process_three_times_is_a_dead_letter(house: House) -> None:
     """K8: it is buried before anything works on it again; others flow."""
     await house.start(TEXT)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     await house.put("poison")
     for n in range(3):
         await house.partner("out").reached(n + 1)
@@ -51,7 +51,7 @@ async def test_a_message_that_kills_the_process_three_times_is_a_dead_letter(hou
         if n < 2:
             await house.start(TEXT)
     await house.start(TEXT)
-    house.partner("out").held.set()
+    house.partner("out").release()
     await house.put("well")
     rows = await house.done(2)
     assert [(row["state"], row["code"]) for row in rows] == [("dead", "PIPE-3014"), ("delivered", None)]
@@ -62,13 +62,13 @@ async def test_a_message_that_kills_the_process_three_times_is_a_dead_letter(hou
 async def test_an_orderly_stop_makes_nobody_a_suspect(house: House) -> None:
     """What was cut off counts no crash."""
     await house.start(TEXT)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     await house.put("x")
     await house.partner("out").reached(1)
     await house.engine.stop(0)
     await house.store.close()
     house.running = False
-    house.partner("out").held = None
+    house.partner("out").release()
     await house.start(TEXT)
     (row,) = await house.done(1)
     assert (row["state"], row["crashes"]) == ("delivered", 0)
@@ -77,13 +77,13 @@ async def test_an_orderly_stop_makes_nobody_a_suspect(house: House) -> None:
 async def test_a_stop_lets_work_in_progress_end(house: House) -> None:
     """And takes up nothing new."""
     await house.start(TEXT)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     for _ in range(30):
         await house.put("x")
     await house.partner("out").reached(16)
     stopping = asyncio.create_task(house.stop())
     await asyncio.sleep(0.05)
-    house.partner("out").held.set()
+    house.partner("out").release()
     assert await stopping
     await house.open()
     states = Counter(await house.states())
@@ -134,8 +134,10 @@ async def test_more_than_memory_holds_is_delivered_exactly_once(living: House) -
     assert target.owned == set()
 
 
-async def test_small_memory_and_many_retries_lose_and_repeat_nothing(living: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same with ten in memory, keys, and every third attempt failing: each is taken once, in the order of its key."""
+async def test_small_memory_and_many_retries_lose_and_repeat_nothing(
+    living: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same with ten in memory, keys, every third attempt failing: each is taken once, in its key's order."""
     monkeypatch.setattr(station, "IN_MEMORY", 10)
     monkeypatch.setattr(station, "READ_AT_ONCE", 4)
     text = TEXT.replace("first: 1s", "first: 10ms").replace("    retry", "    order_by: headers.k\n    retry")
@@ -163,16 +165,19 @@ async def test_reloads_under_traffic_lose_and_repeat_nothing(living: House) -> N
     async def slow(_outgoing: object) -> None:
         await asyncio.sleep(0.002)
 
-    living.partner("out").decide = slow  # type: ignore[assignment]
+    living.partner("out").decide = slow
 
     async def send() -> None:
-        for _ in range(60):
-            ids.append((await living.put("x")).id)
+        ids.extend([(await living.put("x")).id for _ in range(60)])
 
     async def reload() -> None:
         for n in range(20):
             await asyncio.sleep(0.01)
-            await living.reload(TEXT.replace("concurrency: 16", f"concurrency: {8 + n % 3}").replace("attempts: 30", f"attempts: {20 + n}"))
+            await living.reload(
+                TEXT.replace("concurrency: 16", f"concurrency: {8 + n % 3}").replace(
+                    "attempts: 30", f"attempts: {20 + n}"
+                )
+            )
 
     await asyncio.gather(*(send() for _ in range(10)), reload())
     await living.done(600)
@@ -185,7 +190,7 @@ async def test_a_reload_that_removes_a_route_keeps_its_messages(house: House) ->
     house.partner("out").script = [PeerFailed("no")]
     await house.put("x")
     await house.reaches("retry")
-    await house.reload(TEXT.split("routes:")[0] + "routes: {}\n")
+    await house.reload(TEXT.split("routes:", maxsplit=1)[0] + "routes: {}\n")
     await house.pass_time(10)
     assert await house.states() == ["ready"]
     await house.reload(TEXT)
@@ -210,7 +215,7 @@ async def test_a_retry_is_sent_what_the_steps_made_the_first_time(house: House) 
 async def test_a_full_store_delays_outcomes_and_loses_none(house: House) -> None:
     """F1: while outcomes cannot be written the message is neither dead nor sent again; with room it is delivered."""
     await house.start(TEXT)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     await house.put("x")
     await house.partner("out").reached(1)
     real = house.store.write
@@ -221,7 +226,7 @@ async def test_a_full_store_delays_outcomes_and_loses_none(house: House) -> None
         return future
 
     house.store.write = refuses  # type: ignore[assignment,method-assign]
-    house.partner("out").held.set()
+    house.partner("out").release()
     await house.pass_time(5)
     house.store.write = real  # type: ignore[method-assign]
     await house.pass_time(5)

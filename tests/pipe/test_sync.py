@@ -10,8 +10,19 @@ from typing import Any
 import pytest
 
 from pipe.contract import Message, Receipt, Transaction
-from pipe.errors import ConnectionWaits, DeadlinePassed, KeyInFlight, NoAnswer, OutcomeUnknown, PeerFailed, PipeError, Refused, StepFailed
+from pipe.errors import (
+    ConnectionWaits,
+    DeadlinePassed,
+    KeyInFlight,
+    NoAnswer,
+    OutcomeUnknown,
+    PeerFailed,
+    PipeError,
+    Refused,
+    StepFailed,
+)
 from pipe.store import schema
+from pipe.store.transaction import Tx
 from tests.pipe.house import House
 
 TEXT = """
@@ -26,7 +37,7 @@ routes:
     steps: [{decode: json}]
     to: {connection: out, put: x}
 """
-KEY = {"headers": {"k": "1"}}
+KEY: dict[str, Any] = {"headers": {"k": "1"}}
 
 
 async def answer(house: House, **parts: Any) -> Any:
@@ -59,12 +70,12 @@ async def test_the_same_key_gets_the_same_answer_without_another_call(house: Hou
 async def test_the_same_key_while_the_first_call_lasts_is_told_so(house: House) -> None:
     """409 and when to come back."""
     await house.start(TEXT)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     first = asyncio.create_task(house.put('{"a": 1}', **KEY))
     await house.partner("out").reached(1)
     with pytest.raises(KeyInFlight) as refused:
         await house.put('{"a": 1}', **KEY)
-    house.partner("out").held.set()
+    house.partner("out").release()
     await first
     assert refused.value.retry_after == 1
 
@@ -83,13 +94,13 @@ async def test_no_answer_is_unknown_and_the_same_key_is_told_so(house: House) ->
 async def test_a_crash_between_intent_and_answer_is_unknown_and_never_sent_again(house: House) -> None:
     """After the restart the delivery is uncertain and the same key gets 504."""
     await house.start(TEXT)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     first = asyncio.create_task(house.put('{"a": 1}', **KEY))
     await house.partner("out").reached(1)
     await house.crash()
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
-    house.partner("out").held = None
+    house.partner("out").release()
     await house.start(TEXT)
     with pytest.raises(OutcomeUnknown):
         await house.put('{"a": 1}', **KEY)
@@ -99,15 +110,17 @@ async def test_a_crash_between_intent_and_answer_is_unknown_and_never_sent_again
 
 async def test_an_unknown_outcome_is_asked_about_after_a_crash(house: House) -> None:
     """Where the route says how, nobody needs to look."""
-    text = TEXT.replace("put: x}", "put: x, on_uncertain: {confirm: {connection: out, put: ask, success: 'body.ok', after: 5s}}}")
+    text = TEXT.replace(
+        "put: x}", "put: x, on_uncertain: {confirm: {connection: out, put: ask, success: 'body.ok', after: 5s}}}"
+    )
     await house.start(text)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     first = asyncio.create_task(house.put('{"a": 1}', **KEY))
     await house.partner("out").reached(1)
     await house.crash()
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
-    house.partner("out").held = None
+    house.partner("out").release()
     await house.start(text)
     await house.pass_time(12)
     assert [row["state"] for row in await house.done(1)] == ["delivered"]
@@ -162,7 +175,10 @@ async def test_faults_are_mapped(house: House) -> None:
     assert len(house.partner("out").asked) == 1
 
 
-FLOW = TEXT.replace("    steps: [{decode: json}]\n    to: {connection: out, put: x}\n", "    steps: [{decode: json}, {flow: test.answer}]\n")
+FLOW = TEXT.replace(
+    "    steps: [{decode: json}]\n    to: {connection: out, put: x}\n",
+    "    steps: [{decode: json}, {flow: test.answer}]\n",
+)
 
 
 async def test_a_flow_answers_and_happens_once(house: House) -> None:
@@ -204,7 +220,12 @@ async def test_a_flow_that_a_crash_cut_off_may_be_asked_for_again(house: House) 
     await house.start(FLOW)
     await house.put('{"a": 1}', **KEY)
     cut_off = schema.delivery.update().values(state="answering", done_at=None)
-    await house.store.write(lambda tx: (tx.execute(cut_off), tx.count("r", "answered", -1)) and None)
+
+    def cut(tx: Tx) -> None:
+        tx.execute(cut_off)
+        tx.count("r", "answered", -1)
+
+    await house.store.write(cut)
     await house.crash()
     await house.start(FLOW)
     await house.balances()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from sqlalchemy import select
 
 from pipe.errors import NoAnswer, PeerFailed, Unreachable
@@ -17,13 +15,16 @@ connections:
   asked: {type: memory_sink, breaker: false}
 routes:
 """
-DEADLINE = HEAD + """
+DEADLINE = (
+    HEAD
+    + """
   r:
     from: {connection: in}
     deadline: 60s
     retry: {attempts: 9, first: 10s, factor: 1}
     to: {connection: out, put: x}
 """
+)
 
 
 async def test_a_message_expires_on_time(house: House) -> None:
@@ -52,12 +53,12 @@ async def test_the_deadline_goes_on_while_the_connection_is_down(house: House) -
 async def test_an_attempt_under_way_is_not_expired_beneath_it(house: House) -> None:
     """Its result is what counts."""
     await house.start(DEADLINE)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     await house.put("x")
     await house.partner("out").reached(1)
     await house.pass_time(90)
     assert await house.states() == ["ready"]
-    house.partner("out").held.set()
+    house.partner("out").release()
     assert [row["state"] for row in await house.done(1)] == ["delivered"]
 
 
@@ -66,12 +67,16 @@ async def test_a_result_that_comes_after_a_person_ended_it_is_recorded(house: Ho
     from pipe.store.journal import Outcome
 
     await house.start(DEADLINE)
-    house.partner("out").held = asyncio.Event()
+    house.partner("out").hold()
     await house.put("x")
     await house.partner("out").reached(1)
     works = await house.store.read(lambda c: house.store.loader.works(c, schema.delivery.c.id == 1)[0])
-    await house.store.write(lambda tx: house.engine.outcomes.end(tx, works[0], Outcome("discarded", note="by a person", attempted=False), []))
-    house.partner("out").held.set()
+    await house.store.write(
+        lambda tx: house.engine.outcomes.end(
+            tx, works[0], Outcome("discarded", note="by a person", attempted=False), []
+        )
+    )
+    house.partner("out").release()
     await house.until(lambda: house.rows(select(schema.attempt)))
     (attempt,) = await house.rows(select(schema.attempt))
     assert (await house.states(), attempt["outcome"]) == (["discarded"], "late delivered")
@@ -119,7 +124,9 @@ async def test_a_schedule_knows_local_time(house: House) -> None:
     await house.done(1)
 
 
-CONFIRM = HEAD + """
+CONFIRM = (
+    HEAD
+    + """
   r:
     from: {connection: in}
     retry: {attempts: 3, first: 10s}
@@ -128,6 +135,7 @@ CONFIRM = HEAD + """
       put: x
       on_uncertain: {confirm: {connection: asked, put: q, success: "body.done", failure: "body.lost", after: 5s}}
 """
+)
 
 
 async def uncertain(house: House) -> None:

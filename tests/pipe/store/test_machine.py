@@ -52,7 +52,9 @@ class Journal(RuleBasedStateMachine):
             self.store.start()
 
         self.loop.run_until_complete(start())
-        self.store.on_commit = lambda committed: self.handed.update(work[2] if isinstance(work, tuple) else work.id for work in committed.ready)
+        self.store.on_commit = lambda committed: self.handed.update(
+            work[2] if isinstance(work, tuple) else work.id for work in committed.ready
+        )
 
     def write(self, unit: Callable[[Tx], Any]) -> Any:
         """Runs one unit."""
@@ -156,7 +158,7 @@ class Journal(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-class TestJournal(Journal.TestCase):  # type: ignore[misc,name-defined]
+class TestJournal(Journal.TestCase):  # type: ignore[misc,valid-type]
     """Runs the machine."""
 
     settings = settings(max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))

@@ -88,7 +88,11 @@ async def test_each_migration_runs_once(house: House) -> None:
 async def test_a_migration_that_fails_changes_nothing(house: House) -> None:
     """Its tables and its number are undone together, and the next start tries again."""
     table = Table("of_flow", MetaData(), Column("id", Integer, primary_key=True))
-    house.migrations = (lambda connection: table.create(connection), lambda connection: 1 / 0)
+
+    def breaks(connection: Connection) -> None:
+        raise ZeroDivisionError
+
+    house.migrations = (lambda connection: table.create(connection), breaks)
     with pytest.raises(ZeroDivisionError):
         await house.open()
     house.migrations = (lambda connection: table.create(connection),)
@@ -218,7 +222,10 @@ async def test_a_sensitive_value_is_nowhere_in_the_files(tmp_path: Path, clock: 
     house = House(tmp_path, lambda: None, clock)
     await house.start(SENSITIVE)
     echo = Receipt(500, body={"you sent": CANARY})
-    house.partner("out").script = [PeerFailed(f"cannot reach {CANARY}", reply=echo), Refused(f"no {CANARY}", reply=echo)]
+    house.partner("out").script = [
+        PeerFailed(f"cannot reach {CANARY}", reply=echo),
+        Refused(f"no {CANARY}", reply=echo),
+    ]
     house.partner("other").script = [PeerFailed(f"cannot reach {CANARY}", reply=echo)]
     await house.put(f'{{"phone": "{CANARY}"}}', headers={"x": CANARY})
     await house.pass_time(60)
@@ -229,12 +236,19 @@ async def test_a_sensitive_value_is_nowhere_in_the_files(tmp_path: Path, clock: 
     assert len(house.partner("other").taken) == 1
 
 
-async def test_a_large_body_is_a_file_that_is_synced_before_the_commit(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_body_is_a_file_that_is_synced_before_the_commit(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Up to 1 MiB stays in memory; beyond it the file and its folder are synced by `finish`."""
     store = await house.open()
     synced: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), real(fd))[1])
+
+    def sync(fd: int) -> None:
+        synced.append(os.fstat(fd).st_ino)
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", sync)
     small, large = store.spool(10 << 20), store.spool(10 << 20)
     await small.write(b"a" * (1 << 20))
     assert (await small.finish(), synced) == (b"a" * (1 << 20), [])
@@ -314,7 +328,9 @@ async def test_an_altered_audit_row_shows(house: House, column: str) -> None:
     for n in range(3):
         await store.write(lambda tx, n=n: tx.audit("e", before={"n": n}, after={"n": n + 1}, target="t", actor="me"))  # type: ignore[misc]
     assert await store.read(audit.first_broken) is None
-    await store.write(lambda tx: tx.execute(update(schema.audit).where(schema.audit.c.seq == 2).values({column: "x"})) and None)
+    await store.write(
+        lambda tx: tx.execute(update(schema.audit).where(schema.audit.c.seq == 2).values({column: "x"})) and None
+    )
     assert await store.read(audit.first_broken) == 2
 
 
@@ -335,7 +351,12 @@ async def test_an_audit_row_vanishes_with_its_unit(house: House) -> None:
         tx.audit("bad")
         raise ValueError
 
-    await asyncio.gather(store.write(lambda tx: tx.audit("a")), store.write(broken), store.write(lambda tx: tx.audit("b")), return_exceptions=True)
+    await asyncio.gather(
+        store.write(lambda tx: tx.audit("a")),
+        store.write(broken),
+        store.write(lambda tx: tx.audit("b")),
+        return_exceptions=True,
+    )
     assert [row["event"] for row in await house.rows(schema.audit.select().order_by(schema.audit.c.seq))] == ["a", "b"]
     assert await store.read(audit.first_broken) is None
 
@@ -345,7 +366,10 @@ async def test_the_embedded_store_syncs_every_commit(tmp_path: Path, clock: Fake
     house = House(tmp_path, lambda: None, clock)
     store = await house.open()
     found = await store.write(
-        lambda tx: [tx.connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous", "auto_vacuum")]
+        lambda tx: [
+            tx.connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "auto_vacuum")
+        ]
     )
     await store.close()
     assert found == ["wal", 2, 2]

@@ -50,7 +50,8 @@ async def test_a_unit_that_raises_is_undone_alone(house: House) -> None:
         raise ValueError("no")
 
     results = await asyncio.gather(
-        *(store.write(unit) for unit in (lambda tx: put(tx, "a"), broken, lambda tx: put(tx, "b"))), return_exceptions=True
+        *(store.write(unit) for unit in (lambda tx: put(tx, "a"), broken, lambda tx: put(tx, "b"))),
+        return_exceptions=True,
     )
     assert [type(result) for result in results] == [type(None), ValueError, type(None)]
     assert await names(house) == ["a", "b"]
@@ -126,7 +127,10 @@ async def test_a_disk_that_fails_closes_the_store_for_good(tmp_path: Any, clock:
     store.writer.on_failure = told.append
     try:
         await store.write(lambda tx: put(tx, "a"))
-        with smallest_files((tmp_path / "data" / "pipe.db-wal").stat().st_size), pytest.raises(StoreUnavailable, match="I/O"):
+        with (
+            smallest_files((tmp_path / "data" / "pipe.db-wal").stat().st_size),
+            pytest.raises(StoreUnavailable, match="I/O"),
+        ):
             await store.write(lambda tx: put(tx, "b", 1 << 20))
         with pytest.raises(StoreUnavailable, match="closed"):
             await store.write(lambda tx: put(tx, "c"))
@@ -175,7 +179,11 @@ async def test_a_slow_reader_cannot_write(house: House) -> None:
     """Pages read through connections that refuse to change anything."""
     store = await house.open()
     with pytest.raises(Exception, match=r"read-?only"):
-        await store.read(lambda connection: connection.execute(insert(schema.feed), {"seq": 1, "topic": "t", "at": 1.0, "event": b""}))
+        await store.read(
+            lambda connection: connection.execute(
+                insert(schema.feed), {"seq": 1, "topic": "t", "at": 1.0, "event": b""}
+            )
+        )
 
 
 async def test_a_read_that_takes_too_long_is_stopped(tmp_path: Any, clock: Any) -> None:
