@@ -21,8 +21,8 @@ STORIES = "/pipe/messages/"
 class Taken(web.Response):
     """202 with the message's id.
 
-    aiohttp composes each header anew, which costs more than all that the gateway itself does for a request. A client that
-    keeps its connection open (HTTP/1.1's default) gets the same bytes from here; any other gets them from aiohttp.
+    aiohttp composes each header anew, which costs more than all that the gateway itself does for a request. A client
+    that keeps its connection open (HTTP/1.1's default) gets the same bytes from here; any other gets them from aiohttp.
     """
 
     def __init__(self, accepted: Accepted) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from pipe.errors import BadRequest, PipeError, Unreachable
+from pipe.unix_socket import reachable
+
+SOCKET = "partners.sock"
 
 Obey = Callable[[str, str, list[str]], Awaitable[dict[str, Any]]]
 
@@ -24,7 +27,7 @@ async def tell(data: Path, name: str, verb: str, *arguments: str) -> dict[str, A
     Raises Unreachable where no stand-ins run, BadRequest where they do not understand.
     """
     try:
-        with _reachable(data) as path:
+        with reachable(data / SOCKET) as path:
             reader, writer = await asyncio.open_unix_connection(path)
     except OSError as error:
         raise Unreachable(f"no stand-ins run at {data}: {error.strerror}") from error
@@ -56,10 +59,10 @@ async def listening(data: Path, obey: Obey) -> AsyncIterator[None]:
         finally:
             writer.close()
 
-    (data / "partners.sock").unlink(missing_ok=True)
+    (data / SOCKET).unlink(missing_ok=True)
     old = os.umask(0o177)
     try:
-        with _reachable(data) as path:
+        with reachable(data / SOCKET) as path:
             server = await asyncio.start_unix_server(serve, path)
     finally:
         os.umask(old)
@@ -67,7 +70,7 @@ async def listening(data: Path, obey: Obey) -> AsyncIterator[None]:
         yield
     finally:
         server.close()
-        (data / "partners.sock").unlink(missing_ok=True)
+        (data / SOCKET).unlink(missing_ok=True)
 
 
 async def _obeyed(line: bytes, obey: Obey) -> dict[str, Any]:
@@ -80,13 +83,3 @@ async def _obeyed(line: bytes, obey: Obey) -> dict[str, Any]:
         return {"error": f"not JSON: {error}"}
     except PipeError as error:
         return {"error": error.text}
-
-
-@contextmanager
-def _reachable(data: Path) -> Iterator[str]:
-    """The socket's path, through a descriptor of its folder: such paths may have 107 bytes only."""
-    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/partners.sock"
-    finally:
-        os.close(folder)

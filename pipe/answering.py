@@ -42,17 +42,21 @@ class Answering:
         if isinstance(station, FlowStation):
             return await self._by_flow(route, station, work, scope)
         assert isinstance(station, TargetStation)
-        try:
-            run = await station.prepare(work)
-        except StepStopped as stop:
-            await self._close(work, Outcome(ANSWERED, code=stop.error.code, note=stop.error.text), scope, None, [])
-            raise stop.error from stop
+        run = await self._prepared(station, work, scope)
         if run.message is None:
             reply = Receipt(204)
             await self._close(work, Outcome(ANSWERED, note="a filter of the route dropped it"), scope, reply, run.taps)
             return Accepted(work.message.id, reply)
         outcome = await self._try(route, station, work, run)
         return await self._told(route, work, run, outcome, scope)
+
+    async def _prepared(self, station: FlowStation | TargetStation, work: Work, scope: str | None) -> Run:
+        """The route's steps have run. Raises the error that stopped them, once the delivery is closed with it."""
+        try:
+            return await station.prepare(work)
+        except StepStopped as stop:
+            await self._close(work, Outcome(ANSWERED, code=stop.error.code, note=stop.error.text), scope, None, [])
+            raise stop.error from stop
 
     async def _try(self, route: Route, station: TargetStation, work: Work, run: Run) -> Outcome:
         clock, target = self._engine.clock, route.targets[work.station]
@@ -113,11 +117,7 @@ class Answering:
         return Accepted(work.message.id, fault)
 
     async def _by_flow(self, route: Route, station: FlowStation, work: Work, scope: str | None) -> Accepted:
-        try:
-            run = await station.prepare(work)
-        except StepStopped as stop:
-            await self._close(work, Outcome(ANSWERED, code=stop.error.code, note=stop.error.text), scope, None, [])
-            raise stop.error from stop
+        run = await self._prepared(station, work, scope)
         if run.message is None:
             await self._close(work, station.filtered("a filter of the route dropped it"), scope, None, run.taps)
             return Accepted(work.message.id, Receipt(204))
@@ -213,12 +213,10 @@ def _of_the_reply(error: PipeError, work: Work) -> PipeError:
 
 def _keep_reply(tx: Tx, vault: Vault, scope: str | None, reply: Receipt) -> None:
     if scope is not None:
-        data = (
-            codec.dump([reply.status, reply.content_type])
-            + b"\n"
-            + (reply.body if isinstance(reply.body, bytes) else b"")
-        )
-        tx.execute(update(schema.idempotency).where(schema.idempotency.c.scope == scope).values(reply=vault.seal(data, scope)))
+        body = reply.body if isinstance(reply.body, bytes) else b""
+        data = codec.dump([reply.status, reply.content_type]) + b"\n" + body
+        keys = schema.idempotency
+        tx.execute(update(keys).where(keys.c.scope == scope).values(reply=vault.seal(data, scope)))
 
 
 def _mapped(value: Any, message: Message, scope: dict[str, Any]) -> Any:

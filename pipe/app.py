@@ -199,7 +199,7 @@ class Gateway:
         return read_configuration(self.settings.config, self.catalogue, secrets=self.secrets)
 
     async def start(self) -> None:
-        """Everything up, in order: configuration, store, listeners, engine. Raises a PipeError that says what is wrong."""
+        """Everything up, in order: configuration, store, listeners, engine. Raises a PipeError saying what is wrong."""
         if self.stand_ins is not None:
             _refuse_open(self.settings.listen)
             await self.stand_ins.start()
@@ -256,8 +256,9 @@ class Gateway:
             await self.apply(self.read_configuration(), "SIGHUP")
         except Exception as error:  # boundary: whatever a new configuration does wrong, the old one works on
             found = getattr(error, "findings", ())
-            log = logger.bind(action="configuration", findings=[str(finding) for finding in found])
-            log.error("the configuration on disk was not taken up, the one before works on: {}", error)
+            logger.bind(action="configuration", findings=[str(finding) for finding in found]).error(
+                "the configuration on disk was not taken up, the one before works on: {}", error
+            )
 
     def _host(self, actor: str, progress: Progress) -> Host:
         facts = {"pid": os.getpid(), "started_at": self.started_at, "addresses": self.addresses()}

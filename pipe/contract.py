@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accepted", "Adapter", "Arrival", "Blob", "Breaker", "Caller", "Clock", "ConnectionConfig", "Door", "Doors",
-    "Duration", "Expression", "Flow", "FlowStep", "Health", "KeyedRate", "Message", "Options",
-    "Outgoing", "Percent", "Probe", "Rate", "Receipt", "Reconnect", "Secret", "Services", "Sink", "Size", "Source", "Spool", "State", "Strict",
+    "Duration", "Expression", "Flow", "FlowStep", "Health", "KeyedRate", "Message", "Options", "Outgoing", "Percent",
+    "Probe", "Rate", "Receipt", "Reconnect", "Secret", "Services", "Sink", "Size", "Source", "Spool", "State", "Strict",
     "Template", "Timeout", "Transaction", "Transformer", "path_beside", "pieces", "read_beside", "step", "turns",
 ]  # fmt: skip
 
@@ -68,8 +68,14 @@ class Message(NamedTuple):
     """how many routes it has passed"""
 
     def but(self, **changes: Any) -> Message:
-        """The same message with some fields changed."""
-        return self._replace(**changes)
+        """The same message with some fields changed. Raises KeyError for a field that messages do not have."""
+        values = list(self)
+        for name, value in changes.items():
+            values[_FIELDS[name]] = value
+        return tuple.__new__(Message, values)
+
+
+_FIELDS = {name: at for at, name in enumerate(Message._fields)}
 
 
 @dataclass(frozen=True, slots=True)

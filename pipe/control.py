@@ -11,8 +11,8 @@ import os
 import pwd
 import socket
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ import orjson
 from loguru import logger
 
 from pipe.errors import BadRequest, GatewayDefect, PipeError, StoreLocked, StoreUnavailable, every_error
+from pipe.unix_socket import reachable
 
 if TYPE_CHECKING:
     # A command that speaks to a running gateway needs none of these, and starts in half the time without them.
@@ -49,7 +50,7 @@ class ControlServer:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
-            with _reachable(self._data) as path:
+            with reachable(self._data / SOCKET) as path:
                 listening.bind(path)
         finally:
             os.umask(before)
@@ -160,7 +161,7 @@ async def is_running(data: Path) -> bool:
 
 async def _connected(data: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
     try:
-        with _reachable(data) as path:
+        with reachable(data / SOCKET) as path:
             return await asyncio.open_unix_connection(path, limit=LARGEST_ANSWER)
     except (FileNotFoundError, ConnectionRefusedError):
         return None
@@ -244,13 +245,3 @@ def _raised(told: Mapping[str, Any]) -> PipeError:
         told["text"],
         **{str(name): value for name, value in told["facts"].items() if name not in ("text", "reply", "retry_after")},
     )
-
-
-@contextmanager
-def _reachable(data: Path) -> Iterator[str]:
-    """The socket's path, through a descriptor of its folder: such paths may have 107 bytes only."""
-    folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{SOCKET}"
-    finally:
-        os.close(folder)

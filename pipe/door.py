@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _FIND_KEY = Statement("SELECT message, fingerprint, expires_at, reply FROM idempotency WHERE scope = :scope")
 _KEEP_KEY = Statement(
-    "INSERT INTO idempotency (scope, message, fingerprint, expires_at) VALUES (:scope, :message, :fingerprint, :expires_at)"
+    "INSERT INTO idempotency (scope, message, fingerprint, expires_at)"
+    " VALUES (:scope, :message, :fingerprint, :expires_at)"
 )
 _FIND_IDENTITY = Statement("SELECT message FROM identity WHERE route = :route AND name = :name")
 _KEEP_IDENTITY = Statement("INSERT INTO identity (route, name, message, at) VALUES (:route, :name, :message, :at)")
@@ -114,13 +115,14 @@ class RouteDoor:
             return await engine.answering.answer(route, stored.works, scope)
         if not stored.replayed:
             return Accepted(stored.id)
-        return Accepted(stored.id, engine.answering.stored(scope, stored.reply) if scope and stored.reply else None, replayed=True)
+        reply = engine.answering.stored(scope, stored.reply) if scope and stored.reply else None
+        return Accepted(stored.id, reply, replayed=True)
 
     def _message(self, route: Route, arrival: Arrival) -> Message:
         now, deadline = self._engine.clock.now(), route.config.deadline
         return Message(
-            self._engine.store.new_id(), self.route, arrival.body, arrival.headers, arrival.params, arrival.query, arrival.content_type, now,
-            None if deadline is None else now + deadline, arrival.caller, arrival.company,
+            self._engine.store.new_id(), self.route, arrival.body, arrival.headers, arrival.params, arrival.query,
+            arrival.content_type, now, None if deadline is None else now + deadline, arrival.caller, arrival.company,
         )  # fmt: skip
 
     async def _store(self, route: Route, arrival: Arrival, entry: Entry, scope: str | None) -> Stored:

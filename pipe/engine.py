@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -26,7 +27,7 @@ from pipe.enriching import Enriching
 from pipe.errors import Draining, PipeError, Poison, StoreError
 from pipe.events import Events
 from pipe.inflight import InFlight
-from pipe.outcomes import Outcomes
+from pipe.outcomes import Outcomes, listeners_of
 from pipe.prepared import Prepared
 from pipe.room import Room, waiting
 from pipe.route import Route
@@ -138,7 +139,7 @@ class Engine:
         task.add_done_callback(self._tasks.discard)
 
     async def persist(self, unit: Callable[[Tx], T]) -> T:
-        """Writes what must not be lost: while the store has no room it is tried again, as what it tells of has happened."""
+        """Writes what must not be lost, as it tells of what has happened: tried again while the store has no room."""
         while True:
             try:
                 return await self.store.write(unit)
@@ -185,7 +186,7 @@ class Engine:
         kept = {name: self.connections[name] for name in configuration.connections if name not in made}
         retired = [connection for name, connection in self.connections.items() if kept.get(name) is not connection]
         self.configuration, self.routes, self.connections = configuration, routes, {**kept, **made}
-        self.outcomes.routes, self.outcomes.listeners = routes, _listeners(configuration)
+        self.outcomes.routes, self.outcomes.listeners = routes, listeners_of(configuration)
         self.room.limits, self.outcomes.most_hops = configuration.limits, configuration.limits.hops
         self._new_stations()
         await self._new_sources(retired)
@@ -257,9 +258,11 @@ class Engine:
         return tuple(RouteDoor(self, name, refusable=adapter.refusable) for name in routes)
 
     async def _retire(self, connection: Connection) -> None:
-        async with asyncio.timeout(PATIENCE_S * 2):
-            for _ in range(connection.config.concurrency):
-                await connection.slots.acquire()
+        # What is being sent may end; what hangs longer than any attempt may is cut off.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S * 2):
+                for _ in range(connection.config.concurrency):
+                    await connection.slots.acquire()
         await connection.close()
 
     # --- commits ---
@@ -281,14 +284,14 @@ class Engine:
     async def load(
         self, route: str, station: str, owned: set[int], wanted: set[int], limit: int
     ) -> tuple[list[Work], bool]:
-        """Ready deliveries of a station that are not in memory, and whether there may be more. Damaged ones are buried."""
+        """Ready deliveries of a station that are not in memory, and whether more may be. Damaged ones are buried."""
         d = schema.delivery.c
-        at = (d.route == route, d.station == station)
         known = set(owned)
+        ready = select(d.id).where(d.route == route, d.station == station, d.state == READY, d.done_at.is_(None))
+        oldest = ready.order_by(d.id).limit(limit + len(known) + 1)
 
         def query(connection: Any) -> Any:
-            ready = select(d.id).where(*at, d.state == READY, d.done_at.is_(None)).order_by(d.id).limit(limit + len(known) + 1)
-            found = [row.id for row in connection.execute(ready) if row.id not in known]
+            found = [row.id for row in connection.execute(oldest) if row.id not in known]
             chosen = [*found[:limit], *wanted]
             return (*self.store.loader.works(connection, d.id.in_(chosen), d.done_at.is_(None)), len(found) > limit)
 
@@ -338,7 +341,9 @@ class Engine:
         """The outcome of what a peer sent and the door would have refused."""
         return Outcome(
             DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), attempted=False,
-            step=stop.step.path if stop else None, place=str(stop.step.place) if stop else None, body_at_step=stop.body if stop else None,
+            step=stop.step.path if stop else None,
+            place=str(stop.step.place) if stop else None,
+            body_at_step=stop.body if stop else None,
         )  # fmt: skip
 
     def look_at_disk(self) -> None:
@@ -396,13 +401,3 @@ def _recover(tx: Tx, crashed: list[int], configuration: Configuration) -> None:
                 tx.execute(update(d).where(*left).values(next_at=tx.now + target.on_uncertain.confirm.after))
     for delivery in crashed:
         tx.execute(update(d).where(d.c.id == delivery, d.c.done_at.is_(None)).values(crashes=d.c.crashes + 1))
-
-
-def _listeners(configuration: Configuration) -> dict[tuple[str, str], list[str]]:
-    listeners: dict[tuple[str, str], list[str]] = {}
-    for name, route in configuration.routes.items():
-        if route.source.kind == "outcome":
-            for of in route.source.of:
-                for outcome in route.source.outcomes:
-                    listeners.setdefault((of, outcome), []).append(name)
-    return listeners

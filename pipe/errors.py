@@ -99,8 +99,8 @@ class PipeError(Exception):
     def __init__(self, text: str = "", *, retry_after: float | None = None, reply: Any = None, **facts: Any) -> None:
         """`text` defaults to the first line of the class's docstring.
 
-        `retry_after` is in seconds, as the partner asked; `reply` is the partner's Receipt, where there was one; `facts`
-        (connection, route, message, path, line …) are shown beside the text and never hold secrets.
+        `retry_after` is in seconds, as the partner asked; `reply` is the partner's Receipt, where there was one;
+        `facts` (connection, route, message, path, line …) are shown beside the text and never hold secrets.
         """
         self.text = text or (self.__doc__ or "").splitlines()[0]
         self.retry_after = retry_after
@@ -570,7 +570,8 @@ class GatewayDefect(FateError):
 def problem(error: PipeError, message_id: str | None = None) -> dict[str, Any]:
     """The RFC 9457 body that tells a caller of the failure.
 
-    The text is told where the caller is to blame; elsewhere it may name what lies behind the gateway, so the class speaks.
+    The text is told where the caller is to blame; elsewhere it may name what lies behind the gateway, so the class
+    speaks.
     """
     title = (error.__doc__ or "").splitlines()[0]
     body: dict[str, Any] = {

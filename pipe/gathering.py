@@ -24,8 +24,10 @@ _BEGIN = Statement(
 )
 # A bad outcome of one target outweighs the good ones of others.
 _END = Statement(
-    "UPDATE gather_item SET open = open - 1, outcome = CASE WHEN outcome IS NULL OR outcome IN ('delivered', 'consumed', 'answered') THEN"
-    " :outcome ELSE outcome END, reply = coalesce(:reply, reply), error = coalesce(:error, error)"
+    "UPDATE gather_item SET open = open - 1,"
+    " outcome = CASE WHEN outcome IS NULL OR outcome IN ('delivered', 'consumed', 'answered')"
+    " THEN :outcome ELSE outcome END,"
+    " reply = coalesce(:reply, reply), error = coalesce(:error, error)"
     " WHERE gather = :gather AND position = :position RETURNING open"
 )
 _DONE = Statement("UPDATE gather SET done = done + 1 WHERE id = :gather AND due_at IS NOT NULL RETURNING done, total")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from pipe.config.models import Configuration
 from pipe.contract import Blob, Message
 from pipe.errors import NoSuchTarget, PipeError, TooManyHops
 from pipe.gathering import Gathering
@@ -63,8 +64,9 @@ class Outcomes:
         body = work.message.body
         text = None if isinstance(body, Blob) else body.decode("utf-8", "replace") if isinstance(body, bytes) else body
         fate = {
-            "id": work.message.id, "route": work.route, "target": work.station, "outcome": outcome.state, "code": outcome.code,
-            "text": outcome.note, "status": outcome.status, "attempts": work.attempts, "body": text,
+            "id": work.message.id, "route": work.route, "target": work.station, "outcome": outcome.state,
+            "code": outcome.code, "text": outcome.note, "status": outcome.status, "attempts": work.attempts,
+            "body": text,
         }  # fmt: skip
         return work.message.but(id=tx.new_id(), body=fate, content_type=None)
 
@@ -161,6 +163,17 @@ class Outcomes:
             self.end(
                 tx, work, Outcome(DEAD, code=error.code, note=error.text, error=error, at=tx.now, attempted=False), []
             )
+
+
+def listeners_of(configuration: Configuration) -> dict[tuple[str, str], list[str]]:
+    """Which routes wait for an outcome of another: (route, outcome) → names."""
+    listeners: dict[tuple[str, str], list[str]] = {}
+    for name, route in configuration.routes.items():
+        if route.source.kind == "outcome":
+            for of in route.source.of:
+                for outcome in route.source.outcomes:
+                    listeners.setdefault((of, outcome), []).append(name)
+    return listeners
 
 
 def _found_in(child: Message, sensitive: tuple[str, ...]) -> tuple[str, ...]:

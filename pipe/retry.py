@@ -23,7 +23,7 @@ class RetryPolicy:
     def next_pause(self, attempts: int, spent: float) -> float | None:
         """Seconds until the next try after `attempts` tries that took `spent` seconds, pauses included; None: no more.
 
-        The pause is drawn from its upper half, so that a thousand messages that failed together do not come back together.
+        The pause is drawn from its upper half, so that messages which failed together do not come back together.
         """
         state = _state(attempts, spent)
         pause = float(self._wait(state)) * (1 - self._chance() / 2)

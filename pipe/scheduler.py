@@ -30,12 +30,14 @@ SUSPENDED_S = 600.0
 _LEASE_S = 300.0
 
 _WAKE = Statement(
-    "UPDATE delivery SET state = 'ready', next_at = NULL WHERE state IN ('retry', 'timer') AND id IN (SELECT id FROM delivery WHERE"
-    " next_at <= :now AND state IN ('retry', 'timer') ORDER BY next_at LIMIT :limit) RETURNING id, route, station"
+    "UPDATE delivery SET state = 'ready', next_at = NULL WHERE state IN ('retry', 'timer') AND id IN"
+    " (SELECT id FROM delivery WHERE next_at <= :now AND state IN ('retry', 'timer') ORDER BY next_at LIMIT :limit)"
+    " RETURNING id, route, station"
 )
 _ASK = Statement(
-    "UPDATE delivery SET next_at = :later WHERE state = 'uncertain' AND id IN (SELECT id FROM delivery WHERE next_at <= :now AND"
-    " state = 'uncertain' ORDER BY next_at LIMIT :limit) RETURNING id, route, station"
+    "UPDATE delivery SET next_at = :later WHERE state = 'uncertain' AND id IN"
+    " (SELECT id FROM delivery WHERE next_at <= :now AND state = 'uncertain' ORDER BY next_at LIMIT :limit)"
+    " RETURNING id, route, station"
 )
 
 
@@ -165,7 +167,7 @@ class Scheduler:
                 self._due = min(self._due, self._schedule[name, rule])
 
     def _fire(self, tx: Tx, name: str, rule: str) -> float:
-        """Emits where the route is due; returns when it is next. What was missed while the gateway stood is made up once."""
+        """Emits where the route is due; returns when it is next. What was missed at a standstill is made up once."""
         s = schema.schedule
         row = tx.execute(select(s.c.due_at).where(s.c.route == name, s.c.rule == rule)).first()
         if row is None:

@@ -8,7 +8,7 @@ from pipe.errors import MappingFailed
 
 
 def put(body: Any, path: str, value: Any) -> Any:
-    """A copy of `body` with `value` at `path`; missing objects on the way are made. Raises MappingFailed at a non-object."""
+    """A copy of `body` with `value` at `path`; missing objects are made. Raises MappingFailed at a non-object."""
     name, _, rest = path.partition(".")
     if body is None:
         body = {}

@@ -34,7 +34,7 @@ class Switches:
                 (self.draining if row.state == "draining" else self.routes).add(row.name)
 
     def check_open(self, route: str, source: str | None, *, synchronous: bool) -> None:
-        """Raises Draining where nothing may enter a route: it drains, or its source is paused, or its callers would wait."""
+        """Raises Draining where nothing may enter a route: it drains, its source is paused, its callers would wait."""
         if source in self.connections:
             raise Draining(f"the connection {source} is paused", retry_after=60, route=route)
         if route in self.draining:

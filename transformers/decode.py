@@ -17,6 +17,7 @@ from transformers.formats import (
     TextOptions,
     XmlIn,
     check_media_type,
+    chosen,
     declared_charset,
     one_of,
     word_or_settings,
@@ -52,11 +53,7 @@ class DecodeConfig(RootModel[Written]):
 
     def chosen(self) -> tuple[str, Any]:
         """The format's name and its settings."""
-        if isinstance(self.root, str):
-            settings = {"xml": XmlIn, "csv": CsvIn, "text": TextOptions}.get(self.root, Plain)
-            return self.root, settings()
-        name, options = one_of(self.root)
-        return name.rstrip("_"), options
+        return chosen(self.root, {"xml": XmlIn, "csv": CsvIn, "text": TextOptions})
 
 
 class Decode:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag
 from pipe.contract import Blob, Message, Strict
 from pipe.errors import Unencodable
 from transformers import csv_format, json_format, text_format, xml_format
-from transformers.formats import CsvOut, FormatName, Plain, TextOptions, XmlOut, one_of, word_or_settings
+from transformers.formats import CsvOut, FormatName, Plain, TextOptions, XmlOut, chosen, one_of, word_or_settings
 
 
 class EncodeOptions(Strict):
@@ -40,11 +40,7 @@ class EncodeConfig(RootModel[Written]):
 
     def chosen(self) -> tuple[str, Any]:
         """The format's name and its settings."""
-        if isinstance(self.root, str):
-            settings = {"xml": XmlOut, "csv": CsvOut, "text": TextOptions}.get(self.root, Plain)
-            return self.root, settings()
-        name, options = one_of(self.root)
-        return name.rstrip("_"), options
+        return chosen(self.root, {"xml": XmlOut, "csv": CsvOut, "text": TextOptions})
 
 
 class Encode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
@@ -127,6 +128,14 @@ def one_of(options: BaseModel) -> tuple[str, Any]:
     if len(written) != 1:
         raise ValueError(f"name exactly one format, not {len(written)}")
     return written[0]
+
+
+def chosen(written: BaseModel | str, settings: Mapping[str, type[BaseModel]]) -> tuple[str, Any]:
+    """The name of a format, given by its word or with settings, and its settings: by default those of `settings`."""
+    if isinstance(written, str):
+        return written, settings.get(written, Plain)()
+    name, options = one_of(written)
+    return name.rstrip("_"), options
 
 
 def word_or_settings(value: Any) -> str:

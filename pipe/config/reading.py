@@ -200,7 +200,7 @@ class _Located:
                 else (f"should be {context.get('expected', 'another value').lower()}")
             )
         text = str(context["error"]) if kind == "value_error" and "error" in context else self.details["msg"]
-        return text.replace("Input should be", "should be")
+        return text.replace("Input should be", "should be").replace("String should", "should")
 
 
 def _best(errors: list[_Located]) -> list[_Located]:

@@ -45,7 +45,9 @@ class RouteKeys(Strict):
     )
     deadline: Duration | None = Field(default=None, gt=0, description="What is not delivered by then expires.")
     queue: Queue = Field(default=Queue(), description="How much may wait.")
-    sensitive: list[Expression] = Field(default=[], description="Paths of values that nobody may see in logs and pages.")
+    sensitive: list[Expression] = Field(
+        default=[], description="Paths of values that nobody may see in logs and pages."
+    )
     subject: Expression | None = Field(default=None, description="Whose data this is: for search and erasure.")
     steps: Any = Field(default=None, description="What is done with each message, in this order.")
     to: Any = Field(default=None, description="A target or a list of them.")

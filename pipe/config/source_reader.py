@@ -42,7 +42,7 @@ class OutcomeKeys(Strict):
     """What became of deliveries of other routes."""
 
     outcome: OutcomeName | list[OutcomeName] = Field(description="Which outcomes.")
-    of: str | list[str] = Field(default=[], description="Of which routes; without it, of all the others.")
+    of: str | list[str] = Field(default=[], description="Of which routes; without it, of all that follow no outcomes.")
 
 
 class ChannelKeys(Strict):

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from pipe.config.models import Configuration
 from pipe.errors import BadRequest, ConfigError
-from pipe.outcomes import Outcomes
+from pipe.outcomes import Outcomes, listeners_of
 from pipe.route import Route
 from pipe.store import schema
 
@@ -121,17 +121,6 @@ class Host:
             return self.world.revision(orjson.loads(bytes(row.files)))
         except ConfigError:
             return None
-
-
-def listeners_of(configuration: Configuration) -> dict[tuple[str, str], list[str]]:
-    """Which routes wait for an outcome of another: (route, outcome) → names."""
-    listeners: dict[tuple[str, str], list[str]] = {}
-    for name, route in configuration.routes.items():
-        if route.source.kind == "outcome":
-            for of in route.source.of:
-                for outcome in route.source.outcomes:
-                    listeners.setdefault((of, outcome), []).append(name)
-    return listeners
 
 
 def reason_given(reason: str | None) -> str:

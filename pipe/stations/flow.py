@@ -41,7 +41,7 @@ class FlowStation(Station):
         await self.call(work, run)
 
     async def call(self, work: Work, run: Run) -> list[Message]:
-        """Runs the function in one unit; returns what it yielded. Its failures become outcomes, and are raised no further."""
+        """Runs the function in one unit; returns what it yielded. Its failures become outcomes and go no further."""
         begun = self.engine.clock.monotonic()
         work.attempts += 1
         outcome = Outcome(CONSUMED, at=self.engine.clock.now())
@@ -66,7 +66,7 @@ class FlowStation(Station):
         return yielded
 
     def unit(self, tx: Tx, work: Work, run: Run, outcome: Outcome) -> list[Message]:
-        """The function with all that hangs on it, in one transaction. Raises Overtaken, and whatever the function raises."""
+        """The function with all that hangs on it, in one transaction. Raises Overtaken and what the function raises."""
         assert run.message is not None
         flow_tx = FlowTransaction(tx, self.engine, work)
         stage = self.route.by_station[self.name]

@@ -63,12 +63,12 @@ class RouteStation(EndStation):
         try:
             await self.engine.store.write(unit)
         except NoSuchTarget as error:
-            await self.end(work, _nowhere(error, work, target, self.engine.clock.now(), message))
+            await self.end(work, _nowhere(error, target, self.engine.clock.now(), message))
         else:
             self.forget(work)
 
 
-def _nowhere(error: PipeError, work: Work, target: Target, now: float, message: Message) -> Outcome:
+def _nowhere(error: PipeError, target: Target, now: float, message: Message) -> Outcome:
     return Outcome(
         DEAD,
         code=error.code,

@@ -93,6 +93,6 @@ class SplitStation(Station):
         assert stage.end is not None
         body = message.body if isinstance(message.body, (str, bytes, dict, list)) else None
         return Outcome(
-            DEAD, code=error.code, note=error.text, error=error, at=self.engine.clock.now(), step=stage.end.path, place=str(stage.end.place),
-            body_at_step=body,
+            DEAD, code=error.code, note=error.text, error=error, at=self.engine.clock.now(),
+            step=stage.end.path, place=str(stage.end.place), body_at_step=body,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A queue of deliveries with its workers. What does not fit into memory stays in the store and is read when there is room."""
+"""A queue of deliveries with its workers. What does not fit into memory stays in the store until there is room."""
 
 from __future__ import annotations
 
@@ -201,11 +201,11 @@ class Station:
         return run
 
     def stopped(self, work: Work, stop: StepStopped, retry: RetryPolicy | None = None) -> Outcome:
-        """The outcome of a delivery whose steps failed; a question (`enrich`) that had no answer is asked again later."""
+        """The outcome of a delivery whose steps failed; an unanswered question (`enrich`) is asked again later."""
         error, now = stop.error, self.engine.clock.now()
         outcome = Outcome(
-            DEAD, code=error.code, note=error.text, error=error, at=now, step=stop.step.path, place=str(stop.step.place),
-            body_at_step=stop.body, traceback=stop.trace,
+            DEAD, code=error.code, note=error.text, error=error, at=now,
+            step=stop.step.path, place=str(stop.step.place), body_at_step=stop.body, traceback=stop.trace,
         )  # fmt: skip
         if error.verdict is Verdict.STOP or isinstance(error, ConnectionWaits):
             outcome.state, outcome.error, outcome.next_at, outcome.attempted = RETRY, None, now + ASK_AGAIN_S, False
@@ -295,10 +295,10 @@ class Station:
                 if work.id not in self._ended and work.id not in self.owned:
                     self._take(work)
             self._behind = more
-        except PipeError as error:
+        except Exception as error:  # boundary: what was not read must be read again, whatever the store said
             self._wanted |= wanted
             self._behind = True
-            logger.bind(action="read_failed", route=self.route_name, station=self.name, error=error.text).warning(
+            logger.bind(action="read_failed", route=self.route_name, station=self.name, error=str(error)).warning(
                 "the queue could not be read; it is tried again"
             )
             await self.engine.clock.sleep(1)

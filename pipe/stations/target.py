@@ -209,7 +209,7 @@ class TargetStation(Station):
 
 
 def is_idempotent(config: Any, adapter: Any) -> bool:
-    """Whether repeating this target is harmless: said so, de-duplicated by the partner, or by the protocol's own rules."""
+    """Whether repeating this target is harmless: told so, de-duplicated by the partner, or by the protocol's rules."""
     if config.idempotent is not None:
         return bool(config.idempotent)
     return config.idempotent_by is not None or bool(adapter.natural(config.options))

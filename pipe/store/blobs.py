@@ -1,4 +1,4 @@
-"""Bodies too large for a row: sealed files of the gateway's own, synced with their folder before the commit that names them."""
+"""Bodies too large for a row: sealed files, synced with their folder before the commit that names them."""
 
 from __future__ import annotations
 

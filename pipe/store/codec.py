@@ -64,7 +64,7 @@ def unpack(kind: str, data: bytes, blobs: Path, vault: Vault, about: str) -> Any
 
 
 def envelope(message: Message, vault: Vault | None = None) -> bytes:
-    """All of a message but its body, id, route and time; sealed where a vault is given, as it may hold the same values."""
+    """All of a message but body, id, route and time; sealed where a vault is given, as it may hold the same values."""
     fields = {
         name: value for name in _ENVELOPE if (value := getattr(message, name)) is not None and (value or name == "item")
     }

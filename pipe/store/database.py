@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
@@ -15,6 +15,8 @@ from pipe.errors import StoreLocked
 READ_LIMIT_S = 10.0
 LOCK = 7473
 """the number of PostgreSQL's advisory lock that stands for `a gateway works on this database`"""
+_TAKE_LOCK = text("SELECT pg_try_advisory_lock(:lock)")
+_WHO_HAS_LOCK = text("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = :lock AND granted")
 PRAGMAS = ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "cache_size=-65536")
 
 
@@ -25,7 +27,7 @@ def open_writer(url: str) -> Engine:
             url, poolclass=NullPool, connect_args={"isolation_level": None, "check_same_thread": False}
         )
         event.listen(engine, "connect", _durable)
-        # The driver would begin deferred transactions; an upgrade of those can fail for reasons that no time-out covers.
+        # The driver would begin deferred transactions; upgrading those can fail for reasons that no time-out covers.
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
         return engine
     return create_engine(_psycopg(url), poolclass=NullPool)
@@ -46,10 +48,8 @@ def open_reader(url: str) -> Engine:
 def only_gateway(engine: Engine) -> Connection:
     """A connection that locks the database as long as it lives, wherever the folders lie. Raises StoreLocked."""
     connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-    if not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK})").scalar():
-        holder = connection.exec_driver_sql(
-            f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = {LOCK} AND granted"
-        ).scalar()
+    if not connection.execute(_TAKE_LOCK, {"lock": LOCK}).scalar():
+        holder = connection.execute(_WHO_HAS_LOCK, {"lock": LOCK}).scalar()
         connection.close()
         raise StoreLocked(f"the database {engine.url.database} is in use by the gateway of server process {holder}")
     return connection

@@ -14,8 +14,8 @@ from pipe.contract import Message
 from pipe.errors import PipeError
 from pipe.redact import mask
 from pipe.store import codec
+from pipe.store import journal_sql as sql
 from pipe.store.schema import ANSWERING, DEAD, FINAL, HELD, READY, RETRY, TIMER, UNCERTAIN
-from pipe.store.statements import Statement
 from pipe.store.transaction import Tx
 from pipe.store.vault import Vault
 
@@ -23,49 +23,6 @@ NOTE_LIMIT = 2000
 _CRC = 4
 REPLY_LIMIT = 64 << 10
 """bytes of a partner's answer that are kept with the attempt"""
-
-_MESSAGE = Statement(
-    "INSERT INTO message (seq, id, route, stage, revision, received_at, kind, body, size, envelope, checksum, order_key, subject,"
-    " parent, position, gather, cancel_key, origin, sealed) VALUES (:seq, :id, :route, :stage, :revision, :received_at, :kind, :body,"
-    " :size, :envelope, :checksum, :order_key, :subject, :parent, :position, :gather, :cancel_key, :origin, :sealed)"
-)
-_DELIVERY = Statement(
-    "INSERT INTO delivery (id, message, route, station, state, order_key, next_at, expires_at, attempts, spent, crashes, cursor, size)"
-    " VALUES (:id, :message, :route, :station, :state, :order_key, :next_at, :expires_at, 0, 0, 0, 0, :size)"
-)
-_BUSY_LANE = Statement(
-    "SELECT 1 FROM delivery WHERE route = :route AND station = :station AND order_key = :order_key AND done_at IS NULL LIMIT 1"
-)
-_NEXT_IN_LANE = Statement(
-    "UPDATE delivery SET state = 'ready' WHERE state = 'held' AND id = (SELECT min(id) FROM delivery WHERE route = :route AND"
-    " station = :station AND order_key = :order_key AND done_at IS NULL) RETURNING id"
-)
-_END = Statement(
-    "UPDATE delivery SET state = :state, done_at = :done_at, attempts = :attempts, spent = :spent, code = :code, status = :status,"
-    " note = :note, ms = :ms, next_at = NULL, output = NULL WHERE id = :id AND done_at IS NULL"
-)
-_PUT_OFF = Statement(
-    "UPDATE delivery SET state = :state, next_at = :next_at, attempts = :attempts, spent = :spent, code = :code, status = :status,"
-    " note = :note, ms = :ms, cursor = :cursor WHERE id = :id AND done_at IS NULL"
-)
-_MAKE_READY = Statement(
-    "UPDATE delivery SET state = 'ready', next_at = NULL, cursor = 0, note = :note WHERE id = :id AND done_at IS NULL"
-)
-_OUTPUT = Statement("UPDATE message SET output_kind = :kind, output = :data WHERE seq = :seq AND output IS NULL")
-_OWN_OUTPUT = Statement("UPDATE delivery SET output_kind = :kind, output = :data WHERE id = :id AND output IS NULL")
-_SIBLINGS = Statement("SELECT 1 FROM delivery WHERE message = :seq AND done_at IS NULL AND id <> :id LIMIT 1")
-_ATTEMPT = Statement(
-    "INSERT INTO attempt (delivery, n, at, ms, outcome, code, status, note, reply, revision)"
-    " VALUES (:delivery, (SELECT coalesce(max(n), 0) + 1 FROM attempt WHERE delivery = :delivery), :at, :ms, :outcome, :code, :status, :note,"
-    " :reply, :revision)"
-)
-_DEAD = Statement(
-    "INSERT INTO dead_letter (delivery, class, code, note, hint, step, place, revision, body_kind, body, maybe_delivered, traceback)"
-    " VALUES (:delivery, :class, :code, :note, :hint, :step, :place, :revision, :body_kind, :body, :maybe_delivered, :traceback)"
-    " ON CONFLICT (delivery) DO UPDATE SET class = excluded.class, code = excluded.code, note = excluded.note, hint = excluded.hint,"
-    " step = excluded.step, place = excluded.place, revision = excluded.revision, body_kind = excluded.body_kind, body = excluded.body,"
-    " maybe_delivered = excluded.maybe_delivered, traceback = excluded.traceback"
-)
 
 
 @dataclass(slots=True)
@@ -164,12 +121,14 @@ def store(tx: Tx, entry: Entry, vault: Vault) -> list[Work]:
     envelope = codec.envelope(message, secret)
     seq = tx.number("message")
     tx.run(
-        _MESSAGE,
+        sql.MESSAGE,
         {
             "seq": seq, "id": message.id, "route": message.route, "stage": entry.stage, "revision": entry.revision,
             "received_at": message.received_at, "kind": kind, "body": body, "size": size, "envelope": envelope,
-            "checksum": codec.checksum(message.id, body, envelope), "order_key": entry.order_key, "subject": entry.subject,
-            "parent": message.parent["id"] if message.parent else None, "position": entry.position, "gather": entry.gather,
+            "checksum": codec.checksum(message.id, body, envelope),
+            "order_key": entry.order_key, "subject": entry.subject,
+            "parent": message.parent["id"] if message.parent else None,
+            "position": entry.position, "gather": entry.gather,
             "cancel_key": entry.cancel_key, "origin": entry.origin,
             "sealed": vault.seal(codec.dump(entry.sensitive), f"{message.id} sensitive") if entry.secret else None,
         },
@@ -185,11 +144,12 @@ def _deliver(tx: Tx, entry: Entry, seq: int, size: int, station: str) -> Work:
     order_key = entry.order_key if entry.at is None else None  # a timer takes no place in its key's order
     work = Work(
         tx.number("delivery"), seq, message.route, station, message, entry.revision, entry.stage,
-        order_key, message.deadline, size=size, sensitive=entry.sensitive, secret=entry.secret, gather=entry.gather, position=entry.position,
+        order_key, message.deadline, size=size, sensitive=entry.sensitive, secret=entry.secret,
+        gather=entry.gather, position=entry.position,
     )  # fmt: skip
     work.state, work.decoded = _first_state(tx, entry, station, order_key), entry.decoded
     tx.run(
-        _DELIVERY,
+        sql.DELIVERY,
         {
             "id": work.id, "message": seq, "route": message.route, "station": station, "state": work.state,
             "order_key": order_key, "next_at": entry.at if work.state == TIMER else None, "size": size,
@@ -212,23 +172,23 @@ def _first_state(tx: Tx, entry: Entry, station: str, order_key: str | None) -> s
     if entry.at is not None and entry.at > tx.now:
         return TIMER
     lane = {"route": entry.message.route, "station": station, "order_key": order_key}
-    if order_key is not None and tx.run(_BUSY_LANE, lane).fetchone():
+    if order_key is not None and tx.run(sql.BUSY_LANE, lane).fetchone():
         return HELD
     return READY
 
 
 def end(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> bool:
-    """Ends a delivery for good: state, ledger, attempt, dead letter, the next of its key. False where a person was faster."""
+    """Ends a delivery: state, ledger, attempt, dead letter, the next of its key. False where a person was faster."""
     assert outcome.state in FINAL
     row = _row(work, outcome) | {"state": outcome.state, "done_at": tx.now}
-    if tx.run(_END, row).rowcount == 0:
+    if tx.run(sql.END, row).rowcount == 0:
         if outcome.attempted:
-            tx.run(_ATTEMPT, _attempt_row(work, outcome) | {"outcome": f"late {outcome.state}"})
+            tx.run(sql.ATTEMPT, _attempt_row(work, outcome) | {"outcome": f"late {outcome.state}"})
         return False
     if outcome.attempted and (work.attempts > 1 or outcome.state == DEAD):
-        tx.run(_ATTEMPT, _attempt_row(work, outcome))
+        tx.run(sql.ATTEMPT, _attempt_row(work, outcome))
     if outcome.error is not None:
-        tx.run(_DEAD, _dead_row(work, outcome, vault))
+        tx.run(sql.DEAD, _dead_row(work, outcome, vault))
     keep_output(tx, work, outcome, vault)
     tx.ended(work.id)
     tx.count(work.route, outcome.state)
@@ -241,10 +201,10 @@ def end(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> bool:
 def put_off(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> bool:
     """Stores that a delivery waits (retry or uncertain) and until when. False where a person ended it meanwhile."""
     assert outcome.state in (RETRY, UNCERTAIN)
-    if tx.run(_PUT_OFF, _row(work, outcome) | {"next_at": outcome.next_at}).rowcount == 0:
+    if tx.run(sql.PUT_OFF, _row(work, outcome) | {"next_at": outcome.next_at}).rowcount == 0:
         return False
     if outcome.attempted:
-        tx.run(_ATTEMPT, _attempt_row(work, outcome))
+        tx.run(sql.ATTEMPT, _attempt_row(work, outcome))
     keep_output(tx, work, outcome, vault)
     if outcome.next_at is not None:
         tx.due(outcome.next_at)
@@ -253,24 +213,24 @@ def put_off(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> bool:
 
 def make_ready(tx: Tx, delivery: int, note: str) -> bool:
     """A waiting delivery may go again at once; hands nothing to the engine. False where it is final."""
-    return bool(tx.run(_MAKE_READY, {"id": delivery, "note": note}).rowcount)
+    return bool(tx.run(sql.MAKE_READY, {"id": delivery, "note": note}).rowcount)
 
 
 def keep_output(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> None:
     """Stores what the steps made, where another attempt or another target still needs it."""
     secret = vault if work.secret else None
     pending = outcome.state in (RETRY, UNCERTAIN)
-    if outcome.output is not None and (pending or tx.run(_SIBLINGS, {"seq": work.seq, "id": work.id}).fetchone()):
+    if outcome.output is not None and (pending or tx.run(sql.SIBLINGS, {"seq": work.seq, "id": work.id}).fetchone()):
         kind, data = pack_message(outcome.output, secret)
-        tx.run(_OUTPUT, {"kind": kind, "data": data, "seq": work.seq})
+        tx.run(sql.OUTPUT, {"kind": kind, "data": data, "seq": work.seq})
     if outcome.output_own is not None and pending:
         kind, data = pack_message(outcome.output_own, secret)
-        tx.run(_OWN_OUTPUT, {"kind": kind, "data": data, "id": work.id})
+        tx.run(sql.OWN_OUTPUT, {"kind": kind, "data": data, "id": work.id})
 
 
 def give_way(tx: Tx, route: str, station: str, order_key: str) -> None:
     """Makes the next delivery of a key ready, where the first one is done."""
-    row = tx.run(_NEXT_IN_LANE, {"route": route, "station": station, "order_key": order_key}).fetchone()
+    row = tx.run(sql.NEXT_IN_LANE, {"route": route, "station": station, "order_key": order_key}).fetchone()
     if row is not None:
         tx.ready((route, station, row[0]))
 
@@ -311,9 +271,9 @@ def _row(work: Work, outcome: Outcome) -> dict[str, Any]:
 
 def _attempt_row(work: Work, outcome: Outcome) -> dict[str, Any]:
     return {
-        "delivery": work.id, "at": outcome.at, "ms": outcome.ms, "outcome": outcome.state, "code": outcome.code, "status": outcome.status,
-        "note": _note(outcome.note, work), "reply": mask(outcome.reply, work.sensitive) if outcome.reply else None,
-        "revision": work.revision,
+        "delivery": work.id, "at": outcome.at, "ms": outcome.ms, "outcome": outcome.state, "code": outcome.code,
+        "status": outcome.status, "note": _note(outcome.note, work), "revision": work.revision,
+        "reply": mask(outcome.reply, work.sensitive) if outcome.reply else None,
     }  # fmt: skip
 
 
@@ -325,9 +285,11 @@ def _dead_row(work: Work, outcome: Outcome, vault: Vault) -> dict[str, Any]:
         about = f"{work.message.id} dead"
         kind, body, _ = codec.pack(outcome.body_at_step, vault if work.secret else None, about)
     return {
-        "delivery": work.id, "class": outcome.extra.get("class", error.slug()), "code": error.code, "note": _note(outcome.note or error.text, work),
-        "hint": error.hint, "step": outcome.step, "place": outcome.place, "revision": work.revision, "body_kind": kind, "body": body,
-        "maybe_delivered": int(outcome.maybe_delivered), "traceback": mask(outcome.traceback, work.sensitive) if outcome.traceback else None,
+        "delivery": work.id, "class": outcome.extra.get("class", error.slug()), "code": error.code,
+        "note": _note(outcome.note or error.text, work), "hint": error.hint,
+        "step": outcome.step, "place": outcome.place, "revision": work.revision,
+        "body_kind": kind, "body": body, "maybe_delivered": int(outcome.maybe_delivered),
+        "traceback": mask(outcome.traceback, work.sensitive) if outcome.traceback else None,
     }  # fmt: skip
 
 

@@ -77,15 +77,18 @@ class Loader:
 def _joined() -> Select[Any]:
     d, m = delivery.c, message.c
     return select(
-        d.id, d.message, d.route, d.station, d.state, d.order_key, d.expires_at, d.attempts, d.spent, d.crashes, d.cursor, d.size,
-        d.output_kind.label("own_output_kind"), d.output.label("own_output"), m.id.label("message_id"), m.revision, m.stage, m.received_at,
-        m.kind, m.body, m.envelope, m.checksum, m.output_kind, m.output, m.sealed, m.gather, m.position,
+        d.id, d.message, d.route, d.station, d.state, d.order_key, d.expires_at,
+        d.attempts, d.spent, d.crashes, d.cursor, d.size,
+        d.output_kind.label("own_output_kind"), d.output.label("own_output"),
+        m.id.label("message_id"), m.revision, m.stage, m.received_at, m.kind, m.body, m.envelope, m.checksum,
+        m.output_kind, m.output, m.sealed, m.gather, m.position,
     ).join(message, m.seq == d.message)  # fmt: skip
 
 
 def _shell(row: Any) -> Work:
     return Work(
-        row["id"], row["message"], row["route"], row["station"], Message(row["message_id"], row["route"], b""), row["revision"], row["stage"],
-        row["order_key"], row["expires_at"], row["attempts"], row["spent"], row["crashes"], row["cursor"], row["size"], row["state"],
-        gather=row["gather"], position=row["position"],
+        row["id"], row["message"], row["route"], row["station"],
+        Message(row["message_id"], row["route"], b""), row["revision"], row["stage"],
+        row["order_key"], row["expires_at"], row["attempts"], row["spent"], row["crashes"], row["cursor"],
+        row["size"], row["state"], gather=row["gather"], position=row["position"],
     )  # fmt: skip

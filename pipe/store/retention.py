@@ -50,7 +50,9 @@ def prune(tx: Tx, keep: Callable[[str], Retention], routes: list[str]) -> Pruned
         _messages(tx, route, tx.now - limits.metadata, pruned)
     tx.execute(delete(idempotency).where(idempotency.c.expires_at <= tx.now))
     tx.execute(delete(identity).where(identity.c.at <= tx.now - IDENTITY_KEPT_S))
-    tx.execute(delete(feed).where(feed.c.at <= tx.now - FEED_KEPT_S))
+    # The newest event stays: numbers go on from it, and no reader's Last-Event-ID may point beyond the end.
+    newest = select(func.max(feed.c.seq)).scalar_subquery()
+    tx.execute(delete(feed).where(feed.c.at <= tx.now - FEED_KEPT_S, feed.c.seq < newest))
     if tx.dialect == "sqlite":
         # Freed pages go back to the file system in pieces, so that no commit has to wait for all of them.
         tx.execute_text(f"PRAGMA incremental_vacuum({_PAGES})")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pipe.clock import Clock
 from pipe.clock import new_id as random_id
@@ -141,6 +141,8 @@ class Store:
             except DBAPIError as error:
                 if "interrupted" in str(error.orig) or "statement timeout" in str(error.orig):
                     raise StoreBusy(f"a read took longer than {limit_s:g} s") from error
+                if isinstance(error, OperationalError):
+                    raise StoreUnavailable(f"the store cannot be read: {error.orig}") from error
                 raise
             finally:
                 if connection.dialect.name == "sqlite":

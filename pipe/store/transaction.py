@@ -1,4 +1,4 @@
-"""What a unit of work may do. Its counts, events and wake-ups take effect with the commit, or vanish with a rollback."""
+"""What a unit of work may do. Its counts, events and wake-ups take effect with the commit or vanish with a rollback."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class Writer:
     def _resolve(
         self, results: list[tuple[asyncio.Future[Any], Any, BaseException | None]], committed: Committed
     ) -> None:
-        # The engine hears of the commit before any caller goes on, so that no work is forgotten when a caller was cancelled.
+        # The engine hears of the commit before any caller goes on: no work is forgotten when a caller was cancelled.
         self._on_commit(committed)
         for future, value, error in results:
             if future.done():

@@ -113,6 +113,7 @@ async def put(folder: Path, template: str, body: Any = b"x", exists: str = "repl
         await sink.close()
 
 
+@pytest.mark.key("to.file_folder.put", "file_folder.path")
 async def test_missing_folders_are_made(tmp_path: Path) -> None:
     """As deep as the path says."""
     await put(tmp_path, "out/${params.year}/a.txt", params={"year": "2026"})
@@ -149,6 +150,7 @@ async def test_what_an_earlier_attempt_left_is_cleared(tmp_path: Path) -> None:
     assert files(tmp_path) == {"a.txt": b"x"}
 
 
+@pytest.mark.key("to.file_folder.exists")
 async def test_another_file_may_be_protected(tmp_path: Path) -> None:
     """`exists: refuse` keeps it, and takes the same bytes for our own earlier attempt."""
     await put(tmp_path, "a.txt", b"first", exists="refuse")
@@ -274,6 +276,7 @@ async def test_a_file_says_what_it_is_called(folder: Path) -> None:
     assert (arrival.body, arrival.content_type) == (b"1;2", "text/csv")
 
 
+@pytest.mark.key("from.file_folder.ready")
 async def test_a_file_that_still_grows_waits(folder: Path) -> None:
     """`stable`: size and time the same at two looks."""
     file, mine = folder / "in" / "a.csv", door()
@@ -286,6 +289,7 @@ async def test_a_file_that_still_grows_waits(folder: Path) -> None:
     assert mine.bodies == [b"one, two"]
 
 
+@pytest.mark.key("from.file_folder.ready", "from.file_folder.ready.marker")
 async def test_a_marker_says_that_a_file_is_ready(folder: Path) -> None:
     """It is taken at once, and the marker goes with it."""
     mine = door(ready={"marker": ".done"})
@@ -297,6 +301,7 @@ async def test_a_marker_says_that_a_file_is_ready(folder: Path) -> None:
     assert files(folder) == {"in/a.csv": b"a.csv"}
 
 
+@pytest.mark.key("from.file_folder.get")
 async def test_only_what_fits_is_taken(folder: Path) -> None:
     """Not other endings, hidden files, folders, links, nor what lies outside."""
     (folder / "outside.csv").write_bytes(b"no")
@@ -335,6 +340,7 @@ async def test_older_files_come_first(folder: Path) -> None:
     assert mine.bodies == [b"b", b"c", b"a"]
 
 
+@pytest.mark.key("from.file_folder.after", "from.file_folder.after.move")
 async def test_a_file_may_be_moved_when_it_is_safe(folder: Path) -> None:
     """A taken name gets a number: nothing in `done` is overwritten."""
     mine = door(after={"move": "done/"})
@@ -346,6 +352,7 @@ async def test_a_file_may_be_moved_when_it_is_safe(folder: Path) -> None:
     assert mine.bodies == [b"one", b"two"]
 
 
+@pytest.mark.key("from.file_folder.after")
 async def test_a_file_that_is_kept_is_taken_once(folder: Path) -> None:
     """Untouched, also by a second source; a new version of it is a new message."""
     file, mine = folder / "in" / "a.csv", door(after="keep")

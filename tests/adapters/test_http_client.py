@@ -49,6 +49,14 @@ async def test_a_post_carries_the_body_and_what_it_is(server: RawServer) -> None
     assert request.headers["host"] == f"127.0.0.1:{server.port}"
 
 
+@pytest.mark.key(
+    "http_client.url",
+    "to.http_client.get",
+    "to.http_client.post",
+    "to.http_client.put",
+    "to.http_client.patch",
+    "to.http_client.delete",
+)
 @pytest.mark.parametrize("method", ["get", "post", "put", "patch", "delete"])
 async def test_each_method_goes_to_the_path_below_the_url(server: RawServer, method: str) -> None:
     """Paths are appended to the path of `url`."""
@@ -77,6 +85,7 @@ async def test_the_idempotency_key_is_sent(server: RawServer) -> None:
     assert server.requests[0].headers["idempotency-key"] == "order-7"
 
 
+@pytest.mark.key("to.http_client.query", "to.http_client.headers")
 async def test_query_and_headers_are_filled_from_the_message(server: RawServer) -> None:
     """Expressions make the query, templates the headers; null leaves a name out, a list repeats it."""
     to = target(
@@ -377,6 +386,7 @@ async def test_interim_answers_are_passed_over(server: RawServer) -> None:
     assert (await sent(server)).status == 201
 
 
+@pytest.mark.key("connections.concurrency")
 async def test_no_more_connections_than_the_concurrency_says(server: RawServer) -> None:
     """Twenty messages at once through two connections."""
     async with client(server, concurrency=2) as partner:
@@ -387,6 +397,7 @@ async def test_no_more_connections_than_the_concurrency_says(server: RawServer) 
 # --- health
 
 
+@pytest.mark.key("http_client.probe", "probe.get")
 async def test_check_asks_the_probe(server: RawServer) -> None:
     """Any answer below 500 is well."""
     server.on("/ping", says(reply(404)), says(reply(503)))

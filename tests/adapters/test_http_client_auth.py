@@ -50,17 +50,20 @@ async def test_without_credentials_none_are_sent(server: RawServer) -> None:
     assert "authorization" not in await shown(server, "none")
 
 
+@pytest.mark.key("http_client.auth", "http_client.auth.bearer")
 async def test_a_bearer_token_is_sent(server: RawServer) -> None:
     """As `Authorization: Bearer`."""
     assert (await shown(server, {"bearer": "${env:SECRET}"}))["authorization"] == "Bearer s3cret"
 
 
+@pytest.mark.key("http_client.auth.basic", "http_client.auth.basic.username", "http_client.auth.basic.password")
 async def test_user_and_password_are_sent(server: RawServer) -> None:
     """As Basic, in UTF-8."""
     headers = await shown(server, {"basic": {"username": "їжак", "password": "${env:SECRET}"}})
     assert base64.b64decode(headers["authorization"].removeprefix("Basic ")).decode() == "їжак:s3cret"
 
 
+@pytest.mark.key("http_client.auth.api_key", "http_client.auth.api_key.header", "http_client.auth.api_key.value")
 async def test_a_key_is_sent_in_its_header(server: RawServer) -> None:
     """Under the name that the partner wants."""
     headers = await shown(server, {"api_key": {"header": "X-Key", "value": "${env:SECRET}"}})
@@ -155,6 +158,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLD", "whsec_" + base64.b64encode(b"old" * 10).decode())
 
 
+@pytest.mark.key("http_client.auth.hmac", "http_client.auth.hmac.secret")
 @pytest.mark.usefixtures("key")
 async def test_a_request_is_signed(server: RawServer) -> None:
     """Id, time and the raw body, with the key behind `whsec_`."""
@@ -185,6 +189,7 @@ async def test_a_file_is_signed_like_any_body(server: RawServer, tmp_path: Path)
     assert headers["webhook-signature"] == signed(server)
 
 
+@pytest.mark.key("http_client.auth.hmac.previous")
 @pytest.mark.usefixtures("key")
 async def test_both_secrets_sign_while_one_is_renewed(server: RawServer) -> None:
     """The partner may still check with the old one."""
@@ -232,6 +237,12 @@ def asked(server: RawServer) -> list[Received]:
     return [request for request in server.requests if request.target == "/token"]
 
 
+@pytest.mark.key(
+    "http_client.auth.oauth2",
+    "http_client.auth.oauth2.token_url",
+    "http_client.auth.oauth2.client_id",
+    "http_client.auth.oauth2.client_secret",
+)
 async def test_one_token_serves_many_messages(server: RawServer) -> None:
     """It is asked for once, with id and secret in the header and the grant in the form."""
     server.on("/token", grants(3600))
@@ -244,6 +255,7 @@ async def test_one_token_serves_many_messages(server: RawServer) -> None:
     assert request.headers["authorization"] == "Basic " + base64.b64encode(b"us:s3cret").decode()
 
 
+@pytest.mark.key("http_client.auth.oauth2.auth_style")
 async def test_id_and_secret_may_stand_in_the_form(server: RawServer) -> None:
     """`auth_style: body`, for endpoints that want it so."""
     server.on("/token", grants(3600))

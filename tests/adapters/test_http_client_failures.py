@@ -150,6 +150,7 @@ async def test_a_request_that_left_without_an_answer_is_uncertain(
     assert len(server.requests) == 1
 
 
+@pytest.mark.key("timeout.total")
 async def test_the_total_deadline_binds_a_trickle(server: RawServer) -> None:
     """A byte now and then keeps the silence short, not the attempt long (N1)."""
     server.on("*", slow)
@@ -230,6 +231,7 @@ async def test_an_answer_without_an_end_is_cut(server: RawServer) -> None:
     assert (caught.value.reply.status, len(caught.value.reply.body)) == (200, 65536)
 
 
+@pytest.mark.key("http_client.max_reply")
 @pytest.mark.parametrize(("size", "fits"), [(65536, True), (65537, False)])
 async def test_the_limit_counts_unpacked_bytes(server: RawServer, size: int, fits: bool) -> None:
     """At the limit it is taken, one byte more is not (checked unpacked)."""

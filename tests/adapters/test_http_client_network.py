@@ -89,6 +89,7 @@ async def test_one_bad_address_among_good_ones_is_enough(server: RawServer, dns:
     assert server.connections == 0
 
 
+@pytest.mark.key("http_client.allow", "http_client.allow.networks")
 async def test_a_network_may_be_named(server: RawServer, dns: Any) -> None:
     """`allow: networks` opens exactly that network."""
     dns(["127.0.0.1"])
@@ -175,6 +176,7 @@ def test_a_host_that_is_not_listed_is_a_mistake_of_the_configuration(keys: dict[
         HttpConfig.model_validate({"type": "http_client", "url": "https://partner.example", **keys})
 
 
+@pytest.mark.key("http_client.allow.hosts")
 def test_listed_hosts_may_be_used() -> None:
     """With `hosts` given, all of them are to be named, the one of `url` too."""
     HttpConfig.model_validate(
@@ -227,6 +229,7 @@ def pki(tmp_path: Path) -> Pki:
     return Pki(tmp_path)
 
 
+@pytest.mark.key("http_client.tls", "http_client.tls.ca")
 async def test_a_good_certificate_is_good(pki: Pki) -> None:
     """HTTPS with an authority of one's own."""
     async with (
@@ -256,6 +259,7 @@ async def test_a_certificate_for_another_name_is_named(pki: Pki) -> None:
             await partner.send(outgoing())
 
 
+@pytest.mark.key("http_client.tls.server_name")
 async def test_the_name_in_the_certificate_may_be_configured(pki: Pki) -> None:
     """For partners that are reached by an address."""
     async with serving(RawServer(), pki.server("other.example")) as server:
@@ -290,6 +294,7 @@ async def test_old_tls_is_refused(pki: Pki, version: ssl.TLSVersion) -> None:
                 await partner.send(outgoing())
 
 
+@pytest.mark.key("http_client.tls.min_version")
 async def test_tls_1_3_may_be_demanded(pki: Pki) -> None:
     """`min_version: 1.3`, also as YAML's number."""
     context = pki.server("127.0.0.1")
@@ -300,6 +305,7 @@ async def test_tls_1_3_may_be_demanded(pki: Pki) -> None:
                 await partner.send(outgoing())
 
 
+@pytest.mark.key("http_client.auth.mtls", "http_client.auth.mtls.cert", "http_client.auth.mtls.key")
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 async def test_our_certificate_is_shown(pki: Pki, version: ssl.TLSVersion) -> None:
     """mTLS: the partner sees who we are."""
@@ -392,6 +398,7 @@ def basic(proxy: RawServer, **keys: Any) -> dict[str, Any]:
     }
 
 
+@pytest.mark.key("http_client.proxy", "http_client.proxy.url")
 async def test_plain_http_goes_through_the_proxy(server: RawServer) -> None:
     """The whole address in the request line; the proxy looks the name up."""
     async with client(RawServer(port=80), url="http://partner.example/v2", **basic(server)) as partner:
@@ -412,6 +419,7 @@ async def test_https_goes_through_a_tunnel(server: RawServer, pki: Pki) -> None:
     assert real.requests[0].body == b"secret"
 
 
+@pytest.mark.key("http_client.proxy.username", "http_client.proxy.password")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_the_proxy_gets_its_password(server: RawServer, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
     """And the password of today."""

@@ -46,6 +46,7 @@ async def next_poll(clock: FakeClock, seconds: float = 10) -> None:
     await clock.sleeping()
 
 
+@pytest.mark.key("from.http_client.get")
 async def test_an_answer_becomes_a_message(server: RawServer) -> None:
     """Body, content type and headers as the partner sent them."""
     server.answers(reply(200, b'[{"id":1}]', Content_Type="application/json", X_Page="1"))
@@ -88,6 +89,7 @@ async def test_nothing_new_is_no_message(server: RawServer) -> None:
     assert mine.asked == 0
 
 
+@pytest.mark.key("from.http_client.every")
 async def test_each_route_has_its_own_pace(server: RawServer) -> None:
     """`every` counts for each door apart."""
     slow = FakeDoor(HttpSubscription.model_validate({"get": "/slow", "every": "30s"}), route="slow")
@@ -156,6 +158,7 @@ async def test_a_new_route_is_polled_at_once(server: RawServer) -> None:
     assert [request.target for request in server.requests] == ["/events", "/new"]
 
 
+@pytest.mark.key("from.http_client.headers")
 async def test_subscribed_headers_and_credentials_are_sent(server: RawServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A poll is a request like any other."""
     monkeypatch.setenv("SECRET", "s3cret")

@@ -107,6 +107,7 @@ async def test_refusal_is_a_problem_with_blame(error: SchemaMismatch, status: in
         assert ("Retry-After" in reply.headers) == (status == 503)
 
 
+@pytest.mark.key("from.http_server.path", "from.http_server.methods")
 async def test_unknown_path_is_404_and_another_method_405_with_allow() -> None:
     """The caller learns which of the two it is."""
     doors = FakeDoor("/a"), FakeDoor("/a", ["GET"])

@@ -53,6 +53,7 @@ def file_of(folder: Path, text: str, name: str = "secret") -> str:
 # --- API keys ---
 
 
+@pytest.mark.key("http_server.auth", "http_server.auth.api_keys")
 async def test_key_lets_its_owner_in_by_either_header(tmp_path: Path) -> None:
     """The name of the key is the caller of the message."""
     key, line = issue("kyiv")
@@ -141,6 +142,7 @@ async def test_open_listener_demands_that_none_is_written_out(address: str, open
     await HttpServer("p", HttpServerConfig.model_validate({"type": "http_server", "auth": "none"}), services).open()
 
 
+@pytest.mark.key("http_server.rate")
 async def test_rate_holds_one_caller_and_leaves_the_others(tmp_path: Path) -> None:
     """Past it 429 says when to come back; time refills the bucket."""
     (one, one_line), (other, other_line) = issue("one"), issue("other")
@@ -172,6 +174,7 @@ async def test_story_needs_the_credentials_of_the_caller(tmp_path: Path) -> None
 # --- passwords ---
 
 
+@pytest.mark.key("http_server.auth.basic", "http_server.auth.basic.users")
 async def test_password_is_checked_against_its_argon2_hash(tmp_path: Path) -> None:
     """The right one lets in, also at once a second time; a wrong one and an unknown name do not."""
     hasher = PasswordHasher(1, 8, 1)
@@ -253,6 +256,13 @@ TOKENS: dict[str, tuple[Callable[[], str], int]] = {
 }
 
 
+@pytest.mark.key(
+    "http_server.auth.jwt",
+    "http_server.auth.jwt.issuer",
+    "http_server.auth.jwt.audience",
+    "http_server.auth.jwt.keys",
+    "http_server.auth.jwt.max_life",
+)
 @pytest.mark.parametrize("kind", TOKENS)
 async def test_token_is_good_only_when_all_of_it_is(tmp_path: Path, kind: str) -> None:
     """Signature by an allowed algorithm and a known key; issuer, audience, times and caller as they must be."""
@@ -267,6 +277,7 @@ async def test_token_is_good_only_when_all_of_it_is(tmp_path: Path, kind: str) -
     assert {arrival.caller for arrival in door.arrivals} == ({"kyiv"} if status == 202 else set())
 
 
+@pytest.mark.key("http_server.auth.jwt.leeway")
 async def test_remembered_token_ends_with_its_time_and_with_its_key(tmp_path: Path) -> None:
     """Memory saves work and lets nobody in who would not get in without it."""
     clock = FakeClock(NOW)
@@ -309,6 +320,7 @@ def signed(secret: bytes, body: bytes, time: int = 1614265330, id: str = "msg_1"
     }
 
 
+@pytest.mark.key("http_server.auth.hmac", "http_server.auth.hmac.secret")
 async def test_published_vector_is_accepted_and_its_id_names_the_arrival(tmp_path: Path) -> None:
     """The example of the Standard Webhooks specification; a replay has the same identity, so that it is taken once."""
     door = FakeDoor("/a")
@@ -368,6 +380,7 @@ async def test_two_live_secrets_let_both_in(tmp_path: Path) -> None:
 # --- certificates ---
 
 
+@pytest.mark.key("http_server.auth.mtls", "http_server.auth.mtls.names")
 async def test_only_named_certificates_are_let_in(tmp_path: Path) -> None:
     """The listener asks for a certificate of its authority; the connection says whose."""
     ca = trustme.CA()

@@ -1,67 +1,110 @@
-"""A wrong value for each key, with the code and the words of its finding."""
+"""A wrong value for each key, with the place where it stands, and the code and words of its finding."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Wrong(NamedTuple):
-    """One wrong value, as it is written in YAML, and what is said about it."""
-
-    value: str
-    code: str
-    text: str
-
-
-HEAD = "version: 1\nconnections:\n  web: {type: http_server, auth: none}\n  crm: {type: http_client, url: 'http://127.0.0.1:1'}\n"
-ROUTE = "from: {connection: web, path: /x}"
+HEAD = """\
+version: 1
+listeners: {public: {address: "127.0.0.1:0"}}
+connections:
+  web: {type: http_server, auth: none}
+  crm: {type: http_client, url: "http://127.0.0.1:1"}
+  box: {type: file_folder, path: box}
+routes:
+"""
+FROM = "from: {connection: web, path: /x}"
 TO = "to: {connection: crm, post: /x, idempotent: true}"
-CONTEXTS: dict[str, str] = {
-    "top": "connections: {}\n@",
+
+
+def _connection(type_: str, *inside: str) -> str:
+    """A connection with a line for the key, in a block of those names."""
+    return f"version: 1\nconnections: {{c: {{type: {type_}, {_within(*inside)}}}}}"
+
+
+def _route(*inside: str) -> str:
+    """A route with a line for the key."""
+    return f"{HEAD}  r: {{{_within(*inside)}}}"
+
+
+def _within(*inside: str) -> str:
+    """What stands before the line (with its brackets open), the line, and the brackets that close."""
+    before = " ".join(inside)
+    closing = "".join({"{": "}", "[": "]"}[sign] for sign in reversed(_open(before)))
+    return f"{before}\n@\n{closing}"
+
+
+def _open(text: str) -> list[str]:
+    found: list[str] = []
+    for sign in text:
+        if sign in "{[":
+            found.append(sign)
+        elif sign in "}]":
+            found.pop()
+    return found
+
+
+BLOCKS: dict[str, str] = {
+    "top": "version: 1\n@",
     "limits": "version: 1\nlimits: {\n@\n}",
     "retention": "version: 1\nretention: {\n@\n}",
     "retry": "version: 1\ndefaults: {retry: {\n@\n}}",
     "timeout": "version: 1\ndefaults: {timeout: {\n@\n}}",
     "top.defaults": "version: 1\ndefaults: {\n@\n}",
     "listeners": "version: 1\nlisteners: {public: {\n@\n}}",
-    "include": "version: 1\ninclude: [more.yaml]",
-    "connections": "version: 1\nconnections: {crm: {url: 'http://127.0.0.1:1',\n@\n}}",
-    "reconnect": "version: 1\nconnections: {crm: {type: http_client, url: 'http://127.0.0.1:1', reconnect: {\n@\n}}}",
-    "breaker": "version: 1\nconnections: {crm: {type: http_client, url: 'http://127.0.0.1:1', breaker: {\n@\n}}}",
-    "probe": "version: 1\nconnections: {crm: {type: http_client, url: 'http://127.0.0.1:1', probe: {\n@\n}}}",
-    "rate": "version: 1\nconnections: {crm: {type: http_client, url: 'http://127.0.0.1:1', rate: [{\n@\n}]}}",
-    "http_client": "version: 1\nconnections: {crm: {type: http_client,\n@\n}}",
-    "http_server": "version: 1\nconnections: {web: {type: http_server,\n@\n}}",
-    "file_folder": "version: 1\nconnections: {box: {type: file_folder,\n@\n}}",
-    "routes": f"{HEAD}routes: {{r: {{\n@\n}}}}",
-    "from": f"{HEAD}routes: {{r: {{{TO}, from: {{path: /x,\n@\n}}}}}}",
-    "from.http_server": f"{HEAD}routes: {{r: {{{TO}, from: {{connection: web,\n@\n}}}}}}",
-    "from.http_client": f"{HEAD}routes: {{r: {{{TO}, from: {{connection: crm,\n@\n}}}}}}",
-    "from.file_folder": f"{HEAD}  box: {{type: file_folder, path: box}}\nroutes: {{r: {{{TO}, from: {{connection: box,\n@\n}}}}}}",
-    "from schedule": f"{HEAD}routes: {{r: {{{TO}, from: {{\n@\n}}}}}}",
-    "from every": f"{HEAD}routes: {{r: {{{TO}, from: {{\n@\n}}}}}}",
-    "from outcome": f"{HEAD}routes: {{r: {{{TO}, from: {{outcome: dead,\n@\n}}}}}}",
-    "from outcome.outcome": f"{HEAD}routes: {{r: {{{TO}, from: {{\n@\n}}}}}}",
-    "from channel": f"{HEAD}routes: {{r: {{{TO}, from: {{channel: telegram,\n@\n}}}}}}",
-    "from channel.channel": f"{HEAD}routes: {{r: {{{TO}, from: {{\n@\n}}}}}}",
-    "reply": f"{HEAD}routes: {{r: {{{ROUTE}, {TO}, reply: {{\n@\n}}}}}}",
-    "reply.faults": f"{HEAD}routes: {{r: {{{ROUTE}, {TO}, reply: {{mode: sync, faults: [{{\n@\n}}]}}}}}}",
-    "to": f"{HEAD}routes: {{r: {{{ROUTE}, to: {{connection: crm, post: /x,\n@\n}}}}}}",
-    "to.connection": f"{HEAD}routes: {{r: {{{ROUTE}, to: {{post: /x,\n@\n}}}}}}",
-    "to.route": f"{HEAD}routes: {{r: {{{ROUTE}, to: {{\n@\n}}}}}}",
-    "to.channel": f"{HEAD}routes: {{r: {{{ROUTE}, to: {{\n@\n}}}}}}",
-    "to.http_client": f"{HEAD}routes: {{r: {{{ROUTE}, to: {{connection: crm,\n@\n}}}}}}",
-    "to.file_folder": f"{HEAD}  box: {{type: file_folder, path: box}}\nroutes: {{r: {{{ROUTE}, to: {{connection: box,\n@\n}}}}}}",
-    "on_uncertain": f"{HEAD}routes: {{r: {{{ROUTE}, to: {{connection: crm, post: /x, on_uncertain: {{\n@\n}}}}}}}}",
-    "on_uncertain.confirm": f"{HEAD}routes: {{r: {{{ROUTE}, to: {{connection: crm, post: /x, on_uncertain: {{confirm: {{\n@\n}}}}}}}}}}",
-    "gather": f"{HEAD}routes: {{r: {{{ROUTE}, {TO}, steps: [{{split: {{items: body}}}}], gather: {{\n@\n}}}}}}",
-    "steps": f"{HEAD}routes: {{r: {{{ROUTE}, {TO}, steps: [{{\n@\n}}]}}}}",
-    "choose": f"{HEAD}routes: {{r: {{{ROUTE}, {TO}, steps: [{{choose: [{{\n@\n}}]}}]}}}}",
-    "split": f"{HEAD}routes: {{r: {{{ROUTE}, {TO}, steps: [{{split: {{\n@\n}}}}]}}}}",
-    "enrich": f"{HEAD}routes: {{r: {{{ROUTE}, {TO}, steps: [{{enrich: {{get: /x,\n@\n}}}}]}}}}",
-    "tap": f"{HEAD}routes: {{r: {{{ROUTE}, {TO}, steps: [{{tap: {{\n@\n}}}}]}}}}",
-    "tests": f"{HEAD}routes: {{r: {{{ROUTE}, {TO}}}}}\ntests: [{{\n@\n}}]",
-    "tests.send": f"{HEAD}routes: {{r: {{{ROUTE}, {TO}}}}}\ntests: [{{route: r, send: {{\n@\n}}}}]",
-    "tests.replies": f"{HEAD}routes: {{r: {{{ROUTE}, {TO}}}}}\ntests: [{{route: r, replies: {{crm: {{\n@\n}}}}}}]",
+    "listeners.tls": "version: 1\nlisteners: {public: {address: '127.0.0.1:0', tls: {\n@\n}}}",
+    "connections": _connection("http_client", "url: 'http://127.0.0.1:1',"),
+    "reconnect": _connection("http_client", "url: 'http://127.0.0.1:1',", "reconnect: {"),
+    "breaker": _connection("http_client", "url: 'http://127.0.0.1:1',", "breaker: {"),
+    "probe": _connection("http_client", "url: 'http://127.0.0.1:1',", "probe: {"),
+    "rate": _connection("http_client", "url: 'http://127.0.0.1:1',", "rate: [{"),
+    "http_client": _connection("http_client", "url: 'http://127.0.0.1:1',"),
+    "http_server": _connection("http_server"),
+    "file_folder": _connection("file_folder"),
+    "routes": _route(),
+    "from": _route(TO, ", from: {connection: web, path: /x,"),
+    "from.http_server": _route(TO, ", from: {connection: web,"),
+    "from.http_client": _route(TO, ", from: {connection: crm,"),
+    "from.file_folder": _route(TO, ", from: {connection: box,"),
+    "from schedule": _route(TO, ", from: {"),
+    "from every": _route(TO, ", from: {"),
+    "from outcome": _route(TO, ", from: {outcome: dead,"),
+    "from channel": _route(TO, ", from: {channel: telegram,"),
+    "reply": _route(FROM, ",", TO, ", reply: {"),
+    "reply.faults": _route(FROM, ",", TO, ", reply: {mode: sync, faults: [{"),
+    "to": _route(FROM, ", to: {connection: crm, post: /x,"),
+    "to.http_client": _route(FROM, ", to: {connection: crm,"),
+    "to.file_folder": _route(FROM, ", to: {connection: box,"),
+    "on_uncertain": _route(FROM, ", to: {connection: crm, post: /x, on_uncertain: {"),
+    "on_uncertain.confirm": _route(FROM, ", to: {connection: crm, post: /x, on_uncertain: {confirm: {"),
+    "gather": _route(FROM, ",", TO, ", steps: [{split: {items: body}}], gather: {"),
+    "steps": _route(FROM, ",", TO, ", steps: [{"),
+    "choose": _route(FROM, ",", TO, ", steps: [{choose: [{"),
+    "split": _route(FROM, ",", TO, ", steps: [{split: {"),
+    "enrich": _route(FROM, ",", TO, ", steps: [{enrich: {get: /x,"),
+    "tap": _route(FROM, ",", TO, ", steps: [{tap: {"),
+    "tests": f"{HEAD}  r: {{{FROM}, {TO}}}\ntests: [{{\n@\n}}]",
 }
-"""a configuration for each block; `@` is the line that the key and its wrong value stand in"""
+"""a configuration for each block; `@` is the line that a key and its wrong value stand in"""
+KEYS: dict[str, str] = {
+    "top.version": "connections: {}\n@",
+    "connections.type": "version: 1\nconnections: {c: {\n@\n}}",
+    "http_server.listener": "version: 1\nconnections: {c: {type: http_server, auth: none, @}}",
+    "http_client.url": _connection("http_client"),
+    "from.connection": _route(TO, ", from: {path: /x,"),
+    "from outcome.outcome": _route(TO, ", from: {"),
+    "from channel.channel": _route(TO, ", from: {"),
+    "to.connection": _route(FROM, ", to: {post: /x,"),
+    "to.route": _route(FROM, ", to: {"),
+    "to.channel": _route(FROM, ", to: {"),
+}
+"""the same for a key that would stand twice in the configuration of its block"""
+
+
+def configuration(key: str, value: str) -> tuple[str, int]:
+    """A configuration in which this key has that value, and the line that it stands in."""
+    block = key if key in KEYS else max((name for name in BLOCKS if key.startswith(f"{name}.")), key=len)
+    names = [key.rpartition(".")[2]] if key in KEYS else key.removeprefix(f"{block}.").split(".")
+    written = f"{names[-1]}: {value}"
+    for name in reversed(names[:-1]):
+        written = f"{name}: {{{written}}}"
+    text = KEYS[key] if key in KEYS else BLOCKS[block]
+    return text.replace("@", written), text[: text.index("@")].count("\n") + 1

@@ -1,4 +1,4 @@
-"""A gateway's heart for tests: a real store, a real engine, a real configuration, and partners that do as they are told."""
+"""A gateway's heart for tests: real store, engine and configuration, and partners that do as they are told."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from pipe.testing import FakeClock, FakeServices, MemorySink, MemorySource
 from pipe.testing.memory import MemoryTarget
 from transformers import TRANSFORMERS
 
-PATIENCE_S = 20.0
+PATIENCE_S = 30.0
 Answer = Receipt | PipeError | None
 
 
@@ -117,19 +117,22 @@ class Services(FakeServices):
 
 
 class Sink(MemorySink):
-    """A memory sink whose partner outlives it. It is not idempotent by nature; `put` to a name that begins with `idem` is."""
+    """A memory sink whose partner outlives it; a `put` to a name that begins with `idem` may be repeated."""
 
     def __init__(self, name: str, config: Any, services: Any) -> None:
         super().__init__(name, config, services)
         self.partner = services.partners.setdefault(name, Partner())
 
     def natural(self, target: Any) -> bool:
+        """By its name."""
         return str(target.put).startswith("idem")
 
     async def check(self) -> Health:
+        """As the partner was told."""
         return Health("down", "told to be down") if self.partner.down else Health("up")
 
     async def send(self, outgoing: Outgoing) -> Receipt:
+        """Asks the partner."""
         receipt: Receipt = await self.partner.answer(outgoing)
         return receipt
 
@@ -295,7 +298,7 @@ class House:
             raise AssertionError(f"it did not become true; deliveries are {states[:40]}") from None
 
     async def done(self, count: int | None = None) -> list[Any]:
-        """Waits until no delivery is pending (and there are `count`); returns all of them. Time in hand moves on meanwhile."""
+        """Waits until no delivery is pending (and there are `count`); returns all of them. Time moves on meanwhile."""
         asked = 0
 
         async def quiet() -> list[Any] | None:

@@ -22,7 +22,7 @@ _numbers = itertools.count(1)
 
 @contextmanager
 def server() -> Iterator[str]:
-    """Runs a server on a socket in a folder of its own; yields that folder. As PostgreSQL refuses root, nobody runs it."""
+    """Runs a server on a socket in a folder of its own; yields that folder. Root must not run it."""
     folder = Path(tempfile.mkdtemp(prefix="pg"))
     user = NOBODY if os.geteuid() == 0 else None
     if user is not None:
@@ -44,7 +44,7 @@ def server() -> Iterator[str]:
 
 
 def new_database(folder: str) -> str:
-    """Creates an empty schema, and a user who sees only that: a hundred times faster than a database. Returns its URL."""
+    """Creates an empty schema and a user who sees only that, as a database takes much longer; returns its URL."""
     name = f"t{next(_numbers)}"
     with psycopg.connect(host=folder, user="postgres", dbname="postgres", autocommit=True) as connection:
         for statement in ("CREATE ROLE {} SUPERUSER LOGIN", "CREATE SCHEMA {}", "ALTER ROLE {} SET search_path = {}"):

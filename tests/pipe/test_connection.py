@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from pipe.contract import Outgoing
 from pipe.errors import NoAnswer, NotAuthorised, PeerFailed, SecretMissing
 from pipe.store import schema
@@ -39,6 +41,7 @@ async def open_breaker(house: House) -> None:
     assert state(house) == "down"
 
 
+@pytest.mark.key("connections.breaker")
 async def test_an_open_breaker_lets_messages_wait_without_spending_tries(house: House) -> None:
     """What comes while it is open is not sent and stays as it is."""
     await house.start(TEXT)
@@ -147,6 +150,7 @@ async def test_waiting_for_ones_turn_is_not_waiting_for_an_answer(living: House)
     assert {row["state"] for row in await living.done(6)} == {"delivered"}
 
 
+@pytest.mark.key("connections.timeout")
 async def test_an_adapter_that_forgets_its_time_limit_is_cut_off(living: House) -> None:
     """No attempt lasts longer than `total` and a second of grace; the outcome is unknown."""
     await living.start(
@@ -158,6 +162,7 @@ async def test_an_adapter_that_forgets_its_time_limit_is_cut_off(living: House) 
     assert row["code"] == NoAnswer.code
 
 
+@pytest.mark.key("connections.rate")
 async def test_a_rate_is_kept(living: House) -> None:
     """`50/s` spreads what is beyond the burst."""
     await living.start(TEXT.replace("other: {type: memory_sink,", "other: {type: memory_sink, rate: 50/s,"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import select
 
 from pipe.errors import Busy, NoAnswer, PeerFailed, Refused
@@ -63,6 +64,7 @@ async def test_a_waiting_message_survives_a_restart_with_its_attempts(house: Hou
     assert (row["state"], row["attempts"]) == ("delivered", 3)
 
 
+@pytest.mark.key("retry.attempts")
 async def test_a_message_whose_tries_are_used_up_is_a_dead_letter_with_every_attempt(house: House) -> None:
     """The dead letter names its class; each of the attempts has its row."""
     await house.start(ONE)

@@ -92,6 +92,7 @@ async def test_a_source_that_cannot_be_refused_leaves_a_dead_letter_with_the_ori
     assert await house.rows(select(schema.attempt)) == []
 
 
+@pytest.mark.key("routes.queue", "routes.queue.messages")
 async def test_a_full_route_refuses_and_says_when_to_come_back(house: House) -> None:
     """`queue: messages` counts pending deliveries; there is room again once one is delivered."""
     await house.start(PLAIN.replace("    steps:", "    queue: {messages: 2}\n    steps:"))
@@ -106,6 +107,7 @@ async def test_a_full_route_refuses_and_says_when_to_come_back(house: House) -> 
     await house.put(b'{"a": 1}')
 
 
+@pytest.mark.key("routes.queue.bytes")
 async def test_a_route_full_of_bytes_refuses(house: House) -> None:
     """`queue: bytes` counts the bodies."""
     await house.start(PLAIN.replace("    steps:", "    queue: {bytes: 20B}\n    steps:"))
@@ -115,6 +117,7 @@ async def test_a_route_full_of_bytes_refuses(house: House) -> None:
         await house.put(b'{"a": 1}')
 
 
+@pytest.mark.key("top.limits", "limits.pending", "limits.pending.messages")
 async def test_the_gateways_cap_counts_all_routes(house: House) -> None:
     """`limits: pending` holds over routes, and over a restart."""
     text = (
@@ -132,6 +135,7 @@ async def test_the_gateways_cap_counts_all_routes(house: House) -> None:
     assert house.engine.room.load("r").messages + house.engine.room.load("s").messages >= 0
 
 
+@pytest.mark.key("limits.disk_floor")
 async def test_below_the_disk_floor_nothing_is_accepted(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """StoreFull with a time to come back; accepting goes on by itself when there is room."""
     await house.start(PLAIN.replace("1B}", "1MiB}"))
@@ -163,6 +167,7 @@ async def test_a_stopping_gateway_takes_nothing(house: House) -> None:
 KEYED = PLAIN.replace("    steps:", "    idempotency: {key: headers.k, window: 1h}\n    steps:")
 
 
+@pytest.mark.key("routes.idempotency", "routes.idempotency.key")
 async def test_the_same_key_with_the_same_body_is_the_same_message(house: House) -> None:
     """D1: one id, one delivery, however often and however much at once."""
     await house.start(KEYED)
@@ -191,6 +196,7 @@ async def test_keys_of_two_callers_are_two_keys(house: House) -> None:
     assert len(ids) == 3
 
 
+@pytest.mark.key("routes.idempotency.window")
 async def test_a_key_is_forgotten_after_its_window(house: House) -> None:
     """Then the same key is a new message."""
     await house.start(KEYED)
@@ -227,6 +233,7 @@ def _broken_statement() -> Any:
     return Statement("INSERT INTO no_such_table (scope) VALUES (:scope)")
 
 
+@pytest.mark.key("routes.idempotency.required")
 async def test_a_missing_key_is_refused_where_it_is_demanded(house: House) -> None:
     """`required: true`."""
     await house.start(KEYED.replace("window: 1h", "required: true"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
 
 from pipe.contract import Message, Transaction
@@ -24,7 +25,8 @@ routes:
 """
 THROUGH = (
     HEAD
-    + "    steps: [{decode: json}, {flow: test.note}, {set: {headers.seen: \"'yes'\"}}]\n    to: {connection: out, put: x}\n"
+    + "    steps: [{decode: json}, {flow: test.note}, {set: {headers.seen: \"'yes'\"}}]\n"
+    + "    to: {connection: out, put: x}\n"
 )
 CONSUMED = HEAD + "    steps: [{decode: json}, {flow: test.note}]\n"
 OTHER = "  s:\n    from: internal\n    to: {connection: out, put: s}\n"
@@ -38,11 +40,12 @@ def note(message: Message, tx: Transaction) -> Iterable[Message]:
 
 async def begin(house: House, text: str, function: Any = note) -> None:
     """A gateway with a flow of one table."""
-    house.migrations = (lambda connection: NOTES.create(connection),)
+    house.migrations = (NOTES.create,)
     house.flows["test.note"] = function
     await house.start(text)
 
 
+@pytest.mark.key("steps.flow")
 async def test_what_a_flow_writes_and_emits_is_committed_with_the_end_of_its_input(house: House) -> None:
     """The input is consumed, the emission goes on through the route with a new id."""
     await begin(house, THROUGH)
@@ -109,12 +112,18 @@ async def test_a_flow_whose_input_was_ended_by_someone_else_leaves_nothing(house
     await begin(house, THROUGH)
     house.engine.switches.routes.add("r")
     await house.put('{"a": 1}')
+    await house.until(lambda: queued(house))
     await house.store.write(lambda tx: house.engine.outcomes.end(tx, works(house)[0], discarded(), []))
     await house.engine.switches.set("route", "r", None)
     await house.put('{"a": 2}')
     await house.done(3)
     assert [row["text"] for row in await house.rows(select(NOTES))] == ["{'a': 2}"]
     assert await house.states() == ["discarded", "consumed", "delivered"]
+
+
+async def queued(house: House) -> bool:
+    """Whether it has something."""
+    return bool(works(house))
 
 
 def works(house: House) -> list[Any]:
@@ -200,6 +209,7 @@ async def test_an_emission_to_a_route_that_is_not_there_kills_its_input(house: H
     assert (row["state"], row["code"], row["note"]) == ("dead", "PIPE-3015", "there is no route nowhere")
 
 
+@pytest.mark.key("limits.hops", "to.route")
 async def test_routes_that_go_round_in_a_circle_are_stopped(house: House) -> None:
     """The message is a dead letter after `limits: hops`, and is not delivered once more."""
     circle = "limits: {hops: 5}\n" + HEAD + "    to: {route: s}\n  s:\n    from: internal\n    to: {route: s}\n"
@@ -210,6 +220,7 @@ async def test_routes_that_go_round_in_a_circle_are_stopped(house: House) -> Non
     assert (rows[-1]["code"], await house.count(schema.attempt)) == ("PIPE-3013", 0)
 
 
+@pytest.mark.key("from outcome.outcome", "from outcome.of")
 async def test_a_route_can_follow_what_became_of_another(house: House) -> None:
     """`from: {outcome: …}` hears of a dead letter once, with what it was."""
     listener = "  watch:\n    from: {outcome: [dead], of: [r]}\n    to: {connection: out, put: watch}\n"
@@ -224,6 +235,7 @@ async def test_a_route_can_follow_what_became_of_another(house: House) -> None:
     assert b'"outcome":"dead"' in report
 
 
+@pytest.mark.key("steps.tap", "tap.route")
 async def test_a_tap_happens_once_however_often_the_steps_run(house: House) -> None:
     """Several targets and several tries of each make one copy."""
     two = HEAD.replace("routes:", "  other: {type: memory_sink, breaker: false}\nroutes:")
@@ -241,7 +253,8 @@ async def test_a_step_that_asks_a_partner_in_vain_is_tried_again(house: House) -
     text = HEAD.replace("attempts: 3", "attempts: 9").replace(
         "routes:", "  crm: {type: memory_sink, breaker: false}\nroutes:"
     )
-    text += "    steps: [{decode: json}, {enrich: {connection: crm, put: q, into: body.person}}]\n    to: {connection: out, put: x}\n"
+    text += "    steps: [{decode: json}, {enrich: {connection: crm, put: q, into: body.person}}]\n"
+    text += "    to: {connection: out, put: x}\n"
     await house.start(text)
     house.partner("crm").script = [PeerFailed("not now")]
     house.partner("crm").down = True

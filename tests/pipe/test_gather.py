@@ -49,6 +49,7 @@ async def _gathered(house: House) -> bool:
     return bool(house.partner("result").taken)
 
 
+@pytest.mark.key("steps.split", "split.items", "split.steps", "routes.gather", "gather.to")
 async def test_every_child_is_delivered_and_gathered_in_order(house: House) -> None:
     """Index, outcome, the item as it was before its steps, and the partner's reply."""
     await house.start(TEXT)
@@ -86,6 +87,7 @@ async def test_an_empty_list_is_gathered_at_once(house: House) -> None:
     assert await result(house) == []
 
 
+@pytest.mark.key("gather.within")
 async def test_when_the_time_is_over_the_rest_is_pending(house: House) -> None:
     """The result is emitted once; who comes later changes nothing."""
     await house.start(TEXT.replace("attempts: 2, first: 10s", "attempts: 2, first: 3h, max: 3h"))

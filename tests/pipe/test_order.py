@@ -7,6 +7,7 @@ import json
 import random
 from collections import defaultdict
 
+import pytest
 from sqlalchemy import select, update
 
 from pipe.contract import Outgoing
@@ -27,7 +28,8 @@ routes:
 """
 ONE = (
     HEAD
-    + "    retry: {attempts: 20, first: 10s, factor: 1, max: 10s, within: 1h}\n    on_stuck: {hold: 2h}\n    to: {connection: out, put: x}\n"
+    + "    retry: {attempts: 20, first: 10s, factor: 1, max: 10s, within: 1h}\n"
+    + "    on_stuck: {hold: 2h}\n    to: {connection: out, put: x}\n"
 )
 
 
@@ -36,6 +38,7 @@ def key(outgoing: Outgoing) -> str:
     return str(json.loads(outgoing.message.body)["k"])
 
 
+@pytest.mark.key("routes.order_by")
 async def test_a_retrying_message_holds_only_its_own_key(house: House) -> None:
     """What came after it with the same key waits; other keys pass."""
     await house.start(ONE)
@@ -74,6 +77,7 @@ async def test_a_dead_letter_lets_the_next_of_its_key_go(house: House) -> None:
     assert [row["state"] for row in await house.done(3)] == ["dead", "delivered", "delivered"]
 
 
+@pytest.mark.key("routes.on_stuck", "routes.on_stuck.hold", "routes.on_stuck.then")
 async def test_a_key_is_held_no_longer_than_on_stuck_says(house: House) -> None:
     """Then its message is dead, of class `stuck`, and the key goes on."""
     await house.start(ONE.replace("hold: 2h", "hold: 25s"))
@@ -116,7 +120,8 @@ async def test_order_is_kept_per_target(house: House) -> None:
     """A key that waits for one target goes on to the other."""
     await house.start(
         HEAD
-        + "    retry: {attempts: 9, first: 10s, factor: 1}\n    to: [{connection: out, put: x}, {connection: other, put: x}]\n"
+        + "    retry: {attempts: 9, first: 10s, factor: 1}\n"
+        + "    to: [{connection: out, put: x}, {connection: other, put: x}]\n"
     )
     house.partner("out").script = [PeerFailed("no")]
     for n in range(3):

@@ -47,6 +47,7 @@ async def answer(house: House, **parts: Any) -> Any:
     return json.loads(accepted.reply.body)
 
 
+@pytest.mark.key("routes.reply")
 async def test_the_caller_gets_the_partners_answer(house: House) -> None:
     """The delivery ends as answered."""
     await house.start(TEXT)
@@ -157,12 +158,14 @@ async def test_a_closed_connection_is_told_at_once(house: House) -> None:
     assert await answer(house, **KEY) == {"ok": True}
 
 
+@pytest.mark.key("reply.steps")
 async def test_reply_steps_shape_the_answer(house: House) -> None:
     """The steps of `reply:` run on what the partner said."""
     await house.start(TEXT.replace("reply: sync", "reply: {mode: sync, steps: [{map: {fine: body.ok}}]}"))
     assert await answer(house) == {"fine": True}
 
 
+@pytest.mark.key("reply.faults", "reply.faults.when", "reply.faults.status", "reply.faults.map")
 async def test_faults_are_mapped(house: House) -> None:
     """The first rule that fits gives status and body; it is kept for the key."""
     fault = "reply: {mode: sync, faults: [{when: 'status == `404`', status: 404, map: {code: \"'no_person'\"}}]}"

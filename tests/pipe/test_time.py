@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import select
 
 from pipe.errors import NoAnswer, PeerFailed, Unreachable
@@ -27,6 +28,7 @@ DEADLINE = (
 )
 
 
+@pytest.mark.key("routes.deadline")
 async def test_a_message_expires_on_time(house: House) -> None:
     """Waiting for its next try it ends as expired, and is never sent afterwards."""
     await house.start(DEADLINE)
@@ -94,6 +96,7 @@ async def test_a_clock_that_steps_expires_nothing(house: House) -> None:
     assert house.engine.scheduler.steps == 1
 
 
+@pytest.mark.key("from every.every")
 async def test_a_schedule_fires_once_when_it_is_due(house: House) -> None:
     """`every: 5m` twice in eleven minutes."""
     await house.start(HEAD + "  r:\n    from: {every: 5m}\n    to: {connection: out, put: x}\n")
@@ -115,6 +118,7 @@ async def test_what_a_schedule_missed_is_made_up_once(house: House) -> None:
     assert len(house.partner("out").taken) == 1
 
 
+@pytest.mark.key("from schedule.schedule")
 async def test_a_schedule_knows_local_time(house: House) -> None:
     """`0 13 * * *` is one o'clock in Kyiv, an hour after the beginning of this test's day at 12:00."""
     await house.start(HEAD + '  r:\n    from: {schedule: "0 13 * * *"}\n    to: {connection: out, put: x}\n')
@@ -148,6 +152,12 @@ async def uncertain(house: House) -> None:
     await house.until(lambda: house.states(schema.delivery.c.state == "uncertain"))
 
 
+@pytest.mark.key(
+    "to.on_uncertain",
+    "on_uncertain.confirm",
+    "on_uncertain.confirm.connection",
+    "on_uncertain.confirm.success",
+)
 async def test_a_confirmed_delivery_is_delivered_without_being_sent_again(house: House) -> None:
     """The partner says yes."""
     from pipe.contract import Receipt

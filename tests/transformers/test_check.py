@@ -63,6 +63,7 @@ def order(qty: str = "5", phone: str = "+380671234567") -> bytes:
     return f'<order><qty>{qty}</qty><phone>{phone}</phone><n:note xmlns:n="urn:c">x</n:note></order>'.encode()
 
 
+@pytest.mark.key("steps.check")
 def test_what_fits_passes_unchanged() -> None:
     """A good body goes on as it is, references to other files followed."""
     body = {"id": "a", "people": [{"phone": "+380671234567"}]}

@@ -175,6 +175,7 @@ def test_no_rows_make_a_header_where_columns_are_named() -> None:
     assert csv_format.encode([], Dialect()) == b""
 
 
+@pytest.mark.key("steps.encode.csv.guard_formulas")
 def test_formulas_are_guarded_only_where_asked() -> None:
     """Machines get the bytes as they are; files for people get a sign before what a spreadsheet would run."""
     rows = [{"a": text} for text in ("=1+1", "+38067", "-5", "-5+2", "@x", "\tx", "x=1")]

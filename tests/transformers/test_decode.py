@@ -16,6 +16,7 @@ from pipe.errors import PipeError, Undecodable, Unencodable, WrongMediaType
 from tests.transformers.messages import PLAIN, message, run, step
 
 
+@pytest.mark.key("steps.decode")
 def test_each_format_is_named_by_its_word() -> None:
     """`decode: json` and its like need no settings."""
     assert run("decode", "json", b'{"a": 1}') == {"a": 1}
@@ -25,6 +26,22 @@ def test_each_format_is_named_by_its_word() -> None:
     assert run("decode", "bytes", b"\x00\xff") == b"\x00\xff"
 
 
+@pytest.mark.key(
+    "steps.decode.csv",
+    "steps.decode.csv.delimiter",
+    "steps.decode.csv.charset",
+    "steps.decode.xml",
+    "steps.decode.xml.lists",
+    "steps.decode.json",
+    "steps.decode.text",
+    "steps.decode.text.charset",
+    "steps.encode.xml",
+    "steps.encode.xml.root",
+    "steps.encode.xml.declaration",
+    "steps.encode.csv",
+    "steps.encode.csv.columns",
+    "steps.encode.csv.delimiter",
+)
 def test_each_format_takes_settings() -> None:
     """A map with one format holds its settings."""
     raw = "ім'я;сума\r\nІван;1\r\n".encode("windows-1251")

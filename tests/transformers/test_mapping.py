@@ -17,6 +17,7 @@ BODY = {
 }
 
 
+@pytest.mark.key("steps.map")
 def test_map_makes_a_new_body_of_expressions_and_literals() -> None:
     """Strings are expressions, other scalars literals, objects and lists nest; a missing path is null."""
     tree = {
@@ -70,6 +71,7 @@ def test_mistakes_are_found_when_the_configuration_is_read(name: str, config: An
         step(name, config)
 
 
+@pytest.mark.key("steps.set")
 def test_set_changes_parts_and_leaves_the_rest() -> None:
     """Intermediate objects are made; the message before the step is untouched."""
     before = message(BODY, headers={"a": "1", "b": "2"})
@@ -122,6 +124,7 @@ def test_a_header_may_hold_ukrainian_text_and_tabs() -> None:
     assert after.headers["note"] == "Ґ\tї"
 
 
+@pytest.mark.key("steps.filter")
 @pytest.mark.parametrize(
     ("expression", "kept"),
     [

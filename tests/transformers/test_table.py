@@ -21,6 +21,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.key("steps.table", "steps.table.group", "steps.table.sum", "steps.table.count", "steps.table.sort")
 def test_groups_are_summed_exactly_and_sorted() -> None:
     """0.10 + 0.20 is 0.30: texts of a CSV become exact numbers."""
     config = {"group": "region", "sum": ["amount"], "count": "rows", "sort": "-amount"}
@@ -35,6 +36,7 @@ def test_floats_are_taken_by_the_digits_that_they_show() -> None:
     assert run("table", {"sum": ["v"]}, [{"v": 0.1}, {"v": 0.2}]) == [{"v": Decimal("0.3")}]
 
 
+@pytest.mark.key("steps.table.mean", "steps.table.min", "steps.table.max")
 def test_without_a_group_there_is_one_row() -> None:
     """Totals; a column under several kinds gets names with the kind."""
     config = {"sum": ["n"], "mean": ["n", "amount"], "min": ["n"], "max": ["n"], "count": "rows"}
@@ -43,6 +45,7 @@ def test_without_a_group_there_is_one_row() -> None:
     ]
 
 
+@pytest.mark.key("steps.table.head", "steps.table.select", "steps.table.rename")
 def test_sort_head_select_and_rename_keep_the_cells_as_they_are() -> None:
     """Columns of digits sort as numbers, others as text, empty cells last; nothing is converted on the way."""
     assert [row["n"] for row in run("table", {"sort": "n"}, ROWS)] == ["1", "2", "9", "10"]
@@ -51,6 +54,7 @@ def test_sort_head_select_and_rename_keep_the_cells_as_they_are() -> None:
     assert run("table", config, ROWS) == [{"N": "9", "region": "Київ"}, {"N": "2", "region": "Київ"}]
 
 
+@pytest.mark.key("steps.table.decimal")
 def test_what_is_no_number_names_row_and_column() -> None:
     """Nothing is skipped or made NaN; blanks between thousands and commas are no numbers unless they are declared."""
     for text in ("zz", "1 000", "12,50", "0x10", "1_000", "inf", "٣"):

@@ -365,6 +365,7 @@ async def test_busy_connections_are_not_thrown_out() -> None:
 # --- proxies ---
 
 
+@pytest.mark.key("listeners.trusted_proxies")
 @pytest.mark.parametrize(
     ("trusted", "forwarded", "expected"),
     [
@@ -411,6 +412,7 @@ async def serial_of(address: tuple[str, int], context: ssl.SSLContext) -> str:
         return str(writer.get_extra_info("peercert")["serialNumber"])
 
 
+@pytest.mark.key("listeners.tls", "listeners.tls.cert", "listeners.tls.key")
 async def test_renewed_certificate_is_taken_up_without_a_restart(tmp_path: Path) -> None:
     """New connections get the new certificate; one that stands goes on; a broken pair of files changes nothing."""
     ca = trustme.CA()
@@ -441,6 +443,7 @@ async def test_old_tls_is_refused(tmp_path: Path) -> None:
         assert await serial_of(address, trusting(ca))
 
 
+@pytest.mark.key("listeners.tls.client_ca")
 async def test_listener_with_client_ca_demands_a_certificate_of_it(tmp_path: Path) -> None:
     """Without one, or with one of somebody else, no request gets in."""
     ca, other = trustme.CA(), trustme.CA()
@@ -487,6 +490,7 @@ def test_bad_address_is_named(address: str) -> None:
         is_loopback(address)
 
 
+@pytest.mark.key("listeners.behind_proxy")
 def test_staff_listener_on_the_open_network_needs_tls_or_a_proxy() -> None:
     """Passwords of staff never cross a network in clear."""
     tls = Tls(cert="c", key="k")

@@ -20,6 +20,14 @@ TO = "    to: {connection: crm, post: /a}\n"
 ROUTE = BASE + "  a:\n    from: {connection: site, path: /a}\n"
 
 
+@pytest.mark.key(
+    "top.defaults",
+    "top.defaults.retry",
+    "top.defaults.timeout",
+    "connections.timeout",
+    "routes.retry",
+    "to.retry",
+)
 def test_defaults_fill_what_a_connection_and_a_route_leave_out() -> None:
     """Key by key: what is written wins, the rest comes from the block above."""
     configuration = load_text("""\
@@ -43,6 +51,7 @@ routes:
     assert route.to[1].retry is None
 
 
+@pytest.mark.key("to.name")
 def test_targets_are_keyed_by_connection_by_number_and_by_name() -> None:
     """The keys stay the same as long as the order of equal ones does."""
     text = "    to: [{connection: crm}, {connection: box, put: x}, {connection: crm}, {connection: crm, name: late}]\n"
@@ -90,6 +99,7 @@ def test_every_kind_of_source_is_read(written: str, kind: str) -> None:
     assert configuration.routes["b"].source.kind == kind
 
 
+@pytest.mark.key("reply.mode")
 @pytest.mark.parametrize(
     ("connection", "reply", "mode"),
     [("site", "", "async"), ("site", "reply: sync", "sync"), ("two", "", "sync"), ("two", "reply: async", "async")],
@@ -106,6 +116,7 @@ def test_a_route_may_end_in_a_flow() -> None:
     assert load_text(ROUTE + "    steps: [{flow: chat.receive}]\n").routes["a"].to == ()
 
 
+@pytest.mark.key("top.version")
 def test_routes_may_be_absent_or_empty() -> None:
     """A gateway without routes is a beginning."""
     assert [load_text(text).routes for text in ("version: 1\n", "version: 1\nroutes:\n")] == [{}, {}]
@@ -119,6 +130,15 @@ def test_key_order_has_no_meaning() -> None:
     assert not difference(one, other, adapters=ADAPTERS)
 
 
+@pytest.mark.key(
+    "top.include",
+    "top.connections",
+    "top.routes",
+    "top.tests",
+    "include.connections",
+    "include.routes",
+    "include.tests",
+)
 def test_includes_bring_connections_routes_and_tests(tmp_path: Path) -> None:
     """Globs start at the first file; names of files are relative to it, and so are paths within an included file."""
     (tmp_path / "flows" / "chat").mkdir(parents=True)
@@ -178,6 +198,7 @@ def test_a_name_in_two_files_names_both_places() -> None:
     assert finding.text.startswith("`crm` is taken already (connections.yaml:3)")
 
 
+@pytest.mark.key("top.listeners")
 def test_certificates_are_found_from_the_file_that_names_them(tmp_path: Path) -> None:
     """Wherever the gateway was started."""
     path = tmp_path / "connections.yaml"

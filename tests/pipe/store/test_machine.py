@@ -27,7 +27,7 @@ ENDS = st.sampled_from(["delivered", "dead", "expired", "discarded"])
 
 
 class Journal(RuleBasedStateMachine):
-    """The model: for each delivery its state and key; in each line the oldest pending one is the only one that may go."""
+    """The model: for each delivery its state and key; in each line only the oldest pending one may go."""
 
     deliveries = Bundle("deliveries")
 

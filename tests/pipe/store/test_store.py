@@ -31,7 +31,8 @@ routes:
     retry: {attempts: 3, first: 10s}
     to: {connection: out, put: x}
 """
-OPEN = "import sys, asyncio\nfrom pathlib import Path\nfrom pipe.clock import SystemClock\nfrom pipe.store.store import Store\n"
+OPEN = "import sys, asyncio\nfrom pathlib import Path\n"
+OPEN += "from pipe.clock import SystemClock\nfrom pipe.store.store import Store\n"
 SECOND = OPEN + "asyncio.run(Store(Path(sys.argv[1]), url=None, clock=SystemClock()).open())\n"
 
 
@@ -92,10 +93,10 @@ async def test_a_migration_that_fails_changes_nothing(house: House) -> None:
     def breaks(connection: Connection) -> None:
         raise ZeroDivisionError
 
-    house.migrations = (lambda connection: table.create(connection), breaks)
+    house.migrations = (table.create, breaks)
     with pytest.raises(ZeroDivisionError):
         await house.open()
-    house.migrations = (lambda connection: table.create(connection),)
+    house.migrations = (table.create,)
     await house.open()
     assert await house.count(table) == 0
 
@@ -214,6 +215,7 @@ routes:
 """
 
 
+@pytest.mark.key("routes.sensitive")
 async def test_a_sensitive_value_is_nowhere_in_the_files(tmp_path: Path, clock: FakeClock) -> None:
     """Original, output, dead letter, attempts, keys: whatever reached the disk is searched for a canary."""
     from pipe.contract import Receipt

@@ -16,6 +16,7 @@ from pipe.errors import StoreFull, StoreUnavailable
 from pipe.store import journal, schema
 from pipe.store.journal import Entry
 from pipe.store.transaction import Tx
+from pipe.store.writer import LARGEST_GROUP
 from tests.pipe.house import House
 
 
@@ -32,7 +33,7 @@ async def names(house: House) -> list[str]:
 
 @contextmanager
 def smallest_files(size: int) -> Iterator[None]:
-    """While it lasts no file grows beyond `size` bytes: the kernel answers a write with an error, as a broken disk does."""
+    """While it lasts no file grows beyond `size` bytes: the kernel answers with an error, as a broken disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -153,7 +154,12 @@ async def test_units_that_were_queued_before_the_failure_are_refused_too(tmp_pat
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, soft[1]))
             put(tx, "b", 1 << 20)
 
-        units = [breaks, *([lambda tx: put(tx, "late")] * 600)]
+        def heals(tx: Tx) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, soft)
+            put(tx, "late")
+
+        # The disk is well again for the group after the one that failed.
+        units = [breaks, *([lambda tx: None] * (LARGEST_GROUP - 1)), heals]
         try:
             results = await asyncio.gather(*(store.write(unit) for unit in units), return_exceptions=True)
         finally:

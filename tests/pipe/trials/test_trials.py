@@ -134,6 +134,17 @@ def results(tmp_path: Path) -> Callable[[str], list[Result]]:
     return run
 
 
+@pytest.mark.key(
+    "tests.route",
+    "tests.send",
+    "tests.expect",
+    "tests.replies",
+    "tests.send.body",
+    "tests.send.params",
+    "tests.replies.status",
+    "tests.replies.body",
+    "tests.replies.error",
+)
 @pytest.mark.parametrize("tests", GOOD.values(), ids=GOOD)
 def test_what_happens_as_expected_passes(results: Callable[[str], list[Result]], tests: str) -> None:
     """Each form of `send`, `replies` and `expect` does what the reference says."""

@@ -1,0 +1,86 @@
+"""The journal's statements: what every message and every attempt costs, so they are written out."""
+
+from __future__ import annotations
+
+from pipe.store.statements import Statement
+
+# --- a message comes in -------------------------------------------------------------------------------------------
+
+MESSAGE = Statement("""
+    INSERT INTO message (
+        seq, id, route, stage, revision, received_at, kind, body, size, envelope, checksum,
+        order_key, subject, parent, position, gather, cancel_key, origin, sealed
+    ) VALUES (
+        :seq, :id, :route, :stage, :revision, :received_at, :kind, :body, :size, :envelope, :checksum,
+        :order_key, :subject, :parent, :position, :gather, :cancel_key, :origin, :sealed
+    )
+""")
+DELIVERY = Statement("""
+    INSERT INTO delivery (
+        id, message, route, station, state, order_key, next_at, expires_at, attempts, spent, crashes, cursor, size
+    ) VALUES (
+        :id, :message, :route, :station, :state, :order_key, :next_at, :expires_at, 0, 0, 0, 0, :size
+    )
+""")
+
+# --- one key's order ----------------------------------------------------------------------------------------------
+
+BUSY_LANE = Statement("""
+    SELECT 1 FROM delivery
+    WHERE route = :route AND station = :station AND order_key = :order_key AND done_at IS NULL
+    LIMIT 1
+""")
+NEXT_IN_LANE = Statement("""
+    UPDATE delivery SET state = 'ready'
+    WHERE state = 'held' AND id = (
+        SELECT min(id) FROM delivery
+        WHERE route = :route AND station = :station AND order_key = :order_key AND done_at IS NULL
+    )
+    RETURNING id
+""")
+
+# --- an attempt is over -------------------------------------------------------------------------------------------
+
+END = Statement("""
+    UPDATE delivery SET
+        state = :state, done_at = :done_at, attempts = :attempts, spent = :spent,
+        code = :code, status = :status, note = :note, ms = :ms, next_at = NULL, output = NULL
+    WHERE id = :id AND done_at IS NULL
+""")
+PUT_OFF = Statement("""
+    UPDATE delivery SET
+        state = :state, next_at = :next_at, attempts = :attempts, spent = :spent,
+        code = :code, status = :status, note = :note, ms = :ms, cursor = :cursor
+    WHERE id = :id AND done_at IS NULL
+""")
+MAKE_READY = Statement("""
+    UPDATE delivery SET state = 'ready', next_at = NULL, cursor = 0, note = :note
+    WHERE id = :id AND done_at IS NULL
+""")
+ATTEMPT = Statement("""
+    INSERT INTO attempt (delivery, n, at, ms, outcome, code, status, note, reply, revision)
+    VALUES (
+        :delivery, (SELECT coalesce(max(n), 0) + 1 FROM attempt WHERE delivery = :delivery),
+        :at, :ms, :outcome, :code, :status, :note, :reply, :revision
+    )
+""")
+DEAD = Statement("""
+    INSERT INTO dead_letter (
+        delivery, class, code, note, hint, step, place, revision,
+        body_kind, body, maybe_delivered, traceback
+    ) VALUES (
+        :delivery, :class, :code, :note, :hint, :step, :place, :revision,
+        :body_kind, :body, :maybe_delivered, :traceback
+    )
+    ON CONFLICT (delivery) DO UPDATE SET
+        class = excluded.class, code = excluded.code, note = excluded.note, hint = excluded.hint,
+        step = excluded.step, place = excluded.place, revision = excluded.revision,
+        body_kind = excluded.body_kind, body = excluded.body,
+        maybe_delivered = excluded.maybe_delivered, traceback = excluded.traceback
+""")
+
+# --- what the steps made ------------------------------------------------------------------------------------------
+
+OUTPUT = Statement("UPDATE message SET output_kind = :kind, output = :data WHERE seq = :seq AND output IS NULL")
+OWN_OUTPUT = Statement("UPDATE delivery SET output_kind = :kind, output = :data WHERE id = :id AND output IS NULL")
+SIBLINGS = Statement("SELECT 1 FROM delivery WHERE message = :seq AND done_at IS NULL AND id <> :id LIMIT 1")
