@@ -24,7 +24,7 @@ from pipe.connection import Connection
 from pipe.contract import Adapter, FlowStep, Message, Services, Source, Timeout, Transformer
 from pipe.door import RouteDoor
 from pipe.enriching import Enriching
-from pipe.errors import Draining, PipeError, Poison, StoreError
+from pipe.errors import ConfigError, Draining, PipeError, Poison, StoreError
 from pipe.events import Events
 from pipe.inflight import InFlight
 from pipe.outcomes import Outcomes, listeners_of
@@ -127,9 +127,11 @@ class Engine:
         return clean
 
     async def _quiet(self, grace_s: float) -> bool:
-        until = self.clock.monotonic() + grace_s
-        while self._tasks and self.clock.monotonic() < until:
-            await asyncio.wait(set(self._tasks), timeout=0.1)
+        """Waits for what is in work, by the loop's time: patience with the machine is no matter of messages' clock."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace_s
+        while self._tasks and (left := until - loop.time()) > 0:
+            await asyncio.wait(set(self._tasks), timeout=left)
         return not self._tasks
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -235,7 +237,8 @@ class Engine:
             return EndStation(self, route, name, concurrency)
         if target.config.kind == "route":
             return RouteStation(self, route, name, concurrency)
-        assert target.config.connection is not None
+        if target.config.connection is None:
+            raise ConfigError(f"{target.config.place}: no channel of a company is served here", route=route.name)
         return TargetStation(self, route, name, concurrency, self.connections[target.config.connection])
 
     async def _new_sources(self, retired: list[Connection]) -> None:

@@ -168,9 +168,11 @@ class Outcomes:
 def listeners_of(configuration: Configuration) -> dict[tuple[str, str], list[str]]:
     """Which routes wait for an outcome of another: (route, outcome) → names."""
     listeners: dict[tuple[str, str], list[str]] = {}
+    # Two routes that each followed all others would follow one another for ever.
+    others = [name for name, route in configuration.routes.items() if route.source.kind != "outcome"]
     for name, route in configuration.routes.items():
         if route.source.kind == "outcome":
-            for of in route.source.of:
+            for of in route.source.of or others:
                 for outcome in route.source.outcomes:
                     listeners.setdefault((of, outcome), []).append(name)
     return listeners

@@ -271,7 +271,9 @@ def test_every_blind_except_stands_at_a_boundary_and_says_so() -> None:
         for package in PACKAGES
         for path in sorted((ROOT / package).rglob("*.py"))
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if re.search(r"except \(?(Base)?Exception\b", line) and "boundary" not in line and "raise" not in _next(path, number)
+        if re.search(r"except \(?(Base)?Exception\b", line)
+        and "boundary" not in line
+        and "raise" not in _next(path, number)
     ]
     assert silent == []
 

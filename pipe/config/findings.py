@@ -36,6 +36,7 @@ CODES: dict[str, str] = {
     "unknown-listener": "No listener has this name.",
     "not-a-source": "The connection cannot receive messages.",
     "not-a-sink": "The connection cannot send messages.",
+    "no-channel": "Nothing in this gateway serves the channels of companies.",
     "not-internal": "Another route can only emit to a route of `from: internal`.",
     "not-a-caller": "The connection gives no reply, where one is needed.",
     "misplaced-step": "A step stands where it cannot run.",

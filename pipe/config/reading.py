@@ -78,7 +78,7 @@ class Reading:
             made = model.model_validate(data, context=context)
         except ValidationError as error:
             self.findings += _findings(error, model, node, name, complete=complete)
-        except Exception as error:
+        except Exception as error:  # boundary: whatever an adapter's own validation raises is a mistake in the file
             self.note(node, "bad-value", f"{_called(name)}it cannot be read: {type(error).__name__}: {error}")
         else:
             self._check(pending, context["taken"])

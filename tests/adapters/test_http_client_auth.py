@@ -255,6 +255,7 @@ async def test_one_token_serves_many_messages(server: RawServer) -> None:
     assert request.headers["authorization"] == "Basic " + base64.b64encode(b"us:s3cret").decode()
 
 
+@pytest.mark.key("http_client.auth.oauth2.scope")
 @pytest.mark.key("http_client.auth.oauth2.auth_style")
 async def test_id_and_secret_may_stand_in_the_form(server: RawServer) -> None:
     """`auth_style: body`, for endpoints that want it so."""

@@ -76,6 +76,7 @@ async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     await asyncio.Event().wait()
 
 
+@pytest.mark.key("timeout.connect")
 async def test_a_connection_that_never_stands_is_unreachable() -> None:
     """TLS is awaited within the time to connect: a partner that accepts and says nothing was sent nothing."""
     async with listening(mute) as port, client(RawServer(port=port), scheme="https") as partner:
@@ -125,6 +126,7 @@ async def test_a_closed_client_sends_nothing(server: RawServer) -> None:
 # --- after the request began to leave
 
 
+@pytest.mark.key("timeout.read")
 @pytest.mark.parametrize(
     ("behaviour", "text"),
     [

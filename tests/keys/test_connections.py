@@ -12,7 +12,7 @@ import pytest
 from adapters.http_client import HttpClient
 from pipe.connection import DOWN_AFTER, Connection
 from pipe.errors import PeerFailed, Unreachable
-from pipe.events import Events
+from pipe.events import Attempted, Events
 from pipe.testing import FakeClock, FakeServices
 from tests.adapters.http_bench import config
 from tests.adapters.raw_server import RawServer, reply, says
@@ -83,14 +83,12 @@ async def test_no_more_sends_at_once_than_concurrency_says(house: House) -> None
 
 @pytest.mark.key("rate.per", "rate.rate")
 async def test_a_keyed_rate_counts_each_value_apart(house: House) -> None:
-    """Two chats send at once; the second message of one of them waits for its turn."""
-    await house.start(HEAD % "rate: [100/s, {per: headers.chat, rate: 1/m}]")
-    for chat in ("a", "b", "a"):
-        await house.put(chat, headers={"chat": chat})
-    await house.partner("out").reached(2)
-    assert sorted(house.partner("out").bodies) == [b"a", b"b"]
-    await house.pass_time(61)
-    await house.done(3)
+    """The third message of one chat waits for its turn; the first of another, which came later, does not."""
+    await house.start(HEAD % "rate: [100/s, {per: headers.chat, rate: 2/s}]")
+    for text, chat in (("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b")):
+        await house.put(text, headers={"chat": chat})
+    await house.done(4)
+    assert house.partner("out").bodies == [b"a1", b"a2", b"b1", b"a3"]
 
 
 @pytest.mark.key("connections.reconnect", "reconnect.first", "reconnect.max")
@@ -153,12 +151,12 @@ async def test_a_connection_is_served_by_its_listener_alone(tmp_path: Path) -> N
     (tmp_path / "box").mkdir()
     (tmp_path / "c.yaml").write_text(GATEWAY.format(folder="box"), encoding="utf-8")
     async with running(tmp_path / "c.yaml") as gateway, aiohttp.ClientSession() as client:
-        addresses = gateway.addresses()
+        addresses, sent = gateway.addresses(), asyncio.Event()
+        gateway.engine.events.subscribe(lambda event: sent.set() if isinstance(event, Attempted) else None)
         statuses: dict[str, Any] = {}
         for name, body in (("public", b"short"), ("partners", b"short"), ("partners", b"far too long")):
             async with client.post(f"{addresses[name]}/pipe/x", data=body) as answer:
                 statuses[f"{name} {len(body)}"] = answer.status
-        async with asyncio.timeout(10):
-            while not list((tmp_path / "box").glob("0*")):
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(sent.wait(), 10)
+    assert [file.read_bytes() for file in (tmp_path / "box").glob("0*")] == [b"short"]
     assert statuses == {"public 5": 404, "partners 5": 202, "partners 12": 413}

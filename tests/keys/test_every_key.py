@@ -13,7 +13,7 @@ from pipe.app import catalogue, read_configuration, tables
 from pipe.config.findings import ConfigInvalid, Finding
 from pipe.config.lint import lint
 from pipe.trials import run_tests
-from tests.keys.catalogue import every_key
+from tests.keys.catalogue import REFUSED, every_key
 from tests.keys.wrong import configuration
 from tests.keys.wrong_values import FREE, WRONG, WRONG_IN_TESTS
 
@@ -58,7 +58,7 @@ def findings_of(text: str, folder: Path, files: dict[str, str]) -> list[Finding]
 
 def test_every_key_has_a_test_that_shows_what_it_does() -> None:
     """Whoever adds a key to a model marks the test of its effect with `@pytest.mark.key("block.key")`."""
-    assert sorted(KEYS - set(claimed())) == []
+    assert sorted(KEYS - REFUSED - set(claimed())) == []
 
 
 def test_no_test_claims_a_key_that_is_not_there() -> None:
@@ -69,6 +69,14 @@ def test_no_test_claims_a_key_that_is_not_there() -> None:
 def test_every_key_has_a_wrong_value() -> None:
     """Each key stands in one of the tables, and the tables name no other."""
     assert sorted(KEYS ^ (WRONG.keys() | WRONG_IN_TESTS.keys() | FREE)) == []
+
+
+@pytest.mark.parametrize("key", sorted(REFUSED))
+def test_a_key_that_nothing_serves_is_refused(tmp_path: Path, key: str) -> None:
+    """No route waits in silence for messages that cannot come."""
+    written, line = configuration(key, {"channel": "telegram", "max_body": "1MiB"}[key.rpartition(".")[2]])
+    said = [str(finding) for finding in findings_of(written, tmp_path, {})]
+    assert [each for each in said if each.startswith(f"connections.yaml:{line - 1}: no-channel")], said
 
 
 @pytest.mark.parametrize("key", sorted(WRONG))
