@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import Connection, func, literal, select
 
 from pipe.app import as_bytes
 from pipe.clock import Clock
@@ -31,9 +31,11 @@ from pipe.contract import (
 from pipe.engine import Catalogue, Engine
 from pipe.errors import PipeError, Unreachable
 from pipe.store import schema
+from pipe.store.database import READ_LIMIT_S
 from pipe.store.migrations import Migration
 from pipe.store.schema import FINAL
 from pipe.store.store import Store
+from pipe.store.transaction import Tx
 from pipe.store.writer import Committed
 from pipe.testing import FakeClock, FakeServices, MemorySink, MemorySource
 from pipe.testing.memory import MemoryTarget
@@ -167,6 +169,33 @@ class Folder(MemorySource):
 ADAPTERS: tuple[Any, ...] = (MemorySource, Folder, Sink, ValueSink)
 
 
+T = TypeVar("T")
+
+
+class BusyStore(Store):
+    """The store, which also knows whether its threads have work."""
+
+    busy = 0
+
+    def write(self, unit: Callable[[Tx], T]) -> asyncio.Future[T]:
+        """As the store does it."""
+        future = super().write(unit)
+        self.busy += 1
+        future.add_done_callback(self._less)
+        return future
+
+    async def read(self, query: Callable[[Connection], T], limit_s: float = READ_LIMIT_S) -> T:
+        """As the store does it."""
+        self.busy += 1
+        try:
+            return await super().read(query, limit_s)
+        finally:
+            self.busy -= 1
+
+    def _less(self, _: object) -> None:
+        self.busy -= 1
+
+
 class House:
     """One data folder, its partners, and the gateway that runs on it now."""
 
@@ -177,7 +206,7 @@ class House:
         self.partners: dict[str, Partner] = {}
         self.flows: dict[str, StepFunction] = {}
         self.migrations: Sequence[Migration] = ()
-        self.store: Store
+        self.store: BusyStore
         self.engine: Engine
         self.running = False
         self._left: list[tuple[Engine, Store]] = []
@@ -194,7 +223,7 @@ class House:
 
     async def open(self, clock: Clock | None = None) -> Store:
         """The store alone."""
-        self.store = Store(self.data, url=self.url, clock=clock or self.clock)
+        self.store = BusyStore(self.data, url=self.url, clock=clock or self.clock)
         await self.store.open([("test", self.migrations)] if self.migrations else [])
         self.store.start()
         return self.store
@@ -330,8 +359,15 @@ class House:
         while seconds > 0:
             step_s = min(seconds, max(5.0, seconds / 20))
             await self.clock.advance(step_s)
-            await asyncio.sleep(0.005)
+            await self._settled()
             seconds -= step_s
+
+    async def _settled(self) -> None:
+        """Returns when the store's threads have nothing left to do: their time is real, the clock's is not."""
+        quiet = 0
+        while quiet < 3:
+            await asyncio.sleep(0.002)
+            quiet = quiet + 1 if self.store.busy == 0 else 0
 
     async def ledger(self) -> dict[str, int]:
         """The totals of all routes."""
