@@ -30,7 +30,10 @@ async def tell(data: Path, name: str, verb: str, *arguments: str) -> dict[str, A
         with reachable(data / SOCKET) as path:
             reader, writer = await asyncio.open_unix_connection(path)
     except OSError as error:
-        raise Unreachable(f"no stand-ins run at {data}: {error.strerror}") from error
+        raise Unreachable(
+            f"no stand-ins run on the folder {data}",
+            hint="start them with `pipe run --partners`, or alone with `pipe partners`",
+        ) from error
     try:
         writer.write(orjson.dumps({"name": name, "verb": verb, "arguments": arguments}) + b"\n")
         line = await reader.readline()

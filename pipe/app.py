@@ -202,6 +202,9 @@ class Gateway:
         """Everything up, in order: configuration, store, listeners, engine. Raises a PipeError saying what is wrong."""
         if self.stand_ins is not None:
             _refuse_open(self.settings.listen)
+            # Stand-ins of a second gateway would take the socket of the first one's before the store refuses it.
+            if await is_running(self.settings.data):
+                raise StoreLocked(f"a gateway runs on the data folder {self.settings.data}")
             await self.stand_ins.start()
         configuration = self.read_configuration()
         if self.stand_ins is not None:

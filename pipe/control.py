@@ -243,5 +243,10 @@ def _raised(told: Mapping[str, Any]) -> PipeError:
     kind = next((kind for kind in every_error() if kind.code == told["code"]), GatewayDefect)
     return kind(
         told["text"],
-        **{str(name): value for name, value in told["facts"].items() if name not in ("text", "reply", "retry_after")},
+        hint=told["hint"],
+        **{
+            str(name): value
+            for name, value in told["facts"].items()
+            if name not in ("text", "reply", "retry_after", "hint")
+        },
     )

@@ -91,21 +91,32 @@ class PipeError(Exception):
 
     code: ClassVar[str] = "PIPE-0000"
     verdict: ClassVar[Verdict] = Verdict.DEAD
-    hint: ClassVar[str] = "see the log of the gateway for the cause"
+    hint: str = "see the log of the gateway for the cause"
     status: ClassVar[int] = 500
     """HTTP status a caller gets"""
     blame: ClassVar[Blame] = "gateway"
 
-    def __init__(self, text: str = "", *, retry_after: float | None = None, reply: Any = None, **facts: Any) -> None:
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        retry_after: float | None = None,
+        reply: Any = None,
+        hint: str | None = None,
+        **facts: Any,
+    ) -> None:
         """`text` defaults to the first line of the class's docstring.
 
         `retry_after` is in seconds, as the partner asked; `reply` is the partner's Receipt, where there was one;
+        `hint` takes the place of the class's where more is known of the cure;
         `facts` (connection, route, message, path, line …) are shown beside the text and never hold secrets.
         """
         self.text = text or (self.__doc__ or "").splitlines()[0]
         self.retry_after = retry_after
         self.reply = reply
         self.facts: dict[str, Any] = facts
+        if hint is not None:
+            self.hint = hint
         super().__init__(self.text)
 
     @classmethod
@@ -207,14 +218,14 @@ class PeerBroke(PeerError):
     """The partner broke while it worked on the message, so it may have taken effect."""
 
     code, verdict = "PIPE-2005", Verdict.UNCERTAIN
-    hint = "look at the partner's answer below; declare the target idempotent if repeating is safe"
+    hint = "look at the partner's answer; declare the target idempotent if repeating is safe"
 
 
 class Refused(PeerError):
     """The partner refused this message."""
 
     code, verdict = "PIPE-2006", Verdict.DEAD
-    hint = "read the partner's answer below, mend the mapping or the data, then rehearse and replay"
+    hint = "read the partner's answer, mend the mapping or the data, then rehearse and replay"
 
 
 class NotAuthorised(PeerError):
@@ -263,7 +274,7 @@ class ReplyRejected(PeerError):
     """The partner answered, and the route says that this answer is bad."""
 
     code, verdict = "PIPE-2013", Verdict.DEAD
-    hint = "read the partner's answer below; `success:`, `retry_when:` and `dead_when:` of the target decide"
+    hint = "read the partner's answer; `success:`, `retry_when:` and `dead_when:` of the target decide"
 
 
 # --- 3xxx payloads ------------------------------------------------------------------------------------------------
@@ -503,7 +514,7 @@ class BadRequest(AccessError):
     """The request itself is not well made."""
 
     code, status = "PIPE-5006", 400
-    hint = "see the text"
+    hint = "say it as the text asks"
 
 
 class TooSlow(AccessError):

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from pipe.store import codec
+from pipe.store.family import family
 from pipe.store.loading import Loader
 from pipe.store.schema import ANSWERING, DEAD, EXPIRED, FINAL, HELD, READY, RETRY, TIMER, UNCERTAIN, delivery, message
 
@@ -23,16 +24,9 @@ def fate(connection: Connection, loader: Loader, message_id: str, caller: str | 
         return None
     d = delivery.c
     columns = (d.station, d.state, d.next_at, d.attempts, d.code)
-    rows = [
-        dict(found)
-        for found in connection.execute(select(*columns).where(d.message == row["seq"]).order_by(d.id)).mappings()
-    ]
-    # What a flow or a split made of it goes on under the caller's id.
-    offspring = select(message.c.seq).where((message.c.origin == message_id) | (message.c.parent == message_id))
-    rows += [
-        dict(found)
-        for found in connection.execute(select(*columns).where(d.message.in_(offspring)).order_by(d.id)).mappings()
-    ]
+    # What flows and splits made of it goes on under the caller's id.
+    statement = select(*columns).where(d.message.in_(family([message_id]))).order_by(d.id)
+    rows = [dict(found) for found in connection.execute(statement).mappings()]
     return {
         "id": message_id,
         "route": row["route"],

@@ -112,7 +112,10 @@ class _Site:
         try:
             self._socket = _listening(host, port)
         except OSError as error:
-            raise ConfigError(f"cannot listen on {self.config.address}: {error.strerror or error}") from error
+            raise ConfigError(
+                f"cannot listen on {self.config.address}: {error.strerror or error}",
+                hint="stop what listens there, or choose another address with `--listen` or in `listeners:`",
+            ) from error
         self._acceptor = await self._accept(context)
         self.bound = self._socket.getsockname()[:2]
         self._watch = asyncio.create_task(self._keep_watch(), name=f"listener {self.config.address}")

@@ -36,7 +36,7 @@ def lint(
     from pipe.errors import ConfigError
 
     if not config.is_file():
-        raise ConfigError(f"there is no configuration {config}")
+        raise ConfigError(f"there is no configuration {config}", hint="name the file with `--config FILE`")
     known = catalogue()
     checked = check(lambda: read_configuration(config, known), known.adapters)
     shown = {}
@@ -51,6 +51,8 @@ def lint(
             typer.echo(finding)
         for name, promise in shown.items():
             typer.echo("\n  ".join([f"{name}: {promise}", *promise.reasons]))
+        if not checked.findings:
+            typer.echo(f"{config}: no mistakes", err=True)
     leave(wrong=bool(checked.findings if strict else checked.errors))
 
 
@@ -112,7 +114,7 @@ def apply(
     from pipe.cli.plan_text import plan_text
 
     frame = Frame(config, data, json)
-    frame.show(frame.ask("apply", orphans=orphans.value), plan_text)
+    frame.show(frame.ask("apply", orphans=orphans.value), lambda done: f"{plan_text(done)}\nThis is in force now.")
 
 
 def capture(
@@ -154,7 +156,7 @@ def new(
     target: Annotated[str | None, typer.Option("--to", help="Of a route: the connection it sends to.")] = None,
     config: Config = CONFIG,
 ) -> None:
-    """Prints the beginning of a connection or a route, to be put into a file of its own and included."""
+    """Prints the beginning of a connection or a route, to be put into a file of its own that `include:` names."""
     from pipe.app import catalogue, read_configuration
     from pipe.config.scaffold import connection_text, route_text
     from pipe.errors import ConfigError
@@ -162,12 +164,18 @@ def new(
     known = catalogue()
     if what is New.connection:
         if kind is None or kind not in known.adapters:
-            raise ConfigError(f"say which with `--type`; there are: {', '.join(sorted(known.adapters))}")
+            raise ConfigError(
+                f"a connection needs a type; there are: {', '.join(sorted(known.adapters))}",
+                hint=f"pipe new connection {name} --type TYPE",
+            )
         typer.echo(connection_text(name, kind, known.adapters), nl=False)
         return
     configuration = read_configuration(config, known)
     if source is None or target is None:
-        raise ConfigError(f"say `--from` and `--to`; connections: {', '.join(sorted(configuration.connections))}")
+        raise ConfigError(
+            f"a route needs a source and a target; connections: {', '.join(sorted(configuration.connections))}",
+            hint=f"pipe new route {name} --from CONNECTION --to CONNECTION",
+        )
     text = route_text(name, source=source, target=target, configuration=configuration, adapters=known.adapters)
     typer.echo(text, nl=False)
 

@@ -22,6 +22,9 @@ Ids = Annotated[list[str] | None, typer.Argument(help="Ids of messages, or numbe
 Class = Annotated[str | None, typer.Option("--class", help="Only this class, as the list shows it.")]
 Code = Annotated[str | None, typer.Option("--code", help="Only this error, PIPE-2006 for example.")]
 SHOWN = 20
+NONE_FOUND = (
+    "No dead letter is meant by this: `pipe dead list` shows all there are, `pipe explain ID` where a message is."
+)
 
 
 @app.command("list")
@@ -218,7 +221,7 @@ def _block(value: Any) -> str:
 
 def _rehearsed(found: dict[str, Any]) -> str:
     if not found["rehearsed"]:
-        return "There are no such dead letters."
+        return NONE_FOUND
     lines = [f"{found['passes']} of {found['rehearsed']} would pass now{_rest(found)}."]
     for letter in found["letters"][:SHOWN]:
         mark = {True: "passes", False: "FAILS", None: "unknown"}[letter["passes"]]
@@ -251,7 +254,7 @@ def _difference(letter: dict[str, Any]) -> list[str]:
 
 def _acted(found: dict[str, Any], verb: str, one: str, many: str) -> str:
     if not found["chosen"]:
-        return "There are no such dead letters."
+        return NONE_FOUND
     lines = [f"{counted(found[verb], 'dead letter')} {one if found[verb] == 1 else many}."]
     lines += [f"  {each['message_id']}: left as it is, {each['text']}" for each in found["refused"][:SHOWN]]
     if len(found["refused"]) > SHOWN:

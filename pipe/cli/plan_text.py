@@ -33,7 +33,8 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
         fate = "would be left without a station" if each["orphaned"] else "go on"
         yield f"  {each['deliveries']} deliveries at {each['station']} of {each['route']} {fate}"
     for route, tests in plan["tests"].items():
-        yield f"  route {route} is held by {', '.join(tests)}" if tests else f"  route {route} has no test"
+        named = ", ".join(f"`{name}`" for name in tests)
+        yield f"  route {route} is tested by {named}" if tests else f"  route {route} has no test"
 
 
 def _changes(block: str, changes: Mapping[str, Any]) -> Iterator[str]:

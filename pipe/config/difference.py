@@ -127,10 +127,12 @@ def _values(value: Any) -> Any:
 
 
 def _fields(value: Any) -> Iterator[tuple[str, Any]]:
-    for each in dataclasses.fields(value):
-        inner = getattr(value, each.name)
-        if not isinstance(inner, Place) and each.name != "path":
-            yield each.name, inner
+    fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.compare}
+    placed = any(isinstance(inner, Place) for inner in fields.values())
+    for name, inner in fields.items():
+        # Beside a place, `path` says where in the configuration it stands; elsewhere it is a value of its own.
+        if not isinstance(inner, Place) and not (placed and name == "path"):
+            yield name, inner
 
 
 def _differing(old: Any, new: Any, path: str) -> list[str]:

@@ -16,6 +16,9 @@ from pipe.config.units import Duration, Percent, Rate, Size
 from pipe.contract import Adapter, ConnectionConfig, Secret
 from pipe.errors import ConfigError
 
+PATHS = ("post", "put", "get", "path")
+"""keys that hold an address; where its example begins with a slash, the name of what is begun serves as well"""
+
 
 def connection_text(name: str, kind: str, adapters: Mapping[str, type[Adapter]]) -> str:
     """A file with one connection: its necessary keys filled in, the others named in comments."""
@@ -68,6 +71,7 @@ def _filled(model: type[BaseModel], name: str, given: Iterable[str], base: dict[
     fields = {info.alias or key: info for key, info in model.model_fields.items() if key not in given}
     needed = {key: _sample(info, name, key) for key, info in fields.items() if info.is_required()}
     own = [key for key in fields if key not in needed and key not in ConnectionConfig.model_fields]
+    own.sort(key=lambda key: key != "post")  # of the ways to send, the commonest
     for extra in ({}, *({key: _sample(fields[key], name, key)} for key in own)):
         try:
             model.model_validate({**base, **needed, **extra})
@@ -78,6 +82,9 @@ def _filled(model: type[BaseModel], name: str, given: Iterable[str], base: dict[
 
 
 def _sample(info: FieldInfo, name: str, key: str) -> Any:
+    address = str(info.examples[0]) if info.examples else "/"
+    if key in PATHS and address.startswith("/"):
+        return f"/{name}"
     if info.examples:
         return info.examples[0]
     return _of_type(info.annotation, name, key)
@@ -99,6 +106,4 @@ def _of_type(kind: Any, name: str, key: str) -> Any:
             return quantity.examples[0]
     if issubclass(kind, BaseModel):
         return _filled(kind, name, (), {})
-    return {bool: True, int: 1, float: 1.0, dict: {}}.get(
-        kind, "/example" if key in ("post", "put", "get", "path") else "example"
-    )
+    return {bool: True, int: 1, float: 1.0, dict: {}}.get(kind, "example")

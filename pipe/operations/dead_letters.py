@@ -53,7 +53,7 @@ async def show(host: Host, id: str) -> list[dict[str, Any]]:
     """The whole dead letters of a message: attempts, original, body at the failing step, the partner's reply."""
     rows = await deliveries_of(host, id, *LETTERS)
     if not rows:
-        raise NotFound(f"{id} has no dead letter: `pipe explain {id}` tells where it is", message=id)
+        raise NotFound(f"{id} has no dead letter", hint=f"`pipe explain {id}` tells where it is", message=id)
     await host.store.write(lambda tx: tx.audit("dead.viewed", target=rows[0]["id"], actor=host.actor))
     return await host.store.read(lambda c: [_whole(c, host, row) for row in rows])
 

@@ -126,5 +126,5 @@ class Host:
 def reason_given(reason: str | None) -> str:
     """The reason of an action that must have one. Raises BadRequest."""
     if not reason or not reason.strip():
-        raise BadRequest("this needs a reason: it is written into the audit")
+        raise BadRequest("this needs a reason: it is written into the audit", hint="add --reason 'WHY'")
     return reason.strip()

@@ -251,7 +251,8 @@ def _verdict(
 ) -> str:
     if troubles:
         count = "One thing needs" if len(troubles) == 1 else f"{len(troubles)} things need"
-        return f"{count} a person. {troubles[0]}."
+        first = ": " if len(troubles) == 1 else ", first of all: "
+        return f"{count} a person{first}{troubles[0]}."
     timers = sum(row["by_state"].get(TIMER, 0) for row in routes_)
     under_way = totals["pending"] - timers
     waits = f"{under_way} on their way" if under_way else "nothing waits"

@@ -12,6 +12,7 @@ from pipe.errors import BadRequest, NotFound, PipeError
 from pipe.operations.host import Host
 from pipe.redact import mask
 from pipe.store import codec, schema
+from pipe.store.family import family
 from pipe.store.loading import Loader
 from pipe.store.schema import DEAD, EXPIRED, FINAL, PENDING, UNCERTAIN, dead_letter, delivery, idempotency, message
 
@@ -19,6 +20,7 @@ D, M, L = delivery.c, message.c, dead_letter.c
 LETTERS = (DEAD, EXPIRED)
 CALLERS_LOOKED_AT = 2000
 SEARCH_LIMIT_S = 120.0
+HOW_TO_FIND = "check the id; `pipe search` finds messages by route, state, key or time"
 
 
 async def search(
@@ -42,7 +44,7 @@ async def search(
     vault = host.store.vault
     conditions: list[ColumnElement[bool]] = []
     if id is not None:
-        conditions.append((M.id == id) | (M.origin == id) | (M.parent == id))
+        conditions.append(M.seq.in_(family([id])))
     if route is not None:
         conditions.append(D.route == route)
     if state is not None:
@@ -150,7 +152,7 @@ def _meant(ids: Iterable[str]) -> ColumnElement[bool]:
     given = list(ids)
     numbers = [int(text) for text in given if text.isdecimal() and len(text) < 19]
     # Callers know a message by the id that they were given; a flow or a split may have gone on with others.
-    return M.id.in_(given) | M.origin.in_(given) | D.id.in_(numbers)
+    return M.seq.in_(family(given)) | D.id.in_(numbers)
 
 
 async def deliveries_of(host: Host, id: str, *states: str) -> list[Any]:
@@ -158,7 +160,7 @@ async def deliveries_of(host: Host, id: str, *states: str) -> list[Any]:
     statement = listed().where(_meant([id])).order_by(D.id)
     rows = await host.store.read(lambda c: c.execute(statement).mappings().fetchall())
     if not rows:
-        raise NotFound(f"there is no message {id}: `pipe search` finds them by route, state, key or time", message=id)
+        raise NotFound(f"there is no message {id}", hint=HOW_TO_FIND, message=id)
     return [row for row in rows if not states or row["state"] in states]
 
 
@@ -174,7 +176,7 @@ async def message_row(host: Host, id: str) -> Any:
 
     row = await host.store.read(query)
     if row is None:
-        raise NotFound(f"there is no message {id}: `pipe search` finds them by route, state, key or time", message=id)
+        raise NotFound(f"there is no message {id}", hint=HOW_TO_FIND, message=id)
     return {**row, "message_id": row["id"]}
 
 

@@ -144,6 +144,9 @@ class Station:
             self.kick()
 
     async def _one(self, work: Work) -> None:
+        if not work.sensitive:
+            await self._shielded(work)
+            return
         with shield.over(work.sensitive):
             await self._shielded(work)
 

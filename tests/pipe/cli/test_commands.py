@@ -56,7 +56,7 @@ async def test_status_begins_with_one_sentence(gateway: House) -> None:
     await gateway.done(1)
     ill = await pipe(gateway, "status")
     assert ill.exit_code == 1
-    assert ill.stdout.startswith("One thing needs a person. route r has 1 dead delivery: `pipe dead list --route r`.")
+    assert ill.stdout.startswith("One thing needs a person: route r has 1 dead delivery: `pipe dead list --route r`.")
 
 
 async def test_explain_reads_as_a_story(gateway: House) -> None:

@@ -26,6 +26,15 @@ DEADLINE = TOP + "    deadline: 10s\n    to: {connection: out, put: x, retry: {a
 TWO = TOP.replace("routes:", "  other: {type: memory_sink}\nroutes:") + (
     "    steps: [{decode: json}, {map: {n: %s}}]\n    to: [{connection: out, put: x}, {connection: other, put: y}]\n"
 )
+DEEP = (
+    TOP
+    + """    to: {route: s}
+  s:
+    from: internal
+    steps: [{decode: json}, {split: {items: body}}]
+    to: {connection: out, put: x}
+"""
+)
 MAPPED = TOP + "    steps: [{decode: json}, {map: {n: %s}}]\n    to: {connection: out, put: x}\n"
 
 
@@ -285,3 +294,16 @@ async def test_a_letter_is_replayed_while_no_gateway_runs(house: House) -> None:
     await house.store.close()
     await house.start(PLAIN)
     await house.reaches("delivered")
+
+
+async def test_a_dead_letter_is_found_by_the_id_that_the_caller_got_at_any_depth(house: House) -> None:
+    """Handed on to a route, split there, and dead at last: show, rehearse and replay know it by the first id."""
+    await begin(house, DEEP)
+    house.partner("out").script = [Refused()]
+    accepted = await house.put('[{"n": 1}]')
+    await house.reaches("delivered", "consumed", "dead")
+    [letter] = await do(house, "dead.show", id=accepted.id)
+    which = {"ids": [accepted.id]}
+    assert letter["message_id"] != accepted.id
+    assert (await do(house, "dead.rehearse", which=which))["rehearsed"] == 1
+    assert (await do(house, "dead.replay", which=which))["replayed"] == 1
