@@ -63,7 +63,6 @@ PipeError
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -573,48 +572,6 @@ class GatewayDefect(FateError):
 
     code = "PIPE-6003"
     hint = "report it with the message id; the message is kept as a dead letter"
-
-
-# --- what callers get ---------------------------------------------------------------------------------------------
-
-
-def problem(error: PipeError, message_id: str | None = None) -> dict[str, Any]:
-    """The RFC 9457 body that tells a caller of the failure.
-
-    The text is told where the caller is to blame; elsewhere it may name what lies behind the gateway, so the class
-    speaks.
-    """
-    title = (error.__doc__ or "").splitlines()[0]
-    body: dict[str, Any] = {
-        "type": f"urn:pipe:error:{error.slug()}",
-        "title": title,
-        "status": error.status,
-        "code": error.code,
-        "detail": error.text if error.blame == "caller" else title,
-        "hint": error.hint,
-    }
-    if identity := message_id or error.facts.get("message"):
-        body["id"] = identity
-    if error.blame == "caller" and "path" in error.facts:
-        body["path"] = error.facts["path"]
-    return body
-
-
-def problem_headers(error: PipeError) -> dict[str, str]:
-    """The header fields that go with `problem`: whose fault, when to come back, what is allowed instead."""
-    headers = {"X-Pipe-Error": f"{error.blame}.{error.slug()}"}
-    wait = error.retry_after if error.retry_after is not None else _COME_BACK.get(error.status)
-    if wait is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(wait)))
-    if error.status == 401:
-        headers["WWW-Authenticate"] = error.facts.get("challenge", "Bearer")
-    if error.status == 405:
-        headers["Allow"] = error.facts.get("allow", "")
-    return headers
-
-
-_COME_BACK = {409: 1.0, 429: 1.0, 503: 5.0}
-"""seconds after which trying again makes sense, by status, where the error does not say"""
 
 
 def every_error(root: type[PipeError] = PipeError) -> Iterator[type[PipeError]]:
