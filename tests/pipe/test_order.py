@@ -72,8 +72,11 @@ async def test_a_dead_letter_lets_the_next_of_its_key_go(house: House) -> None:
     """A permanent failure releases the key at once."""
     await house.start(ONE)
     house.partner("out").script = [Refused("no")]
+    house.partner("out").hold()
     for n in range(3):
         await house.put(f'{{"k": "a", "n": {n}}}')
+    await house.reaches("ready", "held", "held")
+    house.partner("out").release()
     assert [row["state"] for row in await house.done(3)] == ["dead", "delivered", "delivered"]
 
 
