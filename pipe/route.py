@@ -159,10 +159,6 @@ class Route:
             return None
         return self._vault.hash("idempotency", self.name, message.caller or "", str(key))
 
-    def transformers(self) -> Mapping[str, type[Transformer]]:
-        """The catalogue that its steps came from."""
-        return self._transformers
-
 
 def _door_steps(config: RouteConfig) -> tuple[tuple[StepConfig, ...], tuple[StepConfig, ...]]:
     """The leading `decode` and `check` run before the commit, so that what is not well made is refused."""

@@ -62,10 +62,6 @@ class Node:
         line, column = self.keys.get(key, (self.line, self.column)) if key is not None else (self.line, self.column)
         return Finding(self.file, line, column, code, text)
 
-    def place_of(self, key: str) -> Place:
-        """Where that key stands."""
-        return Place(self.file, self.keys[key][0])
-
     def without(self, *names: str) -> Node:
         """The same map without some keys."""
         return self._kept({name: node for name, node in self.items.items() if name not in names})

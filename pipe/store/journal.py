@@ -295,8 +295,3 @@ def _dead_row(work: Work, outcome: Outcome, vault: Vault) -> dict[str, Any]:
 
 def _note(note: str | None, work: Work) -> str | None:
     return mask(note, work.sensitive)[:NOTE_LIMIT] if note else None
-
-
-def store_all(tx: Tx, entries: Iterable[Entry], vault: Vault) -> list[Work]:
-    """Several messages in one unit."""
-    return [work for entry in entries for work in store(tx, entry, vault)]

@@ -55,7 +55,6 @@ class Store:
         self._guard: Connection | None = None
         self.vault: Vault
         self.loader: Loader
-        self.migrated: list[str] = []
         self._key_file = key_file or data / "keys" / "master.keys"
         self._readers = ThreadPoolExecutor(4, "pipe-reader")
         self._listeners: dict[str, set[asyncio.Event]] = {}
@@ -81,7 +80,7 @@ class Store:
             if not database.is_sqlite(self.url):
                 self._guard = database.only_gateway(engine)
             with engine.begin() as connection:
-                self.migrated = migrate(connection, components)
+                migrate(connection, components)
                 last = {
                     name: connection.execute(select(func.max(column))).scalar() or 0
                     for name, column in NUMBERED.items()
