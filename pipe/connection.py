@@ -27,6 +27,7 @@ from pipe.contract import (
 from pipe.errors import Busy, ConnectionWaits, NoAnswer, PipeError, SecretMissing, Unreachable, Verdict
 from pipe.events import Events, Turned
 from pipe.expression import Expression
+from pipe.overdue import Overdue
 from pipe.rate import Bucket, KeyedBuckets
 
 DOWN_AFTER = 3
@@ -45,6 +46,7 @@ class Connection:
         self.name, self.adapter, self.config = name, adapter, config
         self._clock, self._events = clock, events
         self.slots = asyncio.Semaphore(config.concurrency)
+        self._overdue = Overdue()
         self._secrets = tuple(_secrets_in(config))
         self._rates, self._keyed = _buckets(config.rate)
         breaker = config.breaker
@@ -148,8 +150,7 @@ class Connection:
         limit = outgoing.timeout.total
         try:
             # Adapters keep the limit themselves; the grace is for one that does not.
-            async with asyncio.timeout(limit + GRACE_S):
-                receipt = await self.adapter.send(outgoing)
+            receipt = await self._overdue.within(limit + GRACE_S, self.adapter.send(outgoing))
         except PipeError as error:
             return judge(error)
         except TimeoutError as error:

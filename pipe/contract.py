@@ -113,14 +113,13 @@ class Blob:
         return b"".join(self.open())
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """What a source received, before anything was decided about it."""
 
     body: bytes | Blob
-    headers: Mapping[str, str] = field(default_factory=dict)
-    params: Mapping[str, str] = field(default_factory=dict)
-    query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NONE
+    params: Mapping[str, str] = _NONE
+    query: Mapping[str, str] = _NONE
     content_type: str | None = None
     caller: str | None = None
     fingerprint: str = ""
@@ -130,8 +129,7 @@ class Arrival:
     company: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """The message is on disk: the source may confirm it to the peer."""
 
     id: str
@@ -141,12 +139,11 @@ class Accepted:
     """a repetition: nothing was stored again"""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a partner answered; the `body` and `headers` of `success:`, `retry_when:`, `dead_when:` and `reply:`."""
 
     status: int | str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = _NONE
     body: Any = None
     """plain values where the adapter understands the content type, else bytes"""
     content_type: str | None = None
@@ -360,8 +357,7 @@ class Source(Adapter, Protocol):
         """Receives until cancelled; confirms to the peer only after `accept` returned. Raises when the peer is lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """One attempt to hand one message to a partner."""
 
     message: Message

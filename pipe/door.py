@@ -13,6 +13,7 @@ from pipe.errors import Draining, KeyInFlight, KeyReused, NotFound, OutcomeUnkno
 from pipe.events import Arrived
 from pipe.steps.pipeline import StepStopped
 from pipe.store import journal, schema
+from pipe.store.batch import Rows
 from pipe.store.journal import Entry, Work
 from pipe.store.schema import PENDING, UNCERTAIN
 from pipe.store.statements import Statement
@@ -24,12 +25,9 @@ if TYPE_CHECKING:
     from pipe.route import Route
 
 _FIND_KEY = Statement("SELECT message, fingerprint, expires_at, reply FROM idempotency WHERE scope = :scope")
-_KEEP_KEY = Statement(
-    "INSERT INTO idempotency (scope, message, fingerprint, expires_at)"
-    " VALUES (:scope, :message, :fingerprint, :expires_at)"
-)
+_KEYS = Rows("idempotency", "scope", "message", "fingerprint", "expires_at")
 _FIND_IDENTITY = Statement("SELECT message FROM identity WHERE route = :route AND name = :name")
-_KEEP_IDENTITY = Statement("INSERT INTO identity (route, name, message, at) VALUES (:route, :name, :message, :at)")
+_IDENTITIES = Rows("identity", "route", "name", "message", "at")
 _ID = Statement("SELECT id FROM message WHERE seq = :seq")
 
 
@@ -141,12 +139,9 @@ class RouteDoor:
                 return found
             works = journal.store(tx, entry, engine.store.vault)
             if scope is not None:
-                tx.run(
-                    _KEEP_KEY,
-                    {"scope": scope, "message": works[0].seq, "fingerprint": prints, "expires_at": tx.now + window},
-                )
+                tx.later(_KEYS, (scope, works[0].seq, prints, tx.now + window), scope)
             if identity is not None:
-                tx.run(_KEEP_IDENTITY, {"route": self.route, "name": identity, "message": works[0].seq, "at": tx.now})
+                tx.later(_IDENTITIES, (self.route, identity, works[0].seq, tx.now), (self.route, identity))
             return Stored(entry.message.id, works)
 
         return await engine.store.write(unit)
@@ -154,9 +149,11 @@ class RouteDoor:
     def _repeated(
         self, tx: Tx, scope: str | None, prints: str, identity: str | None, *, synchronous: bool
     ) -> Stored | None:
-        if identity is not None and (row := tx.run(_FIND_IDENTITY, {"route": self.route, "name": identity}).fetchone()):
-            return Stored(tx.run(_ID, {"seq": row[0]}).fetchone()[0], [], replayed=True)
-        if scope is None or (row := tx.run(_FIND_KEY, {"scope": scope}).fetchone()) is None:
+        if identity is not None:
+            named = {"route": self.route, "name": identity}
+            if row := tx.find(_FIND_IDENTITY, named, _IDENTITIES, (self.route, identity)).fetchone():
+                return Stored(tx.run(_ID, {"seq": row[0]}).fetchone()[0], [], replayed=True)
+        if scope is None or (row := tx.find(_FIND_KEY, {"scope": scope}, _KEYS, scope).fetchone()) is None:
             return None
         seq, known, expires_at, reply = row
         if expires_at <= tx.now:
@@ -187,7 +184,7 @@ class RouteDoor:
                 return found.id
             works = journal.store(tx, entry, engine.store.vault)
             if identity is not None:
-                tx.run(_KEEP_IDENTITY, {"route": self.route, "name": identity, "message": works[0].seq, "at": tx.now})
+                tx.later(_IDENTITIES, (self.route, identity, works[0].seq, tx.now), (self.route, identity))
             for work in works:
                 engine.outcomes.end(tx, work, outcome, [])
             return message.id

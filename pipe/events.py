@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Attempted:
+class Attempted(NamedTuple):
     """One attempt at a station ended."""
 
     route: str
@@ -19,8 +18,7 @@ class Attempted:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """A door decided: accepted, replayed, or refused with a code."""
 
     route: str
@@ -29,8 +27,7 @@ class Arrived:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Turned:
+class Turned(NamedTuple):
     """A connection changed its state."""
 
     connection: str

@@ -240,11 +240,10 @@ class Station:
             return None
         return late(work)
 
-    async def end(self, work: Work, outcome: Outcome, taps: list[tuple[str, Message]] | None = None) -> bool:
+    async def end(self, work: Work, outcome: Outcome, taps: list[tuple[str, Message]] | None = None) -> None:
         """Stores a final outcome with all that hangs on it, then forgets the delivery."""
-        ended = await self.engine.persist(lambda tx: self.engine.outcomes.end(tx, work, outcome, taps or []))
+        await self.engine.persist(lambda tx: self.engine.outcomes.finish(tx, work, outcome, taps or []))
         self.forget(work)
-        return ended
 
     async def put_off(self, work: Work, outcome: Outcome, taps: list[tuple[str, Message]] | None = None) -> None:
         """Stores that a delivery waits, then forgets it until it is due."""

@@ -29,6 +29,7 @@ class TargetStation(Station):
     def __init__(self, engine: Engine, route: Route, name: str, concurrency: int, connection: Connection) -> None:
         super().__init__(engine, route, name, concurrency)
         self.connection = connection
+        self._idempotent = is_idempotent(route.targets[name].config, connection.adapter)
         connection.on_open(self.kick)
 
     def retire(self) -> None:
@@ -127,7 +128,6 @@ class TargetStation(Station):
         """Hands the message to the connection. Raises the PipeError that says what happened."""
         config, adapter = target.config, self.connection.adapter
         key = None if config.idempotent_by is None else config.idempotent_by(message)
-        idempotent = is_idempotent(config, adapter)
         handed = self.engine.as_bytes(message) if adapter.takes == "bytes" else message
 
         def begin() -> Outgoing:
@@ -140,7 +140,7 @@ class TargetStation(Station):
                 work.attempts + 1,
                 self.engine.timeout_of(self.connection, work.expires_at),
                 None if key is None else str(key),
-                idempotent,
+                self._idempotent,
                 message,
             )
 
@@ -154,8 +154,7 @@ class TargetStation(Station):
         return tuple(secret for connection in self.engine.connections.values() for secret in connection.secrets())
 
     def _failed(self, work: Work, error: PipeError, target: Target, took: float) -> Outcome | None:
-        idempotent = is_idempotent(target.config, self.connection.adapter)
-        decision = verdict(error, idempotent=idempotent)
+        decision = verdict(error, idempotent=self._idempotent)
         outcome = Outcome(
             DEAD, code=error.code, note=mask(error.text, self._hidden(work)), error=error, extra={"error": error}
         )

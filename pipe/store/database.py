@@ -13,18 +13,30 @@ from sqlalchemy.pool import NullPool
 from pipe.errors import StoreLocked
 
 READ_LIMIT_S = 10.0
+STATEMENTS = 512
+"""that the writing connection keeps prepared: the batches alone have a dozen sizes each"""
 LOCK = 7473
 """the number of PostgreSQL's advisory lock that stands for `a gateway works on this database`"""
 _TAKE_LOCK = text("SELECT pg_try_advisory_lock(:lock)")
 _WHO_HAS_LOCK = text("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = :lock AND granted")
-PRAGMAS = ("auto_vacuum=INCREMENTAL", "journal_mode=WAL", "synchronous=FULL", "busy_timeout=5000", "cache_size=-65536")
+PRAGMAS = (
+    "auto_vacuum=INCREMENTAL",
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "busy_timeout=5000",
+    "cache_size=-65536",
+    "journal_size_limit=67108864",  # bytes that the log keeps once a checkpoint has emptied it
+)
+CHECKPOINT_WAIT_S = 0.25
 
 
 def open_writer(url: str) -> Engine:
     """The engine of the one connection that writes. Every transaction on it begins immediate and is fsynced."""
     if is_sqlite(url):
         engine = create_engine(
-            url, poolclass=NullPool, connect_args={"isolation_level": None, "check_same_thread": False}
+            url,
+            poolclass=NullPool,
+            connect_args={"isolation_level": None, "check_same_thread": False, "cached_statements": STATEMENTS},
         )
         event.listen(engine, "connect", _durable)
         # The driver would begin deferred transactions; upgrading those can fail for reasons that no time-out covers.
@@ -53,6 +65,24 @@ def only_gateway(engine: Engine) -> Connection:
         connection.close()
         raise StoreLocked(f"the database {engine.url.database} is in use by the gateway of server process {holder}")
     return connection
+
+
+def checkpoint(url: str) -> bool:
+    """Brings the embedded store's log into its file, and gives the space of both back. False where readers stood by.
+
+    Most is done while others write; only the end holds them up, at most `CHECKPOINT_WAIT_S` seconds.
+    """
+    path = make_url(url).database
+    assert path is not None
+    connection = sqlite3.connect(path, timeout=CHECKPOINT_WAIT_S, isolation_level=None)
+    try:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
+    except sqlite3.OperationalError:  # locked: the next round has another chance
+        return False
+    finally:
+        connection.close()
 
 
 def is_sqlite(url: str) -> bool:

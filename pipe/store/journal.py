@@ -120,18 +120,15 @@ def store(tx: Tx, entry: Entry, vault: Vault) -> list[Work]:
     kind, body, size = codec.pack(message.body, secret, message.id)
     envelope = codec.envelope(message, secret)
     seq = tx.number("message")
-    tx.run(
-        sql.MESSAGE,
-        {
-            "seq": seq, "id": message.id, "route": message.route, "stage": entry.stage, "revision": entry.revision,
-            "received_at": message.received_at, "kind": kind, "body": body, "size": size, "envelope": envelope,
-            "checksum": codec.checksum(message.id, body, envelope),
-            "order_key": entry.order_key, "subject": entry.subject,
-            "parent": message.parent["id"] if message.parent else None,
-            "position": entry.position, "gather": entry.gather,
-            "cancel_key": entry.cancel_key, "origin": entry.origin,
-            "sealed": vault.seal(codec.dump(entry.sensitive), f"{message.id} sensitive") if entry.secret else None,
-        },
+    tx.later(
+        sql.MESSAGES,
+        (
+            seq, message.id, message.route, entry.stage, entry.revision, message.received_at, kind, body, size,
+            envelope, codec.checksum(message.id, body, envelope), entry.order_key, entry.subject,
+            message.parent["id"] if message.parent else None, entry.position, entry.gather,
+            entry.cancel_key, entry.origin,
+            vault.seal(codec.dump(entry.sensitive), f"{message.id} sensitive") if entry.secret else None,
+        ),
     )  # fmt: skip
     works = [_deliver(tx, entry, seq, size, station) for station in entry.stations]
     tx.count(message.route, entry.counter, len(works))
@@ -148,14 +145,15 @@ def _deliver(tx: Tx, entry: Entry, seq: int, size: int, station: str) -> Work:
         gather=entry.gather, position=entry.position,
     )  # fmt: skip
     work.state, work.decoded = _first_state(tx, entry, station, order_key), entry.decoded
-    tx.run(
-        sql.DELIVERY,
-        {
-            "id": work.id, "message": seq, "route": message.route, "station": station, "state": work.state,
-            "order_key": order_key, "next_at": entry.at if work.state == TIMER else None, "size": size,
+    tx.later(
+        sql.DELIVERIES,
+        (
+            work.id, seq, message.route, station, work.state, order_key, entry.at if work.state == TIMER else None,
             # A caller's patience ends its wait, not the question whether the partner did what it was asked.
-            "expires_at": None if work.state == ANSWERING else message.deadline,
-        },
+            None if work.state == ANSWERING else message.deadline,
+            0, 0.0, 0, 0, size,
+        ),
+        None if order_key is None else (message.route, station, order_key),
     )  # fmt: skip
     if work.state == READY:
         tx.ready(work)
@@ -171,8 +169,11 @@ def _first_state(tx: Tx, entry: Entry, station: str, order_key: str | None) -> s
         return ANSWERING
     if entry.at is not None and entry.at > tx.now:
         return TIMER
-    lane = {"route": entry.message.route, "station": station, "order_key": order_key}
-    if order_key is not None and tx.run(sql.BUSY_LANE, lane).fetchone():
+    if order_key is None:
+        return READY
+    route = entry.message.route
+    lane = {"route": route, "station": station, "order_key": order_key}
+    if tx.find(sql.BUSY_LANE, lane, sql.DELIVERIES, (route, station, order_key)).fetchone():
         return HELD
     return READY
 
@@ -182,20 +183,59 @@ def end(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> bool:
     assert outcome.state in FINAL
     row = _row(work, outcome) | {"state": outcome.state, "done_at": tx.now}
     if tx.run(sql.END, row).rowcount == 0:
-        if outcome.attempted:
-            tx.run(sql.ATTEMPT, _attempt_row(work, outcome) | {"outcome": f"late {outcome.state}"})
+        _overtaken(tx, work, outcome)
         return False
     if outcome.attempted and (work.attempts > 1 or outcome.state == DEAD):
         tx.run(sql.ATTEMPT, _attempt_row(work, outcome))
     if outcome.error is not None:
         tx.run(sql.DEAD, _dead_row(work, outcome, vault))
     keep_output(tx, work, outcome, vault)
-    tx.ended(work.id)
-    tx.count(work.route, outcome.state)
-    tx.weigh(work.route, -work.size)
+    _count_end(tx, work, outcome)
     if work.order_key is not None:
         give_way(tx, work.route, work.station, work.order_key)
     return True
+
+
+def is_plain(work: Work, outcome: Outcome) -> bool:
+    """Whether an end leaves no more than a state behind: no attempt, dead letter, output, nor a next of its key."""
+    return (
+        outcome.error is None
+        and outcome.output is None
+        and outcome.output_own is None
+        and work.order_key is None
+        and (work.attempts <= 1 or not outcome.attempted)
+        and outcome.state != DEAD
+    )
+
+
+def end_plain(tx: Tx, work: Work, outcome: Outcome) -> None:
+    """What `end` does, for one that `is_plain`: written together with those of other units."""
+    assert outcome.state in FINAL
+
+    def then(tx: Tx, found: bool) -> None:
+        if found:
+            _count_end(tx, work, outcome)
+        else:
+            _overtaken(tx, work, outcome)
+
+    note = _note(outcome.note, work)
+    tx.later(
+        sql.ENDS,
+        (work.id, outcome.state, tx.now, work.attempts, work.spent, outcome.code, outcome.status, note, outcome.ms),
+        then=then,
+    )
+
+
+def _count_end(tx: Tx, work: Work, outcome: Outcome) -> None:
+    tx.ended(work.id)
+    tx.count(work.route, outcome.state)
+    tx.weigh(work.route, -work.size)
+
+
+def _overtaken(tx: Tx, work: Work, outcome: Outcome) -> None:
+    """A person ended it meanwhile; what the partner said all the same is kept."""
+    if outcome.attempted:
+        tx.run(sql.ATTEMPT, _attempt_row(work, outcome) | {"outcome": f"late {outcome.state}"})
 
 
 def put_off(tx: Tx, work: Work, outcome: Outcome, vault: Vault) -> bool:

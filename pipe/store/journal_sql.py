@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
+from pipe.store.batch import Batch, Rows
 from pipe.store.statements import Statement
 
 # --- a message comes in -------------------------------------------------------------------------------------------
 
-MESSAGE = Statement("""
-    INSERT INTO message (
-        seq, id, route, stage, revision, received_at, kind, body, size, envelope, checksum,
-        order_key, subject, parent, position, gather, cancel_key, origin, sealed
-    ) VALUES (
-        :seq, :id, :route, :stage, :revision, :received_at, :kind, :body, :size, :envelope, :checksum,
-        :order_key, :subject, :parent, :position, :gather, :cancel_key, :origin, :sealed
-    )
-""")
-DELIVERY = Statement("""
-    INSERT INTO delivery (
-        id, message, route, station, state, order_key, next_at, expires_at, attempts, spent, crashes, cursor, size
-    ) VALUES (
-        :id, :message, :route, :station, :state, :order_key, :next_at, :expires_at, 0, 0, 0, 0, :size
-    )
-""")
+MESSAGES = Rows(
+    "message",
+    "seq", "id", "route", "stage", "revision", "received_at", "kind", "body", "size", "envelope", "checksum",
+    "order_key", "subject", "parent", "position", "gather", "cancel_key", "origin", "sealed",
+)  # fmt: skip
+DELIVERIES = Rows(
+    "delivery",
+    "id", "message", "route", "station", "state", "order_key", "next_at", "expires_at",
+    "attempts", "spent", "crashes", "cursor", "size",
+)  # fmt: skip
 
 # --- one key's order ----------------------------------------------------------------------------------------------
 
@@ -47,6 +42,13 @@ END = Statement("""
         code = :code, status = :status, note = :note, ms = :ms, next_at = NULL, output = NULL
     WHERE id = :id AND done_at IS NULL
 """)
+ENDS = Batch(
+    "UPDATE delivery SET state = v.column2, done_at = v.column3, attempts = v.column4, spent = v.column5,"
+    " code = v.column6, status = v.column7, note = v.column8, ms = v.column9, next_at = NULL, output = NULL FROM (",
+    9,
+    ") AS v WHERE delivery.id = v.column1 AND delivery.done_at IS NULL RETURNING delivery.id",
+    ("bigint", "text", "float8", "int", "float8", "text", "text", "text", "float8"),
+)
 PUT_OFF = Statement("""
     UPDATE delivery SET
         state = :state, next_at = :next_at, attempts = :attempts, spent = :spent,

@@ -45,7 +45,9 @@ class Store:
         clock: Clock,
         new_id: Callable[[], str] = random_id,
         key_file: Path | None = None,
+        threaded: bool = True,
     ) -> None:
+        """Without threads of its own it does all its work on the loop, in an order that can be repeated."""
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.data, self.clock, self.new_id = data, clock, new_id
         self.url = url or database.default_url(data)
@@ -56,8 +58,10 @@ class Store:
         self.vault: Vault
         self.loader: Loader
         self._key_file = key_file or data / "keys" / "master.keys"
-        self._readers = ThreadPoolExecutor(4, "pipe-reader")
+        self._readers = ThreadPoolExecutor(4, "pipe-reader") if threaded else None
         self._listeners: dict[str, set[asyncio.Event]] = {}
+        self.files = asyncio.Lock()
+        """held by whoever needs the blobs to stay as they are, or takes some away: a backup, an erasure, upkeep"""
         self.on_commit: Callable[[Committed], None] = lambda committed: None
         self._writer: Writer | None = None
 
@@ -69,12 +73,15 @@ class Store:
         try:
             self.vault = Vault(self._key_file)
             self.loader = Loader(self.vault, self.blobs)
-            await asyncio.to_thread(self._open, list(components))
+            await self._aside(self._open, list(components))
         except BaseException:
             self._let_go()
             raise
 
     def _open(self, components: list[tuple[str, Sequence[Migration]]]) -> None:
+        # Whoever was copying has died with the process that held the folder.
+        for left in self.scratch.parent.glob(f"{self.scratch.name}*"):
+            left.unlink(missing_ok=True)
         engine = database.open_writer(self.url)
         try:
             if not database.is_sqlite(self.url):
@@ -90,7 +97,8 @@ class Store:
                 f"the store at {self.url.rpartition('@')[2]} cannot be opened: {error.orig}"
             ) from error
         self._reading = database.open_reader(self.url)
-        self._writer = Writer(engine, self.clock, self.new_id, self._committed)
+        threaded = self._readers is not None
+        self._writer = Writer(engine, self.clock, self.new_id, self._committed, threaded=threaded)
         self._last = last
 
     def start(self) -> None:
@@ -100,11 +108,19 @@ class Store:
     async def close(self) -> None:
         """Finishes what is queued, closes everything, lets go of the folder. Safe twice."""
         if self._writer is not None:
-            await asyncio.to_thread(self._writer.stop)
+            await self._aside(self._writer.stop)
             self._writer = None
-            await asyncio.to_thread(self._readers.shutdown)
+            if self._readers is not None:
+                await asyncio.to_thread(self._readers.shutdown)
             self._reading.dispose()
         self._let_go()
+
+    async def _aside(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Runs what blocks, off the loop where there are threads."""
+        if self._readers is None:
+            work(*arguments)
+        else:
+            await asyncio.to_thread(work, *arguments)
 
     def _let_go(self) -> None:
         if self._guard is not None:
@@ -127,6 +143,9 @@ class Store:
 
     async def read(self, query: Callable[[Connection], T], limit_s: float = database.READ_LIMIT_S) -> T:
         """Runs a query on a connection that cannot write. Raises StoreBusy past `limit_s` seconds."""
+        if self._readers is None:
+            await asyncio.sleep(0)
+            return self._read(query, limit_s)
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query, limit_s)
 
     def _read(self, query: Callable[[Connection], T], limit_s: float) -> T:
@@ -150,6 +169,19 @@ class Store:
     def spool(self, limit: int) -> BlobSpool:
         """Takes an incoming body of at most `limit` bytes."""
         return BlobSpool(self.blobs, self.new_id(), limit)
+
+    @property
+    def scratch(self) -> Path:
+        """Where a backup copies the tables to before it packs them; it is gone after."""
+        return self.data / "backup.scratch"
+
+    async def give_back(self) -> bool:
+        """Gives the file system what pruning has freed in the log. False where a reader stood in the way."""
+        if not database.is_sqlite(self.url):
+            return True
+        if self._readers is None:
+            return database.checkpoint(self.url)
+        return await asyncio.to_thread(database.checkpoint, self.url)
 
     def free_bytes(self) -> int:
         """Free space where the data folder lies."""

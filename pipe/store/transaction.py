@@ -1,28 +1,56 @@
-"""What a unit of work may do. Its counts, events and wake-ups take effect with the commit or vanish with a rollback."""
+"""What a unit of work may do. Its rows, counts, events and wake-ups take effect with the commit or vanish with it.
+
+A group of units shares one transaction. What a unit only adds (`later`) waits in memory and is written with that of the
+others by a few statements; a unit that needs the database at once (`run`, `execute`) gets a savepoint of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 from sqlalchemy import Connection, Executable, Result, insert
 
 from pipe.store.audit import append_audit
+from pipe.store.batch import Row, Rows
+from pipe.store.faults import is_disk
 from pipe.store.statements import Statement
 
 if TYPE_CHECKING:
     from pipe.store.writer import Committed
 
-_ADD = Statement(
-    "INSERT INTO ledger (route, name, n) VALUES (:route, :name, :n) "
-    "ON CONFLICT (route, name) DO UPDATE SET n = ledger.n + excluded.n"
-)  # fmt: skip
-_PUBLISH = Statement("INSERT INTO feed (seq, topic, at, event) VALUES (:seq, :topic, :at, :event)")
+_LEDGER = Rows("ledger", "route", "name", "n", tail="ON CONFLICT (route, name) DO UPDATE SET n = ledger.n + excluded.n")
+_FEED = Rows("feed", "seq", "topic", "at", "event")
+
+
+class Writes(Protocol):
+    """Rows that can wait: see `pipe.store.batch`."""
+
+    def write(self, cursor: Any, dialect: str, rows: list[Row]) -> Iterable[Row]:
+        """Writes them; yields the rows that the statement returns."""
+
+
+@dataclass(slots=True)
+class UnitOfWork:
+    """What one unit did to the transaction, until the group is written."""
+
+    rows: list[tuple[Writes, Row, Callable[[Tx, bool], None] | None]] = field(default_factory=list)
+    counts: list[tuple[str, str, int]] = field(default_factory=list)
+    weights: list[tuple[str, int]] = field(default_factory=list)
+    ready: list[Any] = field(default_factory=list)
+    ended: list[int] = field(default_factory=list)
+    topics: list[str] = field(default_factory=list)
+    due: float | None = None
+    saved: bool = False
+    """whether it has a savepoint"""
+    error: Exception | None = None
+    """why nothing of it is kept"""
 
 
 class Tx:
-    """One group's transaction; each unit gets it in turn, between `savepoint` and `release` or `rollback`."""
+    """One group's transaction; each unit gets it in turn, between `begin` and `keep` or `undo`."""
 
     def __init__(
         self,
@@ -32,24 +60,33 @@ class Tx:
         sequences: dict[str, int],
         committed: Committed,
     ) -> None:
-        self.connection = connection
-        self.cursor = connection.connection.cursor()
+        self._connection = connection
+        self._cursor = connection.connection.cursor()
         self.dialect = connection.dialect.name
         self.now = now
         self.new_id = new_id
         self.actor = "gateway"
         self._sequences = sequences
         self._committed = committed
-        self._counts: dict[tuple[str, str], int] = {}
-        self._unit_counts: dict[tuple[str, str], int] = {}
-        self._unit_bytes: dict[str, int] = {}
-        self._unit_ready: list[Any] = []
-        self._unit_topics: list[str] = []
-        self._unit_ended: set[int] = set()
-        self._ended: set[int] = set()
-        self._unit_due: float | None = None
+        self._units: list[UnitOfWork] = []
+        self._waiting: list[UnitOfWork] = []
+        """units with rows that are not written yet"""
+        self._expected: set[tuple[Writes, Hashable]] = set()
+        self._unit = UnitOfWork()
 
     # --- SQL ---
+
+    @property
+    def connection(self) -> Connection:
+        """The connection itself, all that was added so far within sight."""
+        self._at_once()
+        return self._connection
+
+    @property
+    def cursor(self) -> Any:
+        """The driver's own cursor, all that was added so far within sight."""
+        self._at_once()
+        return self._cursor
 
     def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
         """Runs a statement of SQLAlchemy Core."""
@@ -61,13 +98,32 @@ class Tx:
 
     def run(self, statement: Statement, parameters: Mapping[str, Any]) -> Any:
         """Runs a hot statement straight on the driver; returns its cursor."""
-        self.cursor.execute(statement.sql[self.dialect], parameters)
-        return self.cursor
+        self._at_once()
+        self._cursor.execute(statement.sql[self.dialect], parameters)
+        return self._cursor
 
-    def run_many(self, statement: Statement, rows: list[dict[str, Any]]) -> None:
-        """Runs a hot statement for each row."""
-        if rows:
-            self.cursor.executemany(statement.sql[self.dialect], rows)
+    def find(self, statement: Statement, parameters: Mapping[str, Any], batch: Writes, key: Hashable) -> Any:
+        """Runs a hot query that asks for what `later(batch, …, key)` adds, and for nothing else."""
+        if self.expects(batch, key):
+            self._at_once()
+        self._cursor.execute(statement.sql[self.dialect], parameters)
+        return self._cursor
+
+    def later(
+        self, batch: Writes, row: Row, key: Hashable = None, then: Callable[[Tx, bool], None] | None = None
+    ) -> None:
+        """Adds a row, to be written with those of other units.
+
+        `key` is what others may look for before that. `then` hears whether the statement returned the row (by its first
+        value), and may count, but write no more than by `later`.
+        """
+        self._unit.rows.append((batch, row, then))
+        if key is not None:
+            self._expected.add((batch, key))
+
+    def expects(self, batch: Writes, key: Hashable) -> bool:
+        """Whether a row with this key waits to be written."""
+        return (batch, key) in self._expected
 
     def number(self, table: str) -> int:
         """The next number of a table. Numbers grow in commit order; some are skipped by rollbacks."""
@@ -78,32 +134,33 @@ class Tx:
 
     def count(self, route: str, name: str, n: int = 1) -> None:
         """Adds to a total of the ledger."""
-        key = (route, name)
-        self._unit_counts[key] = self._unit_counts.get(key, 0) + n
+        self._unit.counts.append((route, name, n))
 
     def weigh(self, route: str, size: int) -> None:
         """Adds to the bytes that wait on a route."""
-        self._unit_bytes[route] = self._unit_bytes.get(route, 0) + size
+        self._unit.weights.append((route, size))
 
     def ready(self, work: Any) -> None:
         """Hands work to the engine after the commit."""
-        self._unit_ready.append(work)
-        self._unit_ended.discard(_number(work))
+        self._unit.ready.append(work)
+        if self._unit.ended:
+            number = _number(work)
+            self._unit.ended = [ended for ended in self._unit.ended if ended != number]
 
     def ended(self, delivery: int) -> None:
         """Takes a delivery back that was handed over in this commit and ended in it."""
-        self._unit_ended.add(delivery)
+        self._unit.ended.append(delivery)
 
     def due(self, at: float) -> None:
         """Tells the engine's scheduler that something becomes due."""
-        if self._unit_due is None or at < self._unit_due:
-            self._unit_due = at
+        if self._unit.due is None or at < self._unit.due:
+            self._unit.due = at
 
     def publish(self, topic: str, event: Mapping[str, Any]) -> int:
         """Appends to a feed; returns the event's number."""
         seq = self.number("feed")
-        self.run(_PUBLISH, {"seq": seq, "topic": topic, "at": self.now, "event": orjson.dumps(event)})
-        self._unit_topics.append(topic)
+        self.later(_FEED, (seq, topic, self.now, orjson.dumps(event)))
+        self._unit.topics.append(topic)
         return seq
 
     def audit(
@@ -118,38 +175,125 @@ class Tx:
 
     # --- the writer's side ---
 
-    def savepoint(self) -> None:
+    def begin(self) -> None:
         """Begins a unit."""
-        self.cursor.execute("SAVEPOINT unit")
-        self._unit_counts, self._unit_bytes, self._unit_ready, self._unit_topics, self._unit_due = {}, {}, [], [], None
-        self._unit_ended = set()
+        self._unit = UnitOfWork()
         self.actor = "gateway"
 
-    def release(self) -> None:
-        """Keeps a unit."""
-        self.cursor.execute("RELEASE SAVEPOINT unit")
-        for key, n in self._unit_counts.items():
-            self._counts[key] = self._counts.get(key, 0) + n
-        for route, size in self._unit_bytes.items():
-            self._committed.bytes[route] = self._committed.bytes.get(route, 0) + size
-        if self._ended or self._unit_ended:
-            self._ended = (self._ended - {_number(work) for work in self._unit_ready}) | self._unit_ended
-        self._committed.ready += self._unit_ready
-        self._committed.topics.update(self._unit_topics)
-        if self._unit_due is not None and (self._committed.due is None or self._unit_due < self._committed.due):
-            self._committed.due = self._unit_due
+    def keep(self) -> UnitOfWork:
+        """Ends a unit that did well. What becomes of it is known after `flush`."""
+        unit = self._unit
+        if unit.saved:
+            self._cursor.execute("RELEASE SAVEPOINT unit")
+        if unit.rows:
+            self._waiting.append(unit)
+        self._units.append(unit)
+        return unit
 
-    def rollback(self) -> None:
-        """Undoes a unit."""
-        self.cursor.execute("ROLLBACK TO SAVEPOINT unit")
-        self.cursor.execute("RELEASE SAVEPOINT unit")
+    def undo(self, error: Exception) -> UnitOfWork:
+        """Ends a unit that raised: nothing of it stays."""
+        unit = self._unit
+        if unit.saved:
+            self._cursor.execute("ROLLBACK TO SAVEPOINT unit")
+            self._cursor.execute("RELEASE SAVEPOINT unit")
+        unit.error = error
+        self._write_waiting()  # nobody may go on expecting what this unit had added
+        self._expected.clear()
+        return unit
 
     def flush(self) -> None:
-        """Writes the group's counts, once for each total."""
-        self._committed.counts = self._counts
-        if self._ended:
-            self._committed.ready = [work for work in self._committed.ready if _number(work) not in self._ended]
-        self.run_many(_ADD, [{"route": route, "name": name, "n": n} for (route, name), n in self._counts.items() if n])
+        """Writes what waits, and the group's totals, once for each. Raises what means that the disk is at fault."""
+        self._write_waiting()
+        counts: dict[tuple[str, str], int] = {}
+        ended: set[int] = set()
+        for unit in self._units:
+            if unit.error is None:
+                self._take_effect(unit, counts, ended)
+        committed = self._committed
+        committed.counts = counts
+        if ended:
+            committed.ready = [work for work in committed.ready if _number(work) not in ended]
+        totals = [(route, name, n) for (route, name), n in counts.items() if n]
+        self._write(_LEDGER, totals)
+
+    def _take_effect(self, unit: UnitOfWork, counts: dict[tuple[str, str], int], ended: set[int]) -> None:
+        committed = self._committed
+        for route, name, n in unit.counts:
+            counts[route, name] = counts.get((route, name), 0) + n
+        for route, size in unit.weights:
+            committed.bytes[route] = committed.bytes.get(route, 0) + size
+        if ended:
+            ended.difference_update(map(_number, unit.ready))
+        ended.update(unit.ended)
+        committed.ready += unit.ready
+        committed.topics.update(unit.topics)
+        if unit.due is not None and (committed.due is None or unit.due < committed.due):
+            committed.due = unit.due
+
+    # --- rows that wait ---
+
+    def _at_once(self) -> None:
+        """What waits must be on the table, and what follows must be undoable by itself."""
+        unit = self._unit
+        if not unit.saved:
+            self._write_waiting()
+            self._cursor.execute("SAVEPOINT unit")
+            unit.saved = True
+        if unit.rows:
+            self._write_rows([unit])
+
+    def _write_waiting(self) -> None:
+        if not self._waiting:
+            return
+        units, self._waiting = self._waiting, []
+        self._expected.clear()
+        self._cursor.execute("SAVEPOINT rows")
+        try:
+            self._write_rows(units)
+        except Exception as error:  # boundary: a row that the database refuses is its own unit's failure
+            if is_disk(error):
+                raise
+            self._cursor.execute("ROLLBACK TO SAVEPOINT rows")
+            for unit in units:
+                self._write_alone(unit)
+        self._cursor.execute("RELEASE SAVEPOINT rows")
+
+    def _write_alone(self, unit: UnitOfWork) -> None:
+        self._cursor.execute("SAVEPOINT alone")
+        try:
+            self._write_rows([unit])
+        except Exception as error:  # boundary: told to the unit's caller
+            if is_disk(error):
+                raise
+            self._cursor.execute("ROLLBACK TO SAVEPOINT alone")
+            unit.error = error
+        self._cursor.execute("RELEASE SAVEPOINT alone")
+
+    def _write_rows(self, units: list[UnitOfWork]) -> None:
+        by_batch: dict[Writes, list[Row]] = {}
+        for unit in units:
+            for batch, row, _ in unit.rows:
+                known = by_batch.get(batch)
+                if known is None:
+                    by_batch[batch] = [row]
+                else:
+                    known.append(row)
+        returned = {batch: {row[0] for row in self._write(batch, rows)} for batch, rows in by_batch.items()}
+        for unit in units:
+            rows, unit.rows = unit.rows, []
+            for batch, row, then in rows:
+                if then is not None:
+                    self._tell(unit, then, found=row[0] in returned[batch])
+
+    def _tell(self, unit: UnitOfWork, then: Callable[[Tx, bool], None], *, found: bool) -> None:
+        current, self._unit = self._unit, unit
+        then(self, found)
+        if unit.rows:
+            self._write_rows([unit])
+        self._unit = current
+
+    def _write(self, batch: Writes, rows: list[Row]) -> list[Row]:
+        return list(batch.write(self._cursor, self.dialect, rows))
 
 
 def _number(work: Any) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import subprocess
 import sys
@@ -95,7 +94,7 @@ class TestTcpFrames(SinkContract):
         peer.held = asyncio.Event()
         short = Timeout(connect=Duration(1), read=Duration(1), total=Duration(0.05))
         with pytest.raises(NoAnswer):
-            await peer.make().send(dataclasses.replace(outgoing(b"one", peer.target), timeout=short))
+            await peer.make().send(outgoing(b"one", peer.target)._replace(timeout=short))
         peer.held.set()
 
 

@@ -1,0 +1,36 @@
+"""What a database's error means: the disk is full, the disk is broken, or only a statement went wrong."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import psycopg
+from sqlalchemy.exc import DBAPIError
+
+_FATAL = ("disk I/O error", "malformed", "readonly", "unable to open", "not a database")
+_FULL = ("database or disk is full", "No space left", "could not extend file")
+
+
+def cause_of(error: Exception) -> BaseException:
+    """The driver's own exception, whether SQLAlchemy wrapped it or not."""
+    return (error.orig or error) if isinstance(error, DBAPIError) else error
+
+
+def is_full(cause: BaseException) -> bool:
+    """Whether there is no room left; it may come back."""
+    return any(sign in str(cause) for sign in _FULL)
+
+
+def is_fatal(cause: BaseException) -> bool:
+    """Whether nobody can know any more what is on disk."""
+    if isinstance(cause, psycopg.Error):
+        return isinstance(
+            cause, (psycopg.OperationalError, psycopg.InterfaceError)
+        )  # the connection, or the server's disk
+    return not isinstance(cause, sqlite3.Error) or any(sign in str(cause) for sign in _FATAL)
+
+
+def is_disk(error: Exception) -> bool:
+    """Whether the database said so of its disk or connection: then it concerns the whole transaction."""
+    cause = cause_of(error)
+    return isinstance(cause, (sqlite3.Error, psycopg.Error)) and (is_full(cause) or is_fatal(cause))
