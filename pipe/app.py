@@ -25,15 +25,17 @@ from pipe import blocking
 from pipe.applying import Applying, Orphans, Plan
 from pipe.beside import StandIns
 from pipe.clock import Clock, SystemClock
+from pipe.config.checked import check
 from pipe.config.loader import load
 from pipe.config.models import Configuration
 from pipe.contract import Adapter, Blob, Message, Spool, Timeout
 from pipe.control import ControlServer, is_running
 from pipe.engine import Catalogue, Engine
+from pipe.erasing import Erasing
 from pipe.errors import ConfigError, StoreLocked, StoreUnavailable
 from pipe.fates import fate
 from pipe.operations import Host, Progress
-from pipe.store import revisions
+from pipe.store import restore, revisions
 from pipe.store.migrations import Migration
 from pipe.store.secret_store import SecretStore
 from pipe.store.store import Store
@@ -61,6 +63,11 @@ def catalogue() -> Catalogue:
 def tables() -> tuple[tuple[str, Sequence[Migration]], ...]:
     """The migrations of each flow's own tables."""
     return tuple((flow.name, flow.migrations) for flow in flows.FLOWS)
+
+
+def subjects() -> tuple[tuple[str, str], ...]:
+    """The tables and columns of flows that name messages, for `pipe erase`."""
+    return tuple(place for flow in flows.FLOWS for place in flow.subjects)
 
 
 def read_configuration(
@@ -95,6 +102,14 @@ class Offline:
         """A configuration as it was stored."""
         # The first file is the one that `include:` starts from.
         return read_configuration(self.config.parent / next(iter(files)), self.catalogue(), files, self.secrets)
+
+    def subjects(self) -> Sequence[tuple[str, str]]:
+        """What `pipe erase` deletes of flows: see `pipe.contract.Flow.subjects`."""
+        return subjects()
+
+    def migrations(self) -> Sequence[tuple[str, Sequence[Migration]]]:
+        """The tables of flows."""
+        return tables()
 
     async def secrets_changed(self) -> None:
         """Nobody uses them now."""
@@ -190,6 +205,7 @@ class Gateway:
         self.engine: Engine
         self.applying: Applying
         self._reloading: asyncio.Task[None] | None = None
+        self._erasing: asyncio.Task[None] | None = None
         self.stand_ins = StandIns(settings.data) if settings.partners else None
         self.started_at = 0.0
         self._stopping = asyncio.Event()
@@ -207,13 +223,17 @@ class Gateway:
             if await is_running(self.settings.data):
                 raise StoreLocked(f"a gateway runs on the data folder {self.settings.data}")
             await self.stand_ins.start()
-        configuration = self.read_configuration()
+        configuration = check(self.read_configuration, self.catalogue.adapters).good()
         if self.stand_ins is not None:
             _refuse_open(*(listener.address for listener in configuration.listeners.values()))
         await self._open_store()
         self.store.start()
         await self.secrets.load(self.store)
         await self.store.write(lambda tx: revisions.keep(tx, configuration, "gateway"))
+        if await self.store.write(lambda tx: restore.hold(tx, configuration)):
+            logger.bind(action="restored").warning(
+                "this is a restored copy: nothing is received or sent before `pipe resume`"
+            )
         self.store.writer.on_failure = self._store_failed
         self.lent.default_timeout = configuration.defaults.timeout
         self.lent.listeners = Listeners(
@@ -223,6 +243,9 @@ class Gateway:
         self.applying = Applying(self.engine)
         self._watch(self.lent.listeners)
         await self.engine.start(configuration)
+        erasing = Erasing(self.store, lambda: self.engine.outcomes, subjects())
+        await erasing.go_on()
+        self._erasing = asyncio.create_task(erasing.run(), name="erasing")
         await self.lent.listeners.start()
         self.started_at = self.clock.now()
         await self.control.start()
@@ -285,6 +308,9 @@ class Gateway:
         """Everything down, in reverse; what was accepted and is not done stays in the store."""
         self.engine.draining = True
         await self.control.stop()
+        if self._erasing is not None:
+            self._erasing.cancel()
+            await asyncio.gather(self._erasing, return_exceptions=True)
         if self.lent.listeners is not None:
             await self.lent.listeners.stop(grace=5)
         await self.engine.stop()

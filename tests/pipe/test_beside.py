@@ -12,6 +12,7 @@ import pytest
 
 from pipe.app import Gateway, Settings
 from pipe.beside import StandIns
+from pipe.config.findings import ConfigInvalid
 from pipe.errors import ConfigError, StoreLocked
 from pipe.store.lock import FolderLock
 
@@ -79,6 +80,15 @@ async def test_a_command_that_holds_the_folder_is_waited_for(config: Path) -> No
     held.release()
     await asyncio.wait_for(starting, 20)
     await gateway.stop()
+
+
+async def test_what_lint_refuses_does_not_start(config: Path) -> None:
+    """As `pipe apply` would not take it up: a message must not be accepted for a route that leads nowhere."""
+    config.write_text(config.read_text() + "  lost: {from: internal}\n")
+    gateway = Gateway(Settings(config, config.parent / "data", "127.0.0.1:0"))
+    with pytest.raises(ConfigInvalid, match="`lost` leads nowhere"):
+        await gateway.run()
+    assert not (config.parent / "data" / "pipe.db").exists()
 
 
 async def test_a_second_gateway_is_refused_at_once(config: Path) -> None:
