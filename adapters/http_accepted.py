@@ -16,51 +16,51 @@ if TYPE_CHECKING:
 
 STORIES = "/pipe/messages/"
 """what is below tells what became of a message"""
+_REPLAYED = "Idempotent-Replayed: true\r\n"
 
 
-class Taken(web.Response):
+def taken(request: web.Request, accepted: Accepted) -> web.StreamResponse:
     """202 with the message's id.
 
     aiohttp composes each header anew, which costs more than all that the gateway itself does for a request. A client
     that keeps its connection open (HTTP/1.1's default) gets the same bytes from here; any other gets them from aiohttp.
     """
+    text = f'{{"id":"{accepted.id}","status_url":"{STORIES}{accepted.id}"}}'
+    at_rest = not request.protocol.writing_paused  # else the peer does not read, and aiohttp waits until it does
+    if at_rest and request.keep_alive and request.version == (1, 1):
+        return Whole(_head(int(time.time()), len(text), accepted.replayed) + text)
+    replayed = {"Idempotent-Replayed": "true"} if accepted.replayed else {}
+    return web.Response(status=202, body=text.encode(), content_type="application/json", headers=replayed)
 
-    def __init__(self, accepted: Accepted) -> None:
-        text = f'{{"id":"{accepted.id}","status_url":"{STORIES}{accepted.id}"}}'
-        super().__init__(status=202, body=text.encode(), content_type="application/json")
-        if accepted.replayed:
-            self.headers["Idempotent-Replayed"] = "true"
-        self._whole: bytes | None = None
-        self._length = len(text)
-        self._text = text
-        self._replayed = accepted.replayed
+
+class Whole(web.StreamResponse):
+    """An answer that is ready to be written, header and all, on a connection that stays open.
+
+    What aiohttp would keep about an answer is not even made here: whoever wants to change it takes a `web.Response`.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._bytes = text.encode()
 
     @property
-    def keep_alive(self) -> bool | None:
-        """Whether the connection stays open; known once prepared."""
-        return True if self._whole is not None else super().keep_alive
+    def keep_alive(self) -> bool:
+        """The connection stays open."""
+        return True
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Composes the answer."""
-        at_rest = not request.protocol.writing_paused  # else the peer does not read, and aiohttp waits until it does
-        if super().keep_alive is False or not request.keep_alive or request.version != (1, 1) or not at_rest:
-            return await super().prepare(request)
-        replayed = "Idempotent-Replayed: true\r\n" if self._replayed else ""
-        self._whole = (
-            f"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: {self._length}\r\n"
-            f"{replayed}Date: {_date(int(time.time()))}\r\n\r\n{self._text}"
-        ).encode()
+        """Learns where to write."""
         self._transport = request.transport
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Sends it."""
-        if self._whole is None:
-            await super().write_eof(data)
-        elif self._transport is not None:
-            self._transport.write(self._whole)
+        if self._transport is not None:
+            self._transport.write(self._bytes)
 
 
-@functools.lru_cache(maxsize=2)
-def _date(second: int) -> str:
-    return formatdate(second, usegmt=True)
+@functools.lru_cache(maxsize=8)
+def _head(second: int, length: int, replayed: bool) -> str:
+    return (
+        f"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n"
+        f"{_REPLAYED if replayed else ''}Date: {formatdate(second, usegmt=True)}\r\n\r\n"
+    )

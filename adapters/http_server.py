@@ -12,7 +12,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from pydantic import Field, field_validator
 
-from adapters.http_accepted import Taken
+from adapters.http_accepted import taken
 from adapters.http_auth import AuthConfig, Authenticator
 from adapters.http_body import read_body
 from adapters.http_paths import Pattern
@@ -161,7 +161,7 @@ class HttpServer:
         if door.synchronous:
             # A caller that hangs up, or a listener that stops, must not cancel a call to a partner half-way.
             return await _reply(request, await asyncio.shield(door.accept(arrival)))
-        return Taken(await door.accept(arrival))
+        return taken(request, await door.accept(arrival))
 
     def _checked(self, check: Any) -> str:
         try:

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import aiohttp
 from aiohttp import ClientError, StreamReader
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from adapters.http_lines import Line, Lines, kept_for
+from adapters.http_line import Line, Talk, Watch
+from adapters.http_lines import Lines, kept_for
 from adapters.http_network import Permissions, Proxy, TlsFiles, tls_reason
 from pipe import blocking
 from pipe.contract import Blob, Timeout
@@ -70,6 +70,7 @@ class HttpTransport:
         """`name` is the connection's; `limit` bounds the connections, `max_reply` the bytes of an unpacked reply."""
         url = URL(origin)
         self._lines = Lines(name, url, permissions=permissions, tls=tls, limit=limit, proxy=proxy)
+        self._watch = Watch()
         self._name, self._max_reply = name, max_reply
         self._by_proxy = str(url.origin()) if proxy is not None and url.scheme == "http" else None
         self._host = f" HTTP/1.1\r\nHost: {url.raw_authority}\r\n"
@@ -82,6 +83,7 @@ class HttpTransport:
     async def close(self) -> None:
         """Ends every connection. Safe before open, safe twice."""
         await self._lines.close()
+        self._watch.close()
         blocking.close(f"blobs {self._name}")
 
     async def reach(self, timeout: Timeout) -> None:
@@ -95,20 +97,18 @@ class HttpTransport:
         proxy's) when nothing was sent; NoAnswer and ReplyInvalid once the request began to leave.
         """
         head = self._head(request)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+        began = asyncio.get_running_loop().time()
         line = await self._lines.take(timeout)
-        deadline = _Deadline(line)
-        timer = loop.call_at(began + timeout.total, deadline)
-        kept = 0.0
+        talk, kept = line.talk, 0.0
+        self._watch.begin(talk, began, timeout)
         try:
-            reply = await self._converse(line, head, request.body, timeout)
+            reply = await self._converse(line, head, request.body)
             kept = kept_for(reply.headers.get("Keep-Alive"))
             return reply
-        except (ClientError, HttpProcessingError, OSError) as error:  # every TimeoutError is an OSError
-            raise self._meaning(error, deadline, timeout) from error
+        except (ClientError, HttpProcessingError, OSError) as error:
+            raise self._meaning(error, talk, timeout) from error
         finally:
-            timer.cancel()
+            self._watch.end(talk)
             self._lines.keep(line, kept)
 
     # --- writing
@@ -116,7 +116,8 @@ class HttpTransport:
     def _head(self, request: Request) -> bytes:
         """The request line and the headers. Raises BadHeader where one of them holds a control character."""
         method, target, headers, body = request
-        if _CONTROL.search("\t".join([target, *headers.values()])):
+        values = "".join([target, *headers.values()])
+        if not values.isprintable() and _CONTROL.search(values):
             raise BadHeader(_culprit(request))
         if self._by_proxy is not None:
             target, headers = self._by_proxy + target, {**headers, **self._lines.proxy_pass()}
@@ -128,42 +129,38 @@ class HttpTransport:
         except UnicodeEncodeError as error:
             raise BadHeader(f"a header or the address holds a lone surrogate at place {error.start}") from None
 
-    async def _converse(self, line: Line, head: bytes, body: bytes | Blob, timeout: Timeout) -> Reply:
-        protocol = line.protocol
-        protocol.set_response_params(read_until_eof=True, read_timeout=timeout.read)
+    async def _converse(self, line: Line, head: bytes, body: bytes | Blob) -> Reply:
         if isinstance(body, Blob):
-            line.transport.write(head)
+            line.talk.ask(head, whole=False)
             return await self._answered_upload(line, body)
-        line.transport.write(head + body)
-        protocol.start_timeout()
-        return await self._reply(protocol)
+        line.talk.ask(head + body, whole=True)
+        return await self._reply(line.talk)
 
     async def _answered_upload(self, line: Line, blob: Blob) -> Reply:
         """The partner may answer (413) and stop reading before it has everything: whoever is first ends it."""
         upload = asyncio.create_task(_upload(line, blob, f"blobs {self._name}"))
         try:
-            return await self._reply(line.protocol)
+            return await self._reply(line.talk)
         finally:
             if not upload.done():
-                line.protocol.force_close()
+                line.talk.force_close()
                 upload.cancel()
             await asyncio.wait([upload])
 
     # --- reading
 
-    async def _reply(self, protocol: ResponseHandler) -> Reply:
-        message, stream = await protocol.read()
+    async def _reply(self, talk: Talk) -> Reply:
+        message, stream = await talk.read()
         while 100 <= message.code < 200 and message.code != 101:
-            protocol.start_timeout()
-            message, stream = await protocol.read()
+            message, stream = await talk.read()
         coding = message.headers.get("Content-Encoding")
         if message.code == 101 or (coding is not None and coding.strip().lower() not in _CODINGS):
-            protocol.force_close()
+            talk.force_close()
             raise ReplyInvalid(f"{self.where} answered {message.code} in a protocol or encoding that was not asked for")
         try:
             body, cut = await self._body(stream)
         except aiohttp.ClientPayloadError as error:
-            for cause in (error.__cause__, protocol.exception()):
+            for cause in (error.__cause__, talk.exception()):
                 if isinstance(cause, HttpProcessingError) and not isinstance(cause, _BROKEN_OFF):
                     raise cause from None
             raise
@@ -171,9 +168,12 @@ class HttpTransport:
 
     async def _body(self, stream: StreamReader) -> tuple[bytes, str | None]:
         """The unpacked body, and why it was cut if it was."""
-        body = await stream.readany()
-        if stream.at_eof() and len(body) <= self._max_reply:
-            return body, None
+        if stream.is_eof():
+            body = stream.read_nowait()
+            if len(body) <= self._max_reply:
+                return body, None
+        else:
+            body = await stream.readany()
         parts, size = [body], len(body)
         while True:
             if size > self._max_reply:
@@ -188,15 +188,15 @@ class HttpTransport:
 
     # --- what went wrong
 
-    def _meaning(self, error: BaseException, deadline: _Deadline, timeout: Timeout) -> PeerError:
+    def _meaning(self, error: BaseException, talk: Talk, timeout: Timeout) -> PeerError:
         """The error of an attempt of which at least a part has left."""
         refusal: Any = error.__cause__
         if isinstance(refusal, ssl.SSLError) and "ALERT" in str(refusal.reason):
             # TLS 1.3 refuses our certificate only after the handshake; the request was not looked at.
             return TlsFailed(f"{self.where}: {tls_reason(refusal)}")
-        if deadline.passed:
+        if talk.cut == "total":
             return NoAnswer(f"{self.where} did not answer in full within {timeout.total}")
-        if isinstance(error, TimeoutError):
+        if talk.cut == "read":
             return NoAnswer(f"{self.where} was silent for {timeout.read} after the request was sent")
         if isinstance(error, HttpProcessingError):
             return ReplyInvalid(
@@ -205,27 +205,14 @@ class HttpTransport:
         return NoAnswer(f"{self.where} broke off after the request was sent: {str(error) or type(error).__name__}")
 
 
-class _Deadline:
-    """Cuts the connection when the time of the whole attempt is over. Cheaper than asyncio.timeout by half."""
-
-    __slots__ = ("_line", "passed")
-
-    def __init__(self, line: Line) -> None:
-        self._line, self.passed = line, False
-
-    def __call__(self) -> None:
-        self.passed = True
-        self._line.transport.abort()
-
-
 async def _upload(line: Line, blob: Blob, pool: str) -> None:
     """Writes a file piece by piece, no faster than the partner reads. Ends quietly where the partner is gone."""
     pieces: Iterator[bytes] = blob.open()
     try:
         while piece := await blocking.run(pool, next, pieces, b""):
             line.transport.write(piece)
-            await line.protocol._drain_helper()  # noqa: SLF001  the one way to wait that aiohttp's protocol has
-        line.protocol.start_timeout()
+            await line.talk._drain_helper()  # noqa: SLF001  the one way to wait that aiohttp's protocol has
+        line.talk.start_timeout()
     except ConnectionError:
         pass  # the reader of the reply learns the same, and says what it means
     except OSError:

@@ -7,27 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from monitoring.counts import Count, Counts, Spread, Spreads
+from monitoring.store_metrics import StoreWork
 from pipe.engine import Engine
 from pipe.errors import Denied
-from pipe.events import Arrived, Attempted, Event, Turned
+from pipe.events import Arrived, Attempted, Event
 from pipe.operations.ledger import oldest_of, totals_of
 from pipe.store.schema import DEAD, DISCARDED, EXPIRED, RETRY, UNCERTAIN
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _OUTCOMES = {DEAD: "error", EXPIRED: "error", DISCARDED: "filtered", RETRY: "retry", UNCERTAIN: "uncertain"}
 _ARRIVALS = {"accepted": "ok", "replayed": "duplicate", "refused": "error"}
-
-
-# The time at which a counter began doubles the series and answers no question that Prometheus cannot answer itself.
-disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -37,15 +33,24 @@ class Metrics:
         """`open_to_all`: whether only this machine, or callers with a certificate, reach the listener."""
         self._open = open_to_all
         self.registry = CollectorRegistry()
-        self._series: dict[tuple[Any, tuple[str, ...]], Any] = {}
+        self._arrivals: dict[tuple[str, str], tuple[Count, Spread]] = {}
+        self._attempts: dict[tuple[str, str | None, str], tuple[tuple[Count, ...], tuple[Spread, ...]]] = {}
         self._counters()
         self._waiting = Waiting(engine)
         self.registry.register(self._waiting)
+        self.registry.register(StoreWork(engine.store))
         engine.events.subscribe(self.saw)
 
     def _counters(self) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(name, text, labels, registry=self.registry)
+        def counter(name: str, text: str, *labels: str) -> Counts:
+            counts = Counts(name, text, labels)
+            self.registry.register(counts)
+            return counts
+
+        def histogram(name: str, text: str, *labels: str) -> Spreads:
+            spreads = Spreads(name, text, labels)
+            self.registry.register(spreads)
+            return spreads
 
         self._messages = counter(
             "gw_messages_total", "Messages by route and what came of them.", "pipe", "direction", "outcome"
@@ -55,20 +60,8 @@ class Metrics:
         self._refused = counter("gw_refused_total", "Messages refused at the door, by error code.", "pipe", "reason")
         self._requests = counter("gw_external_requests_total", "Attempts at partners.", "connection", "outcome")
         self._turns = counter("gw_connection_events_total", "Changes of a connection's state.", "connection", "event")
-        self._process = Histogram(
-            "gw_process_duration_seconds",
-            "Time of one stage.",
-            ("pipe", "stage"),
-            registry=self.registry,
-            buckets=BUCKETS,
-        )
-        self._external = Histogram(
-            "gw_external_request_seconds",
-            "Time of one attempt.",
-            ("connection",),
-            registry=self.registry,
-            buckets=BUCKETS,
-        )
+        self._process = histogram("gw_process_duration_seconds", "Time of one stage.", "pipe", "stage")
+        self._external = histogram("gw_external_request_seconds", "Time of one attempt.", "connection")
 
     async def serve(self, request: web.Request) -> web.Response:
         """All of it as text. Raises Denied on a listener that others reach."""
@@ -79,38 +72,49 @@ class Metrics:
 
     def saw(self, event: Event) -> None:
         """Takes one event up."""
-        if isinstance(event, Arrived):
-            self._arrived(event)
-        elif isinstance(event, Attempted):
+        if isinstance(event, Attempted):
             self._attempted(event)
-        elif isinstance(event, Turned):
-            self._of(self._turns, event.connection, event.state).inc()
-
-    def _of(self, metric: Any, *labels: str) -> Any:
-        """The series of these labels. Kept: looking one up takes the library longer than counting does."""
-        key = (metric, labels)
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = metric.labels(*labels)
-        return series
+        elif isinstance(event, Arrived):
+            self._arrived(event)
+        else:
+            self._turns.of(event.connection, event.state).value += 1
 
     def _arrived(self, event: Arrived) -> None:
-        self._of(self._messages, event.route, "in", _ARRIVALS.get(event.outcome, "other")).inc()
-        self._of(self._process, event.route, "receive").observe(event.seconds)
-        if event.outcome == "refused":
-            self._of(self._refused, event.route, event.code or "other").inc()
+        route, outcome, code, seconds = event
+        series = self._arrivals.get((route, outcome))
+        if series is None:
+            messages = self._messages.of(route, "in", _ARRIVALS.get(outcome, "other"))
+            series = self._arrivals[route, outcome] = (messages, self._process.of(route, "receive"))
+        count, spread = series
+        count.value += 1
+        spread.add(seconds)
+        if outcome == "refused":
+            self._refused.of(route, code or "other").value += 1
 
     def _attempted(self, event: Attempted) -> None:
-        outcome = _OUTCOMES.get(event.outcome, "ok")
-        self._of(self._messages, event.route, "out", outcome).inc()
-        self._of(self._process, event.route, "send" if event.connection else "flow").observe(event.seconds)
-        if event.connection is not None:
-            self._of(self._requests, event.connection, outcome).inc()
-            self._of(self._external, event.connection).observe(event.seconds)
+        at = (event.route, event.connection, event.outcome)
+        series = self._attempts.get(at)
+        if series is None:
+            series = self._attempts[at] = self._of_attempts(*at)
+        for count in series[0]:
+            count.value += 1
+        for spread in series[1]:
+            spread.add(event.seconds)
         if event.outcome == RETRY:
-            self._of(self._retries, event.route, event.code or "other").inc()
+            self._retries.of(event.route, event.code or "other").value += 1
         elif event.outcome == DEAD:
-            self._of(self._dead, event.route, event.code or "other").inc()
+            self._dead.of(event.route, event.code or "other").value += 1
+
+    def _of_attempts(
+        self, route: str, connection: str | None, outcome: str
+    ) -> tuple[tuple[Count, ...], tuple[Spread, ...]]:
+        """The series that attempts of this kind count in. Kept: they are the same for nearly all messages."""
+        label = _OUTCOMES.get(outcome, "ok")
+        messages = self._messages.of(route, "out", label)
+        if connection is None:
+            return (messages,), (self._process.of(route, "flow"),)
+        times = self._process.of(route, "send"), self._external.of(connection)
+        return (messages, self._requests.of(connection, label)), times
 
 
 class Waiting(Collector):
@@ -141,8 +145,6 @@ class Waiting(Collector):
         up = [((name, connection.config.type), int(connection.state == "up")) for name, connection in connections]
         yield _gauge("gw_connection_up", "1 where it works.", ("connection", "kind"), up)
         yield _gauge("gw_inflight", "Tasks that work now.", (), [((), engine.at_work)])
-        yield _gauge("gw_store_commits", "Commits since the start.", (), [((), store.writer.commits)])
-        yield _gauge("gw_store_units", "Units of work since the start.", (), [((), store.writer.units)])
         yield _gauge("gw_disk_free_bytes", "Free where the data folder lies.", (), [((), store.free_bytes())])
 
 

@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accepted", "Adapter", "Arrival", "Blob", "Breaker", "Caller", "Clock", "ConnectionConfig", "Door", "Doors",
-    "Duration", "Expression", "Flow", "FlowStep", "Health", "KeyedRate", "Message", "Options", "Outgoing", "Percent",
-    "Probe", "Rate", "Receipt", "Reconnect", "Secret", "Services", "Sink", "Size", "Source", "Spool", "State", "Strict",
-    "Template", "Timeout", "Transaction", "Transformer", "path_beside", "pieces", "read_beside", "step", "turns",
+    "Duration", "Examinable", "Expression", "Flow", "FlowStep", "Health", "KeyedRate", "Message", "Options",
+    "Outgoing", "Percent", "Probe", "Rate", "Receipt", "Reconnect", "Rung", "Secret", "Services", "Sink", "Size",
+    "Source", "Spool", "State", "Strict", "Template", "Timeout", "Transaction", "Transformer", "path_beside",
+    "pieces", "read_beside", "step", "turns",
 ]  # fmt: skip
 
 
@@ -344,6 +345,28 @@ class Adapter(Protocol):
         """Asks the partner cheaply, without side effects. Never raises."""
 
 
+class Rung(NamedTuple):
+    """One thing that must hold before the next one up can: name, TCP, TLS, sign-in, the right to do the operation."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    text: str
+    """what was seen: addresses, days left, what the partner said; never a secret"""
+    hint: str = ""
+    """what to do about it"""
+
+
+@runtime_checkable
+class Examinable(Adapter, Protocol):
+    """An adapter that can say, rung by rung, why its partner cannot be used. `pipe doctor NAME` asks it."""
+
+    def examine(self, uses: Sequence[Any]) -> AsyncIterator[Rung]:
+        """Climbs until a rung fails. Harmless: reads, lists, says hello; leaves nothing behind at the partner.
+
+        `uses` are the Subscription and Target options of the routes that use this connection.
+        """
+
+
 @runtime_checkable
 class Source(Adapter, Protocol):
     """Receives messages."""
@@ -480,7 +503,7 @@ class Flow:
     migrations: Sequence[Callable[[Any], None]] = ()
     """each gets a SQLAlchemy Connection, runs once, in this order, at start; never change one that was released"""
     subjects: Sequence[tuple[str, str]] = ()
-    """(table, column) pairs that hold a subject's keyed hash, for `pipe erase`"""
+    """(table, column) pairs: what they hold is the id of a message, and `pipe erase` deletes the rows of a subject's"""
 
 
 async def pieces(body: bytes | Blob) -> AsyncIterator[bytes]:

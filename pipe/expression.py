@@ -108,26 +108,54 @@ class Expression(_FromText):
     Raises ValueError with the position where the text is no expression.
     """
 
-    __slots__ = ("_run", "_tree")
+    __slots__ = ("_run", "_tree", "read")
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._tree = _parsed(text)
         self._run = jmes.compiled(self._tree)
+        self.read: Callable[[Message], Any] = self._reader()
+        """the value for a message where nothing is added to the scope; plain paths are read without building one"""
 
     def __call__(self, message: Message, **extra: Any) -> Any:
         """The value for this message. `extra` adds names to the scope or replaces them (the reply's `body`, `status`).
 
         Raises MappingFailed where a function meets a value it cannot take, or the run takes too much.
         """
+        return self._value(_Scope(message, extra)) if extra else self.read(message)
+
+    def _reader(self) -> Callable[[Message], Any]:
+        names = jmes.names(self._tree)
+        if names is None or names[0] not in ROOTS:
+            return lambda message: self._value(_Scope(message, {}))
+        first, *path = names
+        if first == "message" and path and path[0] in _OF_MESSAGE:
+            start: Callable[[Message], Any] = operator.attrgetter(path.pop(0))
+        else:
+            start = ROOTS[first]
+        return self._follower(start, path) if path else start
+
+    def _follower(self, start: Callable[[Message], Any], path: list[str]) -> Callable[[Message], Any]:
+        def read(message: Message) -> Any:
+            try:
+                return jmes.reached(start(message), path)
+            except WrongValue as error:
+                raise self._failed(error) from error
+
+        return read
+
+    def _value(self, scope: _Scope) -> Any:
         try:
-            return self._run(_Scope(message, extra))
+            return self._run(scope)
         except jmes.Trouble as error:
             raise MappingFailed(f"{error.text}, in `{self.text}`", path=error.path or self._where()) from error
         except WrongValue as error:
-            raise MappingFailed(f"`{self.text}` {error}", path=self._where()) from error
+            raise self._failed(error) from error
         except RecursionError as error:
-            raise MappingFailed(f"`{self.text}` goes too deep for this value", path=self._where()) from error
+            raise self._failed("goes too deep for this value") from error
+
+    def _failed(self, reason: WrongValue | str) -> MappingFailed:
+        return MappingFailed(f"`{self.text}` {reason}", path=self._where())
 
     def is_true(self, message: Message, **extra: Any) -> bool:
         """Whether the value is true in JMESPath's sense: not null, not false, not empty; zero is true."""

@@ -50,6 +50,12 @@ def dotted(node: Node) -> str | None:
     return None
 
 
+def names(node: Node) -> list[str] | None:
+    """The names of a plain path, one for each step into an object; None for any other node."""
+    steps = node["children"] if node["type"] == "subexpression" else [node]
+    return [step["value"] for step in steps] if all(step["type"] == "field" for step in steps) else None
+
+
 def nodes(tree: Node) -> list[tuple[Node, int]]:
     """All nodes with their depth, the root first at 1."""
     found: list[tuple[Node, int]] = []
@@ -134,6 +140,15 @@ def field(value: Any, name: str) -> Any:
     if isinstance(value, bytes) or hasattr(value, "sha256"):
         raise WrongValue(f"cannot look for `{name}` in bytes: decode it first")
     return listed(value.get(name)) if hasattr(value, "get") else None
+
+
+def reached(value: Any, path: Sequence[str]) -> Any:
+    """What a plain path leads to from a value of the root. Raises WrongValue where it leads into bytes."""
+    if type(value) is not dict:
+        value = listed(value)
+    for name in path:
+        value = value.get(name) if type(value) is dict else field(value, name)
+    return value
 
 
 def listed(value: Any) -> Any:
@@ -357,20 +372,11 @@ def _of_literal(tree: Node) -> Run:
 
 
 def _of_path(tree: Node) -> Run | None:
-    if any(child["type"] != "field" for child in tree["children"]):
+    path = names(tree)
+    if path is None:
         return None
-    first, *names = [child["value"] for child in tree["children"]]
-    if len(names) == 1:
-        (only,) = names
-        return lambda root: field(listed(root.get(first)), only)
-
-    def run(root: Root) -> Any:
-        value = listed(root.get(first))
-        for name in names:
-            value = field(value, name)
-        return value
-
-    return run
+    first, *rest = path
+    return lambda root: reached(root.get(first), rest)
 
 
 def _of_call(tree: Node) -> Run | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, RootModel, Tag, model_validator
@@ -51,7 +53,8 @@ class Encode:
     heavy: ClassVar[bool] = False
 
     def __init__(self, config: EncodeConfig) -> None:
-        self.format, self._options = config.chosen()
+        self.format, options = config.chosen()
+        self._write, self._content_type = _writer(self.format, options)
 
     def apply(self, message: Message) -> Message:
         """The message with bytes as body. Raises Unencodable that names the field which the format cannot say."""
@@ -59,21 +62,24 @@ class Encode:
         if self.format == "bytes":
             if not isinstance(body, (bytes, Blob)):
                 raise Unencodable("the body is not bytes; choose another format", path="body")
-            return message.but(content_type=message.content_type or "application/octet-stream")
+            return message.but(content_type=message.content_type or self._content_type)
         if isinstance(body, (bytes, Blob)):
             raise Unencodable("the body is bytes already; decode it first", path="body")
-        raw, content_type = self._encoded(body)
-        return message.but(body=raw, content_type=content_type)
+        return message.but(body=self._write(body), content_type=self._content_type)
 
-    def _encoded(self, body: Any) -> tuple[bytes, str]:
-        options = self._options
-        if self.format == "json":
-            return json_format.encode(body), json_format.MEDIA_TYPE
-        if self.format == "xml":
-            raw = xml_format.encode(body, charset=options.charset, root=options.root, declaration=options.declaration)
-            return raw, f"{xml_format.MEDIA_TYPE}; charset={options.charset}"
-        charset = options.charset or "utf-8"
-        if self.format == "csv":
-            dialect = options.dialect(charset, guard_formulas=options.guard_formulas)
-            return csv_format.encode(body, dialect), f"{csv_format.MEDIA_TYPE}; charset={charset.removesuffix('-sig')}"
-        return text_format.encode(body, charset), f"text/plain; charset={charset.removesuffix('-sig')}"
+
+def _writer(format: str, options: Any) -> tuple[Callable[[Any], bytes], str]:
+    """What writes values in a format with these settings, and the content type of what it writes."""
+    if format == "json":
+        return json_format.encode, json_format.MEDIA_TYPE
+    if format == "xml":
+        settings = {"charset": options.charset, "root": options.root, "declaration": options.declaration}
+        return partial(xml_format.encode, **settings), f"{xml_format.MEDIA_TYPE}; charset={options.charset}"
+    if format == "bytes":
+        return bytes, "application/octet-stream"
+    charset = options.charset or "utf-8"
+    declared = f"charset={charset.removesuffix('-sig')}"
+    if format == "csv":
+        dialect = options.dialect(charset, guard_formulas=options.guard_formulas)
+        return partial(csv_format.encode, dialect=dialect), f"{csv_format.MEDIA_TYPE}; {declared}"
+    return partial(text_format.encode, charset=charset), f"text/plain; {declared}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, model_validator
@@ -155,13 +156,17 @@ _FAMILIES: dict[str, re.Pattern[str]] = {
 
 def check_media_type(message: Message, format: str) -> None:
     """Raises WrongMediaType where the sender declared clearly another format; nothing declared is good."""
-    if message.content_type is None or format not in _FAMILIES:
-        return
-    declared = message.content_type.partition(";")[0].strip().lower()
-    if _FAMILIES[format].fullmatch(declared):
-        return
-    if any(family.fullmatch(declared) for family in _FAMILIES.values()):
+    if message.content_type is not None and (declared := _other(message.content_type, format)):
         raise WrongMediaType(f"the content type is {declared[:80]}, but this route takes {format}", path="content_type")
+
+
+@lru_cache(maxsize=1024)
+def _other(content_type: str, format: str) -> str:
+    """The media type, where it is clearly another format's; else nothing."""
+    declared = content_type.partition(";")[0].strip().lower()
+    if format not in _FAMILIES or _FAMILIES[format].fullmatch(declared):
+        return ""
+    return declared if any(family.fullmatch(declared) for family in _FAMILIES.values()) else ""
 
 
 def declared_charset(message: Message) -> str | None:

@@ -41,8 +41,7 @@ def _maker(tree: Any, path: str) -> Maker:
     if isinstance(tree, Expression):
         return _named(tree, path)
     if isinstance(tree, dict):
-        parts = [(key, _maker(part, f"{path}.{key}".lstrip("."))) for key, part in tree.items()]
-        return lambda message: {key: make(message) for key, make in parts}
+        return _object(tree, path)
     if isinstance(tree, list):
         makers = [_maker(part, f"{path}[{index}]") for index, part in enumerate(tree)]
         return lambda message: [make(message) for make in makers]
@@ -52,10 +51,31 @@ def _maker(tree: Any, path: str) -> Maker:
 def _named(expression: Expression, path: str) -> Maker:
     def make(message: Message) -> Any:
         try:
-            return expression(message)
+            return expression.read(message)
         except PayloadError as error:
             error.facts.setdefault("field", path or "body")
             raise
+
+    return make
+
+
+def _object(tree: Mapping[str, Any], path: str) -> Maker:
+    """What makes an object. It names failures itself, so that its fields are read without a call between."""
+    inner = {key: f"{path}.{key}".lstrip(".") for key in tree}
+    parts = [
+        (key, part.read if isinstance(part, Expression) else _maker(part, inner[key])) for key, part in tree.items()
+    ]
+
+    def make(message: Message) -> dict[str, Any]:
+        made = {}
+        key = ""
+        try:
+            for key, read in parts:
+                made[key] = read(message)
+        except PayloadError as error:
+            error.facts.setdefault("field", inner[key] or "body")
+            raise
+        return made
 
     return make
 

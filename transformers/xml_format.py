@@ -11,7 +11,7 @@ and values that xmltodict would write as Python shows them (a list in a list) ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 from xml.parsers import expat
@@ -157,6 +157,7 @@ _FIRST = (
 )
 _PART = f"[{_FIRST}][{_FIRST}.0-9\u00b7\u0300-\u036f\u203f\u2040-]*"
 _NAME = re.compile(f"{_PART}(:{_PART})?")
+_CONTROLS = bytes(set(range(0x20)) - set(b"\t\n\r"))
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -179,12 +180,25 @@ def encode(value: Any, *, charset: str = "utf-8", root: str | None = None, decla
     except _CannotSay as error:
         path = ".".join(["body", *reversed(error.path)]).replace(".[", "[")
         raise Unencodable(f"XML cannot say {path}: {error.reason}", path=path) from error
-    # Most documents are printable throughout, which is told sooner than that no sign of them is forbidden.
-    if not text.isprintable() and (found := _FORBIDDEN.search(text)) is not None:
-        path = _holder(value, "body")
-        raise Unencodable(f"XML cannot say {path}: it holds the control character U+{ord(found[0]):04X}", path=path)
-    if declaration:
-        text = f'<?xml version="1.0" encoding="{charset}"?>\n{text}'
+    raw = _as_utf8(text, value)
+    head = f'<?xml version="1.0" encoding="{charset}"?>\n' if declaration else ""
+    return head.encode() + raw if charset == "utf-8" else _in_charset(head + text, charset, value)
+
+
+def _as_utf8(text: str, value: Any) -> bytes:
+    """The document in UTF-8. Raises Unencodable for a sign that XML forbids, naming the first field that holds one."""
+    try:
+        raw = text.encode()
+    except UnicodeEncodeError:  # half a character
+        raw = b"\0"
+    # To take control characters out and compare the lengths is the quickest way to know that there are none.
+    if len(raw.translate(None, _CONTROLS)) == len(raw) and "\ufffe" not in text and "\uffff" not in text:
+        return raw
+    path, sign = _holder(value, "body"), next(_FORBIDDEN.finditer(text))[0]
+    raise Unencodable(f"XML cannot say {path}: it holds the control character U+{ord(sign):04X}", path=path)
+
+
+def _in_charset(text: str, charset: str, value: Any) -> bytes:
     try:
         return text.encode(charset)
     except UnicodeEncodeError:
@@ -196,63 +210,78 @@ def encode(value: Any, *, charset: str = "utf-8", root: str | None = None, decla
 
 
 def _document(value: Any) -> str:
-    if not isinstance(value, Mapping):
-        raise _CannotSay("a document is an object with one key, its root element; name one with `root:`")
-    roots = [name for name in value if name != "#comment"]
-    if len(roots) != 1:
-        shown = ", ".join(str(name) for name in roots[:4]) or "none"
-        raise _CannotSay(f"a document has one root element, not {len(roots)} ({shown}); name one with `root:`")
-    if isinstance(value[roots[0]], list) and len(value[roots[0]]) != 1:
-        raise _CannotSay(f"its root element `{roots[0]}` is a list; a document has one root; name one with `root:`")
     out: list[str] = []
-    for name, part in value.items():
+    for name, part in _top(value).items():
         try:
-            _element(out, name, part[0] if name == roots[0] and type(part) is list else part, 0)
+            _element(out, name, part, 0)
         except _CannotSay as error:
             error.path.append(str(name))
             raise
     return "".join(out)
 
 
-def _element(out: list[str], name: str, value: Any, depth: int) -> None:
-    if type(name) is not str or not is_name(name):
+def _top(value: Any) -> Mapping[Any, Any]:
+    """The root element, which may be a list of one, and the comments beside it."""
+    if type(value) is not dict and not isinstance(value, Mapping):
+        raise _CannotSay("a document is an object with one key, its root element; name one with `root:`")
+    roots = [name for name in value if name != "#comment"]
+    if len(roots) != 1:
+        shown = ", ".join(str(name) for name in roots[:4]) or "none"
+        raise _CannotSay(f"a document has one root element, not {len(roots)} ({shown}); name one with `root:`")
+    (root,) = roots
+    if not isinstance(value[root], list):
+        return value
+    if len(value[root]) != 1:
+        raise _CannotSay(f"its root element `{root}` is a list; a document has one root; name one with `root:`")
+    return {**value, root: value[root][0]} if type(value[root]) is list else value
+
+
+def _element(out: list[str], name: Any, value: Any, depth: int) -> None:
+    if not is_name(name):
         if name != "#comment":
             raise _no_name(name)
         _comment(out, value)
-    elif type(value) is str:
-        out.append(f"<{name}>{_escaped(value)}</{name}>")
-    elif value is None:
-        out.append(f"<{name}></{name}>")
-    elif type(value) is int:
-        out.append(f"<{name}>{value}</{name}>")
-    elif isinstance(value, Mapping):
+    elif type(value) is dict or (type(value) not in _SAID and isinstance(value, Mapping)):
         _object(out, name, value, depth)
     else:
-        out.append(f"<{name}>{_escaped(_scalar(value))}</{name}>")
+        out.append(f"<{name}>{_SAID.get(type(value), _said)(value)}</{name}>")
+
+
+def _elements(out: list[str], name: Any, values: list[Any], depth: int) -> None:
+    for value in values:
+        if type(value) is list:
+            raise _CannotSay("it is a list with a list in it")
+        _element(out, name, value, depth)
 
 
 def _object(out: list[str], tag: str, value: Mapping[str, Any], depth: int) -> None:
     if depth >= MAX_WRITTEN:
         raise _CannotSay(f"it is nested deeper than {MAX_WRITTEN} levels")
     start, attributes, text, key = len(out), "", None, ""
-    out.append("")  # the opening tag, once all attributes are known
+    out.append(f"<{tag}>")
     try:
         for key, part in value.items():
-            if key == "#text":
+            kind = type(part)
+            if kind is str and is_name(key):  # most fields: no call in between
+                has_markup = "&" in part or "<" in part or ">" in part or "\r" in part
+                out.append(f"<{key}>{_escaped(part) if has_markup else part}</{key}>")
+            elif kind in _SAID and is_name(key):
+                out.append(f"<{key}>{_SAID[kind](part)}</{key}>")
+            elif kind is dict and is_name(key):
+                _object(out, key, part, depth + 1)
+            elif key == "#text":
                 text = None if part is None else _scalar(part)
-            elif type(part) is list and not _is_attribute(key):
-                for item in part:
-                    if type(item) is list:
-                        raise _CannotSay("it is a list with a list in it")
-                    _element(out, key, item, depth + 1)
             elif _is_attribute(key):
                 attributes += _attribute(key, part)
+            elif type(part) is list:
+                _elements(out, key, part, depth + 1)
             else:
                 _element(out, key, part, depth + 1)
     except _CannotSay as error:
         error.path.append(str(key))
         raise
-    out[start] = f"<{tag}{attributes}>"
+    if attributes:
+        out[start] = f"<{tag}{attributes}>"
     out.append(f"</{tag}>" if text is None else f"{_escaped(text)}</{tag}>")
 
 
@@ -285,9 +314,20 @@ def _scalar(value: Any) -> str:
 
 
 def _escaped(text: str) -> str:
-    if "&" in text or "<" in text or ">" in text or "\r" in text:
-        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
-    return text
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
+
+
+def _said(value: Any) -> str:
+    return _escaped(_scalar(value))
+
+
+_SAID: dict[type, Callable[[Any], str]] = {
+    str: _escaped,
+    int: str,
+    bool: lambda value: "true" if value else "false",
+    type(None): lambda _: "",
+}
+"""what stands between the tags, for the commonest types"""
 
 
 def _no_name(name: Any) -> _CannotSay:
@@ -295,9 +335,11 @@ def _no_name(name: Any) -> _CannotSay:
 
 
 @lru_cache(maxsize=4096)
-def is_name(name: str) -> bool:
+def is_name(name: object) -> bool:
     """Whether both editions of XML 1.0 take it: the fifth by its signs, the fourth by what expat says."""
-    return _NAME.fullmatch(name) is not None and (name.isascii() or _is_read(f"<{name}/>"))
+    if type(name) is not str or _NAME.fullmatch(name) is None:
+        return False
+    return name.isascii() or _is_read(f"<{name}/>")
 
 
 def _is_read(document: str) -> bool:

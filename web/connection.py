@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
 from loguru import logger
 
 from pipe.errors import BadRequest, Crowded, GatewayDefect, HeadersTooLarge, PipeError, TooSlow, UrlTooLong
 from web.problem import problem_response
+from web.request_loop import RequestLoop
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from web.server import Server
 
 
-class Connection(RequestHandler):
+class Connection(RequestLoop):
     """aiohttp's protocol, watched: `look` is called every second and ends what is too slow."""
 
     __slots__ = (

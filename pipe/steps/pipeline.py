@@ -69,7 +69,9 @@ class Pipeline:
                 return
             try:
                 result = step(message, run)
-                run.message = await result if isinstance(result, Awaitable) else result
+                if type(result) is not Message and isinstance(result, Awaitable):
+                    result = await result
+                run.message = result
             except StepStopped:
                 raise
             except PipeError as error:

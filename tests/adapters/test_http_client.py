@@ -25,7 +25,7 @@ from pipe.errors import (
 )
 from pipe.testing import FakeServices
 from tests.adapters.http_bench import client, outgoing, sent, target
-from tests.adapters.raw_server import RawServer, reply, says, serving
+from tests.adapters.raw_server import RawServer, Received, reply, says, serving
 
 
 @pytest.fixture
@@ -352,6 +352,38 @@ async def test_a_connection_that_the_partner_left_is_not_used_again(server: RawS
         server.drop_idle()
         await partner.send(outgoing())
     assert [request.connection for request in server.requests] == [0, 1]
+
+
+async def test_many_connections_that_the_partner_left_are_not_used_again(server: RawServer) -> None:
+    """Messages that leave in one turn of the event loop share a look at the idle connections."""
+    everyone = asyncio.Barrier(8)
+
+    async def together(request: Received, writer: asyncio.StreamWriter) -> None:
+        await everyone.wait()
+        writer.write(reply(200))
+
+    server.on("/together", together)
+    async with client(server, concurrency=8) as partner:
+
+        async def burst(count: int, path: str) -> None:
+            await asyncio.gather(*(partner.send(outgoing(to=target(post=path))) for _ in range(count)))
+
+        await burst(8, "/together")
+        await burst(2, "/")
+        server.drop_idle()
+        await burst(8, "/together")
+    used = [request.connection for request in server.requests]
+    assert [set(used[:8]), set(used[10:])] == [{*range(8)}, {*range(8, 16)}]
+
+
+async def test_a_connection_that_was_used_in_this_turn_of_the_loop_is_looked_at_again(server: RawServer) -> None:
+    """What was seen before an exchange says nothing about the time after it."""
+    server.answers(reply(200))
+    async with client(server, concurrency=2) as partner:
+        for _ in range(5):
+            await asyncio.gather(partner.send(outgoing()), partner.send(outgoing()))
+            server.drop_idle()
+    assert (server.connections, len(server.requests)) == (10, 10)
 
 
 async def test_the_partners_own_limit_of_keeping_is_heeded(server: RawServer) -> None:

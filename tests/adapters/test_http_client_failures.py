@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipe.contract import Blob
+from pipe.contract import Blob, Duration, Timeout
 from pipe.errors import NoAnswer, PeerError, Refused, ReplyInvalid, ReplyTooLarge, TlsFailed, Unreachable
-from tests.adapters.http_bench import QUICK, client, outgoing, sent
+from tests.adapters.http_bench import PATIENT, QUICK, client, outgoing, sent
 from tests.adapters.raw_server import (
     Behaviour,
     Handler,
@@ -208,6 +208,18 @@ async def test_a_late_answer_does_not_reach_the_next_message(server: RawServer) 
         assert (await partner.send(outgoing())).body == "right"
 
 
+async def test_an_answer_that_nobody_asked_for_does_not_reach_the_next_message(server: RawServer) -> None:
+    """Said while the connection rests, it ends the connection."""
+    smuggled = reply(200, b"smuggled", Content_Type="text/plain")
+    server.on("*", says(reply(200, b"right", Content_Type="text/plain"), smuggled, pause=0.05))
+    async with client(server) as partner:
+        await partner.send(outgoing())
+        async with asyncio.timeout(5):
+            await server.left_alone()
+        assert (await partner.send(outgoing())).body == "right"
+    assert server.connections == 2
+
+
 async def test_a_cancelled_send_closes_its_connection(server: RawServer) -> None:
     """Nothing stays behind that could answer the wrong message."""
     server.on("*", hangs, says(reply(200)))
@@ -219,6 +231,31 @@ async def test_a_cancelled_send_closes_its_connection(server: RawServer) -> None
             await attempt
         assert (await partner.send(outgoing())).status == 200
     assert server.connections == 2
+
+
+async def test_each_exchange_has_times_of_its_own(server: RawServer) -> None:
+    """One that may take long does not lend its patience to the others on the same connections."""
+    server.on("*", hangs)
+    async with client(server) as partner:
+        patient = asyncio.create_task(partner.send(outgoing(timeout=PATIENT)))
+        await server.asked()
+        for _ in range(2):
+            began = time.monotonic()
+            with pytest.raises(NoAnswer, match="was silent for 250ms"):
+                await partner.send(outgoing(timeout=QUICK))
+            assert QUICK.read - 0.01 <= time.monotonic() - began < PATIENT.read
+        assert not patient.done()
+        patient.cancel()
+
+
+async def test_silence_is_counted_from_the_last_byte(server: RawServer) -> None:
+    """Bytes that come within `read` keep the exchange alive; then silence ends it, long before `total`."""
+    unhurried = Timeout(connect=Duration(1), read=Duration(0.4), total=Duration(30))
+    server.on("*", says(b"HTTP/1.1 200 OK\r\n", b"Content-Length: 9\r\n", b"\r\n", b"half", pause=0.2))
+    began = time.monotonic()
+    with pytest.raises(NoAnswer, match="was silent for"):
+        await sent(server, timeout=unhurried)
+    assert 0.99 <= time.monotonic() - began < 10
 
 
 # --- large answers
@@ -309,6 +346,22 @@ async def test_an_upload_that_nobody_reads_ends_with_the_deadline(large: Blob) -
     async with listening(mute) as port:
         with pytest.raises(NoAnswer, match="did not answer in full"):
             await sent(RawServer(port=port), body=large, timeout=QUICK)
+
+
+async def test_silence_counts_once_the_upload_is_done(large: Blob) -> None:
+    """A partner may take long to read; having read all, it owes an answer."""
+
+    async def reads_late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.6)
+        while await reader.read(1 << 20):
+            pass
+
+    unhurried = Timeout(connect=Duration(1), read=Duration(0.25), total=Duration(60))
+    async with listening(reads_late) as port:
+        began = time.monotonic()
+        with pytest.raises(NoAnswer, match="was silent for"):
+            await sent(RawServer(port=port), body=large, timeout=unhurried)
+    assert 0.84 <= time.monotonic() - began < 30
 
 
 async def test_a_body_whose_file_is_gone_leaves_no_half_message_waiting(server: RawServer, tmp_path: Path) -> None:

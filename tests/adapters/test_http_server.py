@@ -13,7 +13,10 @@ from adapters.http_server import HttpServer, HttpServerConfig, HttpSubscription
 from pipe.contract import Accepted, Arrival, Receipt
 from pipe.errors import KeyReused, QueueFull, SchemaMismatch
 from tests.adapters.http_server_gateway import ID, FakeDoor, gateway, serving
+from tests.web.loops import request_loop
 from tests.web.raw_http import connected, exchange
+
+__all__ = ["request_loop"]
 
 
 async def test_accepted_request_gets_202_with_id_and_address() -> None:

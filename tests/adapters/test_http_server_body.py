@@ -17,7 +17,10 @@ from hypothesis import strategies as st
 from adapters.http_body import Unpacker
 from pipe.errors import PayloadError
 from tests.adapters.http_server_gateway import FakeDoor, gateway
+from tests.web.loops import request_loop
 from tests.web.raw_http import connected, exchange, read_reply
+
+__all__ = ["request_loop"]
 
 MIB = 1 << 20
 HEAD = b"POST /pipe/a HTTP/1.1\r\nHost: x\r\n"

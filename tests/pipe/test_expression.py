@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jmespath
@@ -158,6 +159,26 @@ def test_dotted_paths_need_no_interpreter(names: list[str], body: Any) -> None:
     run = jmes.compiled(Expression(text)._tree)
     assert "_interpreted" not in run.__qualname__
     assert value(text, body) == jmespath.search(text, {"body": body})
+
+
+LOOKED_INTO = VALUES | st.sampled_from([b"x", Lazy([{"a": 1}]), MappingProxyType({"a": Lazy([1]), "b": {"c": "x"}})])
+ANY_PATH = st.tuples(
+    st.sampled_from([*ROOTS, "nothing"]), st.lists(NAMES | st.sampled_from(["id", "hops", "route"]), max_size=3)
+).map(lambda parts: ".".join([parts[0], *parts[1]]))
+
+
+@given(ANY_PATH, LOOKED_INTO)
+def test_a_plain_path_is_read_without_a_scope_as_with_one(text: str, part: Any) -> None:
+    """Whatever the root and whatever stands there: the value, or the error and what it says, is the same."""
+    whole = message(part, headers={"a": "h"}, item=part, parent={"a": part}, company={"id": "c"})
+
+    def outcome(**extra: Any) -> Any:
+        try:
+            return Expression(text)(whole, **extra)
+        except MappingFailed as error:
+            return error.text, error.facts
+
+    assert outcome() == outcome(unused=None)
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipe.errors import PipeError, TooDeep, Undecodable, Unencodable
-from tests.transformers.messages import PLAIN
-from transformers import json_format
+from tests.transformers.messages import JSON_TEXT, PLAIN
+from transformers import json_format, json_quick
+
+Read = Callable[[bytes], Any]
+
+
+@pytest.fixture(params=[json_format.decode, json_format.strictly], ids=["quick", "strict"])
+def read(request: pytest.FixtureRequest) -> Read:
+    """The reader with its quick way, and without."""
+    chosen: Read = request.param
+    return chosen
+
 
 BAD = {
     "a key twice": (b'{"a": 1, "a": 2}', "a"),
@@ -51,41 +62,41 @@ BAD = {
 
 
 @pytest.mark.parametrize(("raw", "path"), BAD.values(), ids=BAD.keys())
-def test_what_is_not_strictly_json_is_refused_with_its_place(raw: bytes, path: str) -> None:
+def test_what_is_not_strictly_json_is_refused_with_its_place(read: Read, raw: bytes, path: str) -> None:
     """Nothing that two readers could take differently gets in, and the sender is told where it stands."""
     with pytest.raises(Undecodable) as refused:
-        json_format.decode(raw)
+        read(raw)
     assert refused.value.facts["path"] == path
 
 
 @pytest.mark.parametrize("raw", [b"[" * 65 + b"]" * 65, b'{"a":' * 65 + b"1" + b"}" * 65, b"[" * 100_000])
-def test_more_than_64_levels_are_too_deep(raw: bytes) -> None:
+def test_more_than_64_levels_are_too_deep(read: Read, raw: bytes) -> None:
     """Deep nesting is refused whether it is closed or not, and never breaks the reader."""
     with pytest.raises(TooDeep) as refused:
-        json_format.decode(raw)
+        read(raw)
     assert refused.value.facts["path"].startswith("character ")
 
 
-def test_64_levels_are_not_too_deep_and_brackets_in_text_do_not_count() -> None:
+def test_64_levels_are_not_too_deep_and_brackets_in_text_do_not_count(read: Read) -> None:
     """The limit counts levels, not brackets."""
     deepest = b"[" * 64 + b"]" * 64
-    assert json.loads(deepest) == json_format.decode(deepest)
-    assert json_format.decode(b'["' + b"[" * 500 + b'"]') == ["[" * 500]
-    assert json_format.decode(b"[" + b"[]," * 500 + b"[]]") == [[]] * 501
+    assert json.loads(deepest) == read(deepest)
+    assert read(b'["' + b"[" * 500 + b'"]') == ["[" * 500]
+    assert read(b"[" + b"[]," * 500 + b"[]]") == [[]] * 501
 
 
-def test_numbers_keep_every_digit() -> None:
+def test_numbers_keep_every_digit(read: Read) -> None:
     """100.10 stays 100.10, long fractions stay long, whole numbers stay whole: money is not rounded."""
     raw = b'{"sum":100.10,"rate":0.123456789012345678901,"n":12345678901234567890,"big":1E+5,"minus":-0.50}'
-    value = json_format.decode(raw)
+    value = read(raw)
     assert value["sum"] == Decimal("100.10")
     assert type(value["n"]) is int
     assert json_format.encode(value) == raw
 
 
-def test_pairs_of_surrogates_are_one_sign() -> None:
+def test_pairs_of_surrogates_are_one_sign(read: Read) -> None:
     """An emoji written in escapes is read as the emoji; an escaped backslash before `ud800` is no surrogate."""
-    assert json_format.decode(b'["\\ud83d\\ude00", "\\\\ud800"]') == ["😀", "\\ud800"]
+    assert read(b'["\\ud83d\\ude00", "\\\\ud800"]') == ["😀", "\\ud800"]
 
 
 @given(PLAIN)
@@ -103,6 +114,99 @@ def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
         return
     assert value == json.loads(raw, parse_float=Decimal)
 
+
+# --- the quick way equals the strict one ------------------------------------------------------------------------------
+
+KEYS = st.sampled_from(['"a"', '"b"', '"\\u0061"', '"a:"', '":"', '"\\u003a"', '"\\u003A"', '""', '"\\ud800"', '"ї"'])
+NUMBERS = st.sampled_from([
+    "0", "-0", "7", "-1", "0.5", "1.0", "-0.0", "1e2", "1E-2", "1e999", "1e-400", "01", "1.", "NaN", "-Infinity",
+    "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809",
+    "18446744073709551615", "18446744073709551616", "9" * 19, "9" * 20, "9" * 400, "0." + "1" * 101,
+])  # fmt: skip
+WRITTEN_TEXTS = (
+    JSON_TEXT.map(json.dumps)
+    | JSON_TEXT.map(lambda text: json.dumps(text, ensure_ascii=False))
+    | st.sampled_from(
+        ['"12:30"', '"a:b:c"', '"\\u003a"', '"\\ud83d\\ude00"', '"\\ude00\\ud83d"', '"\\\\u003a:"', '"\\":"']
+    )
+)
+GAPS = st.sampled_from(["", "", " ", "\n", "\t", "\x0b"])
+
+
+def written(parts: list[tuple[str, str, str]]) -> str:
+    """An object in JSON of gaps, keys and values: no key is kept from standing twice."""
+    return "{" + ",".join(f"{gap}{key}{gap}:{gap}{value}{gap}" for gap, key, value in parts) + "}"
+
+
+JSON = st.recursive(
+    NUMBERS | WRITTEN_TEXTS | st.sampled_from(["true", "false", "null"]),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda parts: f"[{','.join(parts)}]")
+        | st.lists(st.tuples(GAPS, KEYS, inner), max_size=4).map(written)
+        | st.tuples(inner, st.integers(61, 66)).map(lambda deep: "[" * deep[1] + deep[0] + "]" * deep[1])
+    ),
+    max_leaves=8,
+)
+
+
+def outcome(read: Read, raw: bytes) -> tuple[str, Any]:
+    """The value with all its types, or the error with all that it says."""
+    try:
+        return "read", repr(read(raw))
+    except PipeError as error:
+        return type(error).__name__, (error.text, error.facts)
+
+
+@given(JSON.map(str.encode))
+def test_the_quick_way_reads_and_refuses_as_the_strict_one(raw: bytes) -> None:
+    """Keys that stand twice, numbers of all sizes, escapes, depths: values, their types and errors are the same."""
+    assert outcome(json_format.decode, raw) == outcome(json_format.strictly, raw)
+
+
+@given(JSON.map(str.encode), st.data())
+def test_the_quick_way_takes_damaged_texts_as_the_strict_one(raw: bytes, data: st.DataObject) -> None:
+    """A byte lost, doubled or put in anywhere changes nothing about that."""
+    at = data.draw(st.integers(0, len(raw)))
+    put = data.draw(st.sampled_from([b"", b":", b'"', b"\\", b",", b"\x00", b"\xff", b"{", b"1", b"\xef\xbb\xbf"]))
+    damaged = raw[:at] + put + raw[at + data.draw(st.integers(0, 2)) :]
+    assert outcome(json_format.decode, damaged) == outcome(json_format.strictly, damaged)
+
+
+EVERYDAY = [
+    b'{"a": {"b": [1, "x", null, true]}}',
+    b'{"at":"12:30:05","url":"http://a.example"}',
+    b'[{"a":1},{"a":2}]',
+    b"5",
+]
+
+
+@pytest.mark.parametrize("raw", EVERYDAY)
+def test_everyday_messages_go_the_quick_way(raw: bytes) -> None:
+    """Nested objects, times and addresses with their colons, rows with the same keys: it is sure of all."""
+    assert json_quick.decode(raw, 64) == json.loads(raw)
+
+
+UNSURE = {
+    "a key twice": b'{"a":1,"a":2}',
+    "a key twice whose colon a text makes up for": b'{"a":1,"a":"\\u003a"}',
+    "a key twice below": b'{"b":[{"a":1,"a":1}]}',
+    "a fraction": b'{"a":[1.5]}',
+    "a fraction alone": b"1.5",
+    "a whole number over 64 bits": b"[18446744073709551616]",
+    "three levels": b'[[{"a":1}]]',
+    "no JSON": b"{",
+    "a long text": b'"' + b"a" * json_quick.MAX_LENGTH + b'"',
+}
+
+
+@pytest.mark.parametrize("raw", UNSURE.values(), ids=UNSURE.keys())
+def test_what_the_quick_reader_cannot_prove_it_leaves_to_the_strict_one(raw: bytes) -> None:
+    """It never guesses; of long texts it keeps off, because they would hold up all other messages."""
+    with pytest.raises(json_quick.Unsure):
+        json_quick.decode(raw, 2)
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
 
 UNSAYABLE = {
     "NaN": ({"a": [1, float("nan")]}, "body.a[1]"),

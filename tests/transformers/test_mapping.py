@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from pipe.contract import Expression
 from pipe.errors import BadHeader, MappingFailed
 from tests.transformers.messages import message, run, step
 
@@ -42,6 +45,43 @@ def test_a_failed_expression_names_the_path_read_and_the_field_made() -> None:
     with pytest.raises(MappingFailed) as failed:
         run("map", {"Appeal": {"phones": ["to_int(body.text)"]}}, BODY)
     assert failed.value.facts == {"path": "body.text", "field": "Appeal.phones[0]"}
+
+
+FAILING = "to_int(body.text)"
+
+
+@pytest.mark.parametrize(
+    ("tree", "field"),
+    [
+        (FAILING, "body"), ({"a": FAILING}, "a"), ([1, FAILING], "[1]"), ({"": FAILING}, "body"),
+        ({"a": "body.text", "b": {"c": FAILING}}, "b.c"), ({"a": [{"b": FAILING}]}, "a[0].b"),
+    ],
+)  # fmt: skip
+def test_the_field_is_named_wherever_it_stands(tree: Any, field: str) -> None:
+    """Of an object, of a list, or the whole body; the same below a path of `set`."""
+    with pytest.raises(MappingFailed) as failed:
+        run("map", tree, BODY)
+    assert failed.value.facts["field"] == field
+    with pytest.raises(MappingFailed) as failed:
+        run("set", {"headers.x": tree}, BODY)
+    assert failed.value.facts["field"].startswith("headers.x")
+
+
+@given(st.recursive(
+    st.sampled_from(["body.text", "message.id", "body.lines[1].sum", "body.no.such", "'x'", 1, None, True]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+))  # fmt: skip
+def test_map_makes_each_value_as_its_expression_alone(tree: Any) -> None:
+    """However objects and lists nest."""
+
+    def made(part: Any) -> Any:
+        if isinstance(part, dict):
+            return {key: made(inner) for key, inner in part.items()}
+        if isinstance(part, list):
+            return [made(inner) for inner in part]
+        return Expression(part)(message(BODY)) if isinstance(part, str) else part
+
+    assert run("map", tree, BODY) == made(tree)
 
 
 def test_a_body_that_is_still_bytes_says_decode_it_first() -> None:

@@ -252,6 +252,25 @@ def test_what_xml_cannot_say_is_refused_naming_the_field(value: Any, path: str) 
     assert refused.value.facts["path"] == path
 
 
+def is_char(sign: str) -> bool:
+    """Whether XML 1.0 takes it: its production `Char`."""
+    return sign in "\t\n\r" or "\x20" <= sign <= "\ud7ff" or "\ue000" <= sign <= "\ufffd" or sign >= "\U00010000"
+
+
+@given(st.text(max_size=5), st.text(max_size=3), st.data())
+def test_exactly_what_xml_cannot_hold_is_refused(before: str, after: str, data: st.DataObject) -> None:
+    """Control characters, halves of characters and the two signs that are none; in every charset alike."""
+    sign = data.draw(st.sampled_from("a\x00\x08\x0b\x0c\x1f\ud800\udfff\ufffe\uffff\x7f\x85\U0001f600"))
+    value = {"a": {"b": before + sign + after}}
+    for charset in ("utf-8", "UTF-8", "windows-1251", "utf-16"):
+        if all(map(is_char, value["a"]["b"])):
+            assert decode(xml_format.encode(value, charset=charset)) == decode(xml_format.encode(value))
+            continue
+        with pytest.raises(Unencodable) as refused:
+            xml_format.encode(value, charset=charset)
+        assert refused.value.facts["path"] == "body.a.b"
+
+
 def test_deep_values_are_refused_and_not_crashed_upon() -> None:
     """A value deeper than any reader takes has no document."""
     value: Any = "x"

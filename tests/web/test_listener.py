@@ -16,9 +16,12 @@ from aiohttp import web
 
 from pipe.config.models import Listener, Tls
 from pipe.errors import ConfigError, StoreFull
+from tests.web.loops import request_loop
 from tests.web.raw_http import connected, exchange, read_reply
 from web.limits import HttpLimits
 from web.listener import Listeners, is_loopback, refuse_open_staff
+
+__all__ = ["request_loop"]
 
 QUICK = HttpLimits(header_seconds=0.4, body_window=0.4, tick=0.05, linger=0.2, keep_alive=5)
 GET = b"GET /echo HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -247,6 +250,105 @@ async def test_only_its_own_header_counts_for_a_request() -> None:
             await asyncio.sleep(0.01)
             writer.write(b"\r\nHost: x\r\n\r\n")
             assert (await read_reply(reader, 0.001)).status == 200
+
+
+# --- one connection, many requests -----------------------------------------------------------------------------------
+
+
+async def test_garbage_after_a_good_request_gets_400() -> None:
+    """And the end of the connection."""
+    async with listening() as (_, address), connected(address) as (reader, writer):
+        writer.write(GET)
+        first = await read_reply(reader, 0.001)
+        writer.write(b"NOT HTTP\r\n\r\n")
+        second = await read_reply(reader)
+    assert [(reply.status, reply.closed) for reply in (first, second)] == [(200, False), (400, True)]
+
+
+async def test_an_upgrade_that_nobody_takes_is_an_ordinary_request() -> None:
+    """So is what follows it."""
+    upgrade = GET.replace(b"\r\n\r\n", b"\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+    async with asyncio.timeout(10), listening() as (_, address), connected(address) as (reader, writer):
+        writer.write(GET + upgrade + GET + upgrade + GET)
+        statuses = [(await read_reply(reader, 0.001)).status for _ in range(5)]
+    assert statuses == [200] * 5
+
+
+async def test_more_requests_at_once_than_are_kept_are_all_answered() -> None:
+    """Reading pauses while 32 wait, and goes on."""
+    async with asyncio.timeout(10), listening() as (_, address), connected(address) as (reader, writer):
+        writer.write(GET * 200)
+        statuses = [(await read_reply(reader, 0)).status for _ in range(200)]
+    assert statuses == [200] * 200
+
+
+async def test_a_body_that_nobody_wanted_does_not_pose_as_a_request() -> None:
+    """It is read away behind the answer, and the connection serves on."""
+    post = b"POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(GET)
+    async with listening() as (listeners, address), connected(address) as (reader, writer):
+        listeners.mount(None, "/hello", saying("hello"))
+        writer.write(post)
+        first = await read_reply(reader, 0.001)
+        writer.write(GET)
+        writer.write(GET.replace(b"/echo", b"/hello"))
+        second = await read_reply(reader, 0.001)
+    assert (first.body, second.body) == (b"hello", b"hello")
+
+
+async def test_a_body_that_nobody_wanted_and_that_does_not_come_ends_the_connection() -> None:
+    """After the time for it; the answer is there long before."""
+    post = b"POST /hello HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+    async with listening(limits=QUICK) as (listeners, address), connected(address) as (reader, writer):
+        listeners.mount(None, "/hello", saying("hello"))
+        writer.write(post)
+        reply = await read_reply(reader, 5)
+    assert (reply.status, reply.closed) == (200, True)
+
+
+async def test_a_connection_that_rests_too_long_is_closed() -> None:
+    """Not before its request is answered, however long that takes."""
+    async with (
+        listening(limits=HttpLimits(keep_alive=0.2)) as (listeners, address),
+        connected(address) as (reader, writer),
+    ):
+
+        async def long(request: web.Request) -> web.StreamResponse:
+            await asyncio.sleep(0.5)
+            return web.Response()
+
+        listeners.mount(None, "/long", long)
+        writer.write(GET.replace(b"/echo", b"/long"))
+        reply = await read_reply(reader, 5)
+    assert (reply.status, reply.closed) == (200, True)
+
+
+async def test_a_connection_that_is_used_now_and_then_stays() -> None:
+    """The rest is counted from the last answer, not from the first."""
+    limits = HttpLimits(keep_alive=0.6)
+    async with listening(limits=limits) as (_, address), connected(address) as (reader, writer):
+        for _ in range(8):
+            writer.write(GET)
+            reply = await read_reply(reader, 0.15)
+            assert (reply.status, reply.closed) == (200, False)
+
+
+async def test_a_peer_that_leaves_does_not_cancel_its_request() -> None:
+    """What a handler has begun it ends: the message may be stored already."""
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        begun.set()
+        await asyncio.sleep(0.1)
+        ended.set()
+        return web.Response()
+
+    async with listening() as (listeners, address):
+        listeners.mount(None, "/slow", handler)
+        async with connected(address) as (_, writer):
+            writer.write(GET.replace(b"/echo", b"/slow"))
+            await begun.wait()
+        async with asyncio.timeout(5):
+            await ended.wait()
 
 
 # --- slow peers ---
