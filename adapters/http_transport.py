@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import aiohttp
-from aiohttp import ClientError, StreamReader
+from aiohttp import ClientError, ServerDisconnectedError, StreamReader
 from aiohttp.http_exceptions import ContentLengthError, HttpProcessingError, TransferEncodingError
 from multidict import CIMultiDictProxy
 from yarl import URL
@@ -202,6 +202,8 @@ class HttpTransport:
             return ReplyInvalid(
                 f"{self.where} answered something that is not HTTP: {error.message.partition(chr(10))[0]}"
             )
+        if isinstance(error, ServerDisconnectedError) and not isinstance(error.message, str):
+            return NoAnswer(f"{self.where} broke off in the head of its answer")
         return NoAnswer(f"{self.where} broke off after the request was sent: {str(error) or type(error).__name__}")
 
 

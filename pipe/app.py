@@ -15,9 +15,13 @@ from typing import Any
 
 from aiohttp import web
 from loguru import logger
+from pydantic import TypeAdapter, ValidationError
+from yarl import URL
 
 import flows
 from adapters import ADAPTERS, http_keys
+from adapters.http_network import Networks
+from adapters.soap_fetching import Fetcher, Pinned, Way, pin
 from monitoring.health import Health
 from monitoring.metrics import Metrics
 from partners import tell as tell_partner
@@ -44,7 +48,7 @@ from web.listener import Listeners, is_loopback
 from web.openapi import Api
 from web.reading import only_read
 
-__all__ = ["Gateway", "Offline", "Settings", "catalogue", "read_configuration", "tables", "tell_partner"]
+__all__ = ["Gateway", "Offline", "Settings", "catalogue", "pin_wsdl", "read_configuration", "tables", "tell_partner"]
 
 ADDRESSES = "addresses.json"
 FOLDER_PATIENCE_S = 10.0
@@ -78,6 +82,39 @@ def read_configuration(
     return load(
         path, adapters=known.adapters, transformers=known.transformers, flows=known.flows, files=files, secrets=stored
     )
+
+
+async def pin_wsdl(
+    config: Path, url: str, file: Path, *, connection: str | None, allow: Sequence[str], networks: Sequence[str]
+) -> list[Pinned]:
+    """Fetches a WSDL with its imports and pins it: see `adapters.soap_fetching`.
+
+    It goes where the connection may go, and as it; without one, to the host of `url` and to those of `allow`.
+    """
+    hosts = [*allow, *([] if connection else [URL(url).host or ""])]
+    try:
+        way = Way(hosts, TypeAdapter(list[Networks]).validate_python(list(networks)), home="" if connection else url)
+    except ValidationError as error:
+        raise ConfigError("`--network` is a network such as 10.20.0.0/16") from error
+    if connection is not None:
+        way = _way_of(read_configuration(config, catalogue()), connection, way)
+    fetcher = Fetcher(way, SystemClock(), Timeout())
+    try:
+        return await pin(url, file, fetcher)
+    finally:
+        await fetcher.close()
+
+
+def _way_of(configuration: Configuration, connection: str, more: Way) -> Way:
+    spec = configuration.connections.get(connection)
+    settings: Any = spec.config if spec is not None else None
+    if spec is None or spec.type not in {"http_client", "soap_client"}:
+        raise ConfigError(f"`{connection}` is no connection to an HTTP or SOAP partner")
+    home = settings.address if spec.type == "soap_client" else settings.url
+    listed = settings.allow.hosts if settings.allow and settings.allow.hosts else [URL(home).host or ""]
+    networks = [*(settings.allow.networks if settings.allow else ()), *more.networks]
+    auth = settings.auth if settings.auth != "none" else None
+    return Way([*listed, *more.hosts], networks, settings.tls, settings.proxy, auth, home)
 
 
 class Offline:

@@ -19,7 +19,7 @@ from pipe.errors import ConfigError, NoSuchTarget
 from pipe.route import Route
 from pipe.store import revisions, schema
 from pipe.store.journal import Outcome
-from pipe.store.schema import DEAD
+from pipe.store.schema import DEAD, UNCERTAIN
 from pipe.store.transaction import Tx
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ class Applying:
             def unit(tx: Tx, ending: list[Any] = ending, error: NoSuchTarget = error) -> None:
                 for work in ending:
                     outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, at=tx.now, attempted=False)
+                    outcome.maybe_delivered = work.state == UNCERTAIN
                     engine.outcomes.end(tx, work, outcome, [])
 
             await engine.store.write(unit)

@@ -60,12 +60,13 @@ class Connection:
         self._ask_first = False
         self.paused = False
         self.opened = False
+        self._retired = False
         self.state: State = "unknown"
         self.reason = ""
         self.since = clock.now()
         self.last_ok: float | None = None
         self.last_error: tuple[float, str] | None = None
-        self._waiters: set[Callable[[], None]] = set()
+        self._waiters: dict[Callable[[], None], None] = {}
         self._reopening: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
 
@@ -86,7 +87,7 @@ class Connection:
 
     def admits(self) -> bool:
         """Whether a send may begin now."""
-        if not self.opened or self.paused or self._clock.monotonic() < self._closed_until:
+        if not self.opened or self.paused or self._retired or self._clock.monotonic() < self._closed_until:
             return False
         return not (self._half_open and self._trial)
 
@@ -106,11 +107,11 @@ class Connection:
 
     def on_open(self, callback: Callable[[], None]) -> None:
         """Calls back each time the connection opens again."""
-        self._waiters.add(callback)
+        self._waiters[callback] = None
 
     def forget(self, callback: Callable[[], None]) -> None:
         """Undoes on_open."""
-        self._waiters.discard(callback)
+        self._waiters.pop(callback, None)
 
     def delay(self, message: Message) -> float:
         """Seconds that the connection's rates make this message wait; the place is taken."""
@@ -259,6 +260,19 @@ class Connection:
         if self.paused or self._half_open:
             return
         self._turn(health.state, health.reason)
+
+    async def retire(self, patience_s: float) -> None:
+        """Lets what is being sent end, then closes. Whoever still waits for a turn hears that none will come."""
+        held = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                for _ in range(self.config.concurrency):
+                    await self.slots.acquire()
+                    held += 1
+        self._retired, self.reason = True, "another one has taken its place"
+        for _ in range(held):
+            self.slots.release()
+        await self.close()
 
     async def close(self) -> None:
         """Stops its task and closes the adapter."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -193,7 +192,8 @@ class Engine:
         self._new_stations()
         await self._new_sources(retired)
         for connection in retired:
-            self.spawn(self._retire(connection))
+            # What is being sent may end; what hangs longer than any attempt may is cut off.
+            self.spawn(connection.retire(PATIENCE_S * 2))
         self.kick()
         self.scheduler.due(0.0)
 
@@ -260,14 +260,6 @@ class Engine:
         routes = [name for name, route in self.routes.items() if route.config.source.connection == connection]
         return tuple(RouteDoor(self, name, refusable=adapter.refusable) for name in routes)
 
-    async def _retire(self, connection: Connection) -> None:
-        # What is being sent may end; what hangs longer than any attempt may is cut off.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S * 2):
-                for _ in range(connection.config.concurrency):
-                    await connection.slots.acquire()
-        await connection.close()
-
     # --- commits ---
 
     def _committed(self, committed: Committed) -> None:
@@ -296,6 +288,8 @@ class Engine:
         def query(connection: Any) -> Any:
             found = [row.id for row in connection.execute(oldest) if row.id not in known]
             chosen = [*found[:limit], *wanted]
+            if not chosen:
+                return [], [], False
             return (*self.store.loader.works(connection, d.id.in_(chosen), d.done_at.is_(None)), len(found) > limit)
 
         works, damaged, more = await self.store.read(query)

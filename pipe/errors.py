@@ -43,7 +43,8 @@ PipeError
 │  ├─ RowDamaged          4005  a stored row does not match its checksum             dead
 │  ├─ StoreLocked         4006  another process holds this folder                    stop
 │  ├─ SchemaTooNew        4007  the store was written by a newer version             stop
-│  └─ StoreBusy           4008  a read took longer than it may                       retry
+│  ├─ StoreBusy           4008  a read took longer than it may                       retry
+│  └─ BackupDamaged       4009  a backup, or what lies beside it, was altered        stop
 ├─ AccessError                  who may do what
 │  ├─ NoCredentials       5001  no credentials, or wrong ones                        dead
 │  ├─ Denied              5002  not allowed                                          dead
@@ -463,6 +464,13 @@ class StoreBusy(StoreError):
 
     code = "PIPE-4008"
     hint = "narrow the search"
+
+
+class BackupDamaged(StoreError):
+    """A backup, or the list of erasures beside it, is not what was written."""
+
+    code, verdict = "PIPE-4009", Verdict.STOP
+    hint = "use another backup; `pipe backup --verify FILE` tells whether one is whole"
 
 
 # --- 5xxx access --------------------------------------------------------------------------------------------------

@@ -6,7 +6,10 @@ Nothing is synced: after a power failure the file says nothing, and a power fail
 from __future__ import annotations
 
 import mmap
+import struct
 from pathlib import Path
+
+from pipe.store.lock import usable
 
 SLOTS = 4096
 _WIDTH = 8
@@ -17,13 +20,12 @@ class InFlight:
 
     def __init__(self, path: Path) -> None:
         size = SLOTS * _WIDTH
-        if not path.exists() or path.stat().st_size != size:
-            path.write_bytes(bytes(size))
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), size)
-        self.left_over = sorted(
-            {n for at in range(0, size, _WIDTH) if (n := int.from_bytes(self._map[at : at + _WIDTH], "little"))}
-        )
+        with usable(path.parent):
+            if not path.exists() or path.stat().st_size != size:
+                path.write_bytes(bytes(size))
+            with path.open("r+b") as file:
+                self._map = mmap.mmap(file.fileno(), size)
+        self.left_over = sorted({*struct.unpack(f"<{SLOTS}Q", self._map)} - {0})
         """deliveries that were in work when the process before this one ended"""
         self._map[:] = bytes(size)
         self._free = list(range(SLOTS - 1, -1, -1))

@@ -7,8 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
+from pipe import clock_steps
+from pipe.connection import LONGEST_PAUSE_S
 from pipe.contract import Message
 from pipe.cron import next_due
 from pipe.errors import PipeError
@@ -29,6 +31,12 @@ SUSPENDED_S = 600.0
 """how long after a step nothing expires and nothing is pruned"""
 _LEASE_S = 300.0
 
+_DUE = Statement(
+    "SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery WHERE next_at <= :now LIMIT :limit) AS due),"
+    " (SELECT min(expires_at) FROM delivery WHERE expires_at IS NOT NULL AND done_at IS NULL),"
+    " (SELECT min(due_at) FROM gather WHERE due_at IS NOT NULL),"
+    " (SELECT min(next_at) FROM delivery WHERE next_at > :now)"
+)
 _WAKE = Statement(
     "UPDATE delivery SET state = 'ready', next_at = NULL WHERE state IN ('retry', 'timer') AND id IN"
     " (SELECT id FROM delivery WHERE next_at <= :now AND state IN ('retry', 'timer') ORDER BY next_at LIMIT :limit)"
@@ -52,6 +60,9 @@ class Scheduler:
         self._offset = clock.now() - clock.monotonic()
         self.suspended_until = float("-inf")
         self.steps = 0
+        self._untold: list[float] = []
+        """steps that the journal has not followed yet"""
+        self._caught_up = False
         self._schedule: dict[tuple[str, str], float] = {}
 
     def due(self, at: float | None) -> None:
@@ -94,6 +105,7 @@ class Scheduler:
         now = engine.clock.now()
         self._due = now + LONGEST_SLEEP_S
         self._watch_clock(now)
+        await self._follow_clock()
         engine.look_at_disk()
         due = await engine.store.read(lambda connection: _what_is_due(connection, now))
         if due.deliveries:
@@ -109,9 +121,11 @@ class Scheduler:
 
     def is_over(self, deadline: float) -> bool:
         """Whether a deadline has passed, by a clock that can be believed."""
+        return self._engine.clock.now() >= deadline and self.believes_clock()
+
+    def believes_clock(self) -> bool:
+        """Whether the wall clock has not stepped within the last ten minutes. Ask on the event loop only."""
         now = self._engine.clock.now()
-        if now < deadline:
-            return False
         self._watch_clock(now)
         return now >= self.suspended_until
 
@@ -121,9 +135,27 @@ class Scheduler:
         if abs(step) > STEP_S:
             self.steps += 1
             self.suspended_until = now + SUSPENDED_S
+            self._untold.append(step)
+            self._schedule.clear()
+            self.due(now)
             logger.bind(action="clock_step", seconds=round(step, 1)).error(
                 "the wall clock stepped: nothing expires and nothing is pruned for ten minutes"
             )
+
+    async def _follow_clock(self) -> None:
+        """Has the journal follow the steps of the clock, and at the start those that nobody saw."""
+        if not self._caught_up:
+            routes = self._engine.routes.values()
+            pauses = [(to.config.retry or route.config.retry).max for route in routes for to in route.targets.values()]
+            longest = max([LONGEST_PAUSE_S, *pauses, *(route.config.retry.max for route in routes)])
+            if await self._engine.store.write(partial(clock_steps.catch_up, longest=longest)):
+                logger.bind(action="clock_behind").error(
+                    "the wall clock is behind what was stored: what waits begins its pause anew"
+                )
+            self._caught_up = True
+        while self._untold:
+            await self._engine.store.write(partial(clock_steps.shift, step=self._untold[0]))
+            self._untold.pop(0)
 
     # --- units ---
 
@@ -175,10 +207,12 @@ class Scheduler:
             due_at = next_due(rule, tx.now)
             tx.insert(s, route=name, rule=rule, due_at=due_at)
             return due_at
-        if row.due_at > tx.now:
-            return float(row.due_at)
         due_at = next_due(rule, tx.now)
+        if due_at >= row.due_at > tx.now:
+            return float(row.due_at)
         tx.execute(s.update().where(s.c.route == name).values(due_at=due_at))
+        if row.due_at > tx.now:
+            return due_at  # it was stored when the clock was ahead
         message = Message(tx.new_id(), name, None, {}, received_at=tx.now)
         self._engine.outcomes.store(tx, self._engine.routes[name], message.but(body={"due_at": row.due_at}), 0)
         return due_at
@@ -192,15 +226,9 @@ class _Due:
 
 
 def _what_is_due(connection: Connection, now: float) -> Any:
-    d, g = schema.delivery.c, schema.gather.c
     found = _Due()
-    due = select(d.id).where(d.next_at <= now).limit(AT_ONCE).subquery()
-    found.deliveries = connection.execute(select(func.count()).select_from(due)).scalar() or 0
-    expiry = connection.execute(
-        select(func.min(d.expires_at)).where(d.expires_at.is_not(None), d.done_at.is_(None))
-    ).scalar()
-    gather_at = connection.execute(select(func.min(g.due_at)).where(g.due_at.is_not(None))).scalar()
-    later = connection.execute(select(func.min(d.next_at)).where(d.next_at > now)).scalar()
+    asked = connection.exec_driver_sql(_DUE.sql[connection.dialect.name], {"now": now, "limit": AT_ONCE})
+    found.deliveries, expiry, gather_at, later = asked.one()
     found.expired = expiry is not None and expiry <= now
     found.gathers = gather_at is not None and gather_at <= now
     found.next_at = min((at for at in (later, expiry, gather_at) if at is not None and at > now), default=None)

@@ -56,10 +56,14 @@ class SealedWriter:
         self._pieces += 1
 
 
-def opened(path: Path, key: bytes) -> Iterator[bytes]:
-    """The bytes in pieces. Raises RowDamaged where the file is not what was written: altered, cut, or another one."""
+def opened(path: Path, key: bytes, start: int = 0) -> Iterator[bytes]:
+    """The bytes in pieces. Raises RowDamaged where the file is not what was written: altered, cut, or another one.
+
+    `start` is where the first piece begins, in a file that has something else before.
+    """
     cipher = AESGCM(key)
     with path.open("rb") as file:
+        file.seek(start)
         number, sealed = 0, file.read(PIECE + _TAG)
         while True:
             ahead = file.read(PIECE + _TAG)

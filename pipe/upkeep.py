@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 EVERY_S = 600.0
 BREATH_S = 0.2
 """between two rounds of pruning, so that traffic goes first"""
+TRIES = 5
 YOUNG_S = 3600.0
 """a file younger than this may belong to a message that is being accepted"""
 
@@ -54,8 +55,15 @@ class Upkeep:
             if not pruned.more:
                 break
             await engine.clock.sleep(BREATH_S)
-        named = await engine.store.read(retention.blob_names, 60.0)
-        files = await asyncio.to_thread(blobs.sweep, engine.store.blobs, named, engine.clock.now() - YOUNG_S)
+        while await engine.store.write(retention.shrink):
+            await engine.clock.sleep(BREATH_S)
+        async with engine.store.files:
+            named = await engine.store.read(retention.blob_names, 60.0)
+            files = await asyncio.to_thread(blobs.sweep, engine.store.blobs, named, engine.clock.now() - YOUNG_S)
+        for _ in range(TRIES):
+            if await engine.store.give_back():
+                break  # else somebody was reading just then
+            await engine.clock.sleep(BREATH_S)
         if total.bodies or total.messages or files:
             logger.bind(
                 action="pruned", bodies=total.bodies, dead=total.dead, messages=total.messages, files=files

@@ -184,14 +184,16 @@ def test_dev_test_deep_is_ours_and_the_rest_is_pytests(house: House) -> None:
     assert output.endswith(" -k two words -x\n")
 
 
-def test_adapters_import_one_another_only_through_http_helpers() -> None:
-    """Adapters are independent; what they share about HTTP lives in modules named http_…."""
+def test_adapters_import_one_another_only_through_helpers_of_a_protocol() -> None:
+    """Adapters are independent; what they share lives in modules named for its protocol: http_…, and soap_… for soap_…."""
     graph = grimp.build_graph("adapters", cache_dir=None)
     wrong = [
         f"{module} imports {target}"
         for module in sorted(graph.find_descendants("adapters"))
         for target in sorted(graph.find_modules_directly_imported_by(module))
-        if target.split(".")[1:2] != module.split(".")[1:2] and not target.startswith("adapters.http_")
+        if target.split(".")[1:2] != module.split(".")[1:2]
+        and not target.startswith("adapters.http_")
+        and not (module.startswith("adapters.soap_") and target.startswith("adapters.soap_"))
     ]
     assert wrong == []
 

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from pipe.cli import configuration, credentials, dead, messages, overview, partners, run, switches
+from pipe.cli import (
+    configuration,
+    credentials,
+    dead,
+    health,
+    messages,
+    overview,
+    partners,
+    run,
+    safekeeping,
+    switches,
+    wsdl,
+)
 
 app = typer.Typer(
     name="pipe",
@@ -36,6 +48,11 @@ app.command("resolve")(messages.resolve)
 app.command("pause")(switches.pause)
 app.command("resume")(switches.resume)
 app.command("drain")(switches.drain)
+app.command("doctor")(health.doctor)
+app.command("backup")(safekeeping.backup)
+app.command("restore")(safekeeping.restore)
+app.command("erase")(safekeeping.erase)
 app.add_typer(credentials.keys_app, name="keys")
 app.add_typer(credentials.secrets_app, name="secrets")
+app.add_typer(wsdl.app, name="wsdl")
 app.add_typer(partners.app, name="partners")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,7 +44,12 @@ def run(
 
     log.set_up(level=log_level, as_json=log_json)
     settings = Settings(config, data, listen, store, partners=partners)
-    sys.exit(uvloop.run(Gateway(settings).run(welcome if sys.stdout.isatty() else None)))
+    code = uvloop.run(Gateway(settings).run(welcome if sys.stdout.isatty() else None))
+    if code != 0:
+        # The store failed: a thread that hangs in it must not keep the process.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def welcome(gateway: Gateway) -> None:

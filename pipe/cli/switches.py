@@ -10,6 +10,7 @@ from pipe.cli.frame import CONFIG, DATA, Config, Data, Frame, Json
 from pipe.cli.messages import Reason
 
 Name = Annotated[str, typer.Argument(help="A connection or a route.")]
+Some = Annotated[str | None, typer.Argument(help="A connection or a route; none: all that a restore paused.")]
 
 
 def pause(name: Name, reason: Reason = "", config: Config = CONFIG, data: Data = DATA, json: Json = False) -> None:
@@ -22,9 +23,19 @@ def drain(name: Name, reason: Reason = "", config: Config = CONFIG, data: Data =
     _do("drain", name, reason, Frame(config, data, json))
 
 
-def resume(name: Name, reason: Reason = "", config: Config = CONFIG, data: Data = DATA, json: Json = False) -> None:
-    """Takes a pause or a drain back."""
-    _do("resume", name, reason, Frame(config, data, json))
+def resume(
+    name: Some = None, reason: Reason = "", config: Config = CONFIG, data: Data = DATA, json: Json = False
+) -> None:
+    """Takes a pause or a drain back; without a name, lets a restored copy go."""
+    frame = Frame(config, data, json)
+    if name is not None:
+        _do("resume", name, reason, frame)
+    else:
+        frame.show(frame.ask("resume.all", reason=reason), _all_words)
+
+
+def _all_words(found: dict[str, Any]) -> str:
+    return f"The restored copy goes: {', '.join(found['resumed']) or 'nothing'} resumed."
 
 
 def _do(operation: str, name: str, reason: str, frame: Frame) -> None:

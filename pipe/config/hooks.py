@@ -2,7 +2,9 @@
 
 `guarantee(options)` of a source: "at-least-once" or "at-most-once", or a pair of that and why. `synchronous(config,
 options)` of a source: whether `reply:` is sync where nothing is written. `collides(one, other)` of a source: whether
-two routes would take the same messages. `review(config, options)`: texts about what is wrong with a `from:` or `to:`.
+two routes would take the same messages; `own_paths` is True where other connections of its listener cannot.
+`hands` of a source is "values" where its bodies are values, written as JSON: its routes read them before their steps.
+`review(config, options)`: texts about what is wrong with a `from:` or `to:`.
 
 They are asked before any connection is made, so they look at their arguments alone; so does `natural` of a sink.
 """
@@ -57,6 +59,11 @@ def review(adapter: type[Adapter], config: Any, options: Any) -> list[str]:
     """What the adapter itself finds wrong, an operation that its WSDL does not have for example."""
     hook = _hook(adapter, "review")
     return list(hook(config, options)) if hook is not None else []
+
+
+def hands_values(adapter: type[Adapter]) -> bool:
+    """Whether what the source receives has been decoded by its protocol."""
+    return getattr(adapter, "hands", "bytes") == "values"
 
 
 def collides(adapter: type[Adapter], one: Any, other: Any) -> bool:

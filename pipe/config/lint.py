@@ -142,7 +142,8 @@ def _entrances(configuration: Configuration, adapters: Adapters) -> Iterator[Fin
             continue
         spec = configuration.connections[route.source.connection]
         # Connections of one listener share its paths; other connections share nothing.
-        has_paths = "listener" in type(spec.config).model_fields
+        own_paths = getattr(adapters[spec.type], "own_paths", False)
+        has_paths = "listener" in type(spec.config).model_fields and not own_paths
         shared = (spec.type, spec.config.listener) if has_paths else (spec.type, spec.name)
         groups.setdefault(shared, []).append(route)
     for (kind, _), routes in groups.items():

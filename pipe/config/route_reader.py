@@ -19,6 +19,7 @@ from pipe.config.models import (
     Retention,
     Retry,
     RouteConfig,
+    StepConfig,
 )
 from pipe.config.reading import Reading
 from pipe.config.source_reader import read_source
@@ -91,6 +92,8 @@ def read_route(reading: Reading, name: str, node: Node) -> RouteConfig | None:
     path = f"routes.{name}"
     source = _source(reading, name, node)
     steps = read_steps(reading, node.items.get("steps"), f"{path}.steps", stage=True)
+    if source is not None and _hands_values(reading, source):
+        steps = (_decoded(reading, source, f"{path}.from"), *steps)
     targets = read_targets(reading, node.items.get("to"), f"{path}.to", retry)
     gather = _gather(reading, node.items.get("gather"), f"{path}.gather", retry)
     reply = _reply(reading, node.items.get("reply"), path, source)
@@ -146,6 +149,16 @@ def _reply(reading: Reading, node: Node | None, path: str, source: FromConfig | 
 def _is_synchronous(reading: Reading, source: FromConfig) -> bool:
     spec = reading.connections.get(source.connection or "")
     return spec is not None and hooks.is_synchronous(reading.adapters[spec.type], spec.config, source.options)
+
+
+def _hands_values(reading: Reading, source: FromConfig) -> bool:
+    spec = reading.connections.get(source.connection or "")
+    return spec is not None and hooks.hands_values(reading.adapters[spec.type])
+
+
+def _decoded(reading: Reading, source: FromConfig, path: str) -> StepConfig:
+    """The step that nobody writes: such a source's bodies are values, kept as JSON."""
+    return StepConfig("decode", reading.transformers["decode"].Config.model_validate("json"), source.place, path)
 
 
 def _gather(reading: Reading, node: Node | None, path: str, retry: Retry) -> GatherConfig | None:

@@ -14,10 +14,13 @@ from pydantic import ValidationError, validate_call
 
 from pipe.errors import BadRequest
 from pipe.operations import (
+    backing_up,
     configuring,
     credentials,
     dead_letters,
+    doctor,
     editing,
+    erasing,
     ledger,
     messages,
     overview,
@@ -54,7 +57,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "resolve": resolving.resolve,
     "pause": switching.pause,
     "resume": switching.resume,
+    "resume.all": switching.resume_all,
     "drain": switching.drain,
+    "doctor": doctor.doctor,
+    "backup": backing_up.backup,
+    "erase": erasing.erase,
     "keys.issue": credentials.issue_key,
     "keys.revoke": credentials.revoke_key,
     "secrets.list": credentials.list_secrets,

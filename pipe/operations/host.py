@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipe.clock import Clock
     from pipe.engine import Catalogue, Engine
     from pipe.stations.station import Station
+    from pipe.store.migrations import Migration
     from pipe.store.store import Store
 
 Progress = Callable[[int, int | None, str], None]
@@ -38,6 +39,12 @@ class World(Protocol):
 
     def revision(self, files: Mapping[str, str]) -> Configuration:
         """A configuration that was stored. Raises ConfigError."""
+
+    def subjects(self) -> Sequence[tuple[str, str]]:
+        """Tables and columns of flows that hold the ids of a subject's messages: see `Flow.subjects`."""
+
+    def migrations(self) -> Iterable[tuple[str, Sequence[Migration]]]:
+        """The tables of flows."""
 
     def secrets_changed(self) -> Awaitable[None]:
         """Takes up what was written into the secret store."""

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, literal, select, union_all
 
 from pipe.operations.host import Host
 from pipe.store.audit import first_broken
-from pipe.store.schema import DEAD, FINAL, TIMER, audit, dead_letter, delivery, ledger, message
+from pipe.store.schema import DEAD, FINAL, PENDING, TIMER, audit, dead_letter, delivery, ledger, message
 
 NAMES = ("accepted", "emitted", *FINAL, "pending")
 _PENDING = "pending"
@@ -82,6 +82,8 @@ def _compared(route: str, totals: dict[str, int], states: dict[str, int]) -> Ite
     came = totals["accepted"] + totals["emitted"]
     final = sum(totals[state] for state in FINAL)
     pending = sum(n for state, n in states.items() if state not in FINAL)
+    for state in sorted(states.keys() - {*PENDING, *FINAL}):
+        yield f"{route}: {states[state]} deliveries are in no known state ({state!r}): the disk altered them"
     if came != final + pending:
         lost = came - final - pending
         yield f"{route}: {came} came in, but {final} ended and {pending} are pending: {lost} are not accounted for"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -10,6 +11,7 @@ from pipe.config.promise import promise_of
 from pipe.operations.host import Host
 from pipe.operations.ledger import NAMES, oldest_of, totals_of
 from pipe.redact import mask
+from pipe.store import restore, wiping
 from pipe.store.schema import ANSWERING, DEAD, FINAL, HELD, READY, RETRY, TIMER, UNCERTAIN, control, delivery
 
 RATE_S = 60.0
@@ -33,6 +35,7 @@ async def status(host: Host) -> dict[str, Any]:
         **host.facts,
         "revision": host.engine.configuration.revision if host.engine else None,
         "now": host.clock.now(),
+        "restored": found["restored"],
         "ledger": totals,
         "routes": routes_,
         "connections": connections_,
@@ -105,6 +108,9 @@ def _looked(connection: Connection, now: float) -> dict[str, Any]:
         "ended": {row.route: row.n for row in connection.execute(ended)},
         "totals": totals_of(connection),
         "switched": {(row.kind, row.name): row.state for row in connection.execute(select(control))},
+        "restored": restore.restored_from(connection),
+        "held": {row.name for row in connection.execute(select(control.c.name).where(control.c.by == restore.BY))},
+        "erasing": len(wiping.unfinished(connection)),
         "uncertain": connection.execute(
             select(func.count()).where(d.state == UNCERTAIN, d.next_at.is_(None), d.done_at.is_(None))
         ).scalar(),
@@ -197,8 +203,16 @@ def _troubles(
         texts.append(
             f"the disk has {disk['free'] >> 20} MiB left, its floor is {disk['floor'] >> 20} MiB: nothing is accepted"
         )
-    texts += [text for row in connections_ if (text := _connection_trouble(row))]
-    texts += [text for row in routes_ for text in _route_troubles(row, running=host.engine is not None)]
+    if found["restored"] is not None:
+        texts.append(_restored(found["restored"], sum(row["pending"] for row in routes_)))
+    # What the restore holds needs no line each.
+    mine = found["held"] if found["restored"] is not None else set()
+    texts += [text for row in connections_ if row["connection"] not in mine and (text := _connection_trouble(row))]
+    texts += [text for row in routes_ for text in _route_troubles(row, mine, running=host.engine is not None)]
+    if found["erasing"]:
+        texts.append(
+            f"{found['erasing']} erasures wait for messages that hold the data among others' and are still on their way"
+        )
     if found["uncertain"]:
         texts.append(
             f"of {found['uncertain']} sent, nobody knows whether it arrived: "
@@ -216,9 +230,18 @@ def _connection_trouble(row: dict[str, Any]) -> str | None:
     return None
 
 
-def _route_troubles(row: dict[str, Any], *, running: bool) -> list[str]:
+def _restored(found: dict[str, Any], pending: int) -> str:
+    made = datetime.fromtimestamp(found["made_at"], UTC).strftime("%Y-%m-%d %H:%M UTC")
+    waits = "1 delivery that was" if pending == 1 else f"{pending} deliveries that were"
+    return (
+        f"this is a copy restored from the backup {found['file']} of {made}: nothing is received or sent; "
+        f"`pipe resume` lets it go, and sends {waits} pending then"
+    )
+
+
+def _route_troubles(row: dict[str, Any], mine: set[str], *, running: bool) -> list[str]:
     name, texts = row["route"], []
-    if row["state"] in ("paused", "draining"):
+    if row["state"] in ("paused", "draining") and name not in mine:
         texts.append(
             f"route {name} is {row['state']} by a person, {_deliveries(row['pending'])}; "
             f"go on with `pipe resume {name}`"

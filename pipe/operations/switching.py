@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 
 from pipe.errors import BadRequest, NotFound
 from pipe.operations.host import Host, reason_given
+from pipe.store import restore
 from pipe.store.schema import control
 from pipe.store.transaction import Tx
 from pipe.switches import Switch
@@ -30,6 +31,23 @@ async def resume(host: Host, name: str, reason: str = "") -> dict[str, Any]:
     return await _switch(host, name, None, reason)
 
 
+async def resume_all(host: Host, reason: str = "") -> dict[str, Any]:
+    """Lets a restored copy go: takes back all that the restore has paused. Raises BadRequest where this is none."""
+
+    def unit(tx: Tx) -> list[tuple[str, str]]:
+        if restore.restored_from(tx.connection) is None:
+            raise BadRequest("this is no restored copy that waits: name the connection or the route to resume")
+        released = restore.release(tx)
+        tx.audit("gateway.resumed", after={"reason": reason, "resumed": released}, target="gateway", actor=host.actor)
+        return released
+
+    released = await host.store.write(unit)
+    if host.engine is not None:
+        for kind, name in released:
+            await host.engine.switches.set(kind, name, None)
+    return {"resumed": [name for _, name in released]}
+
+
 async def _switch(host: Host, name: str, switch: Switch | None, reason: str) -> dict[str, Any]:
     if switch is not None:
         reason = reason_given(reason)
@@ -45,6 +63,7 @@ async def _switch(host: Host, name: str, switch: Switch | None, reason: str) -> 
         tx.execute(delete(control).where(*at))
         if switch is not None:
             tx.insert(control, kind=kind, name=name, state=switch, at=tx.now, by=host.actor, reason=reason)
+        restore.forget_if_all_go(tx)
         event = f"{kind}.{switch or 'resumed'}"
         tx.audit(event, before=before, after={"state": switch, "reason": reason}, target=name, actor=host.actor)
         return before

@@ -26,6 +26,8 @@ MEANINGS = {
     "control": "What a person paused.",
     "schedule": "When routes with a schedule are due.",
     "identity": "Arrivals that a source names itself, taken once.",
+    "erasure": "Whose data was wiped, by keyed hash, so that it is wiped again after a restore.",
+    "backup": "Where the backups were put.",
     "schema_version": "How far each component's tables have been migrated.",
 }
 _COMMENT = re.compile(r'Column\("(\w+)".*\)\s*,\s*#\s*(.+)')

@@ -289,7 +289,9 @@ class Station:
     async def _read(self) -> None:
         """Reads what is ready in the store. What ends while it reads is left out, or it would be delivered twice."""
         self._ended = set()
-        wanted, self._wanted = set(list(self._wanted)[:READ_AT_ONCE]), set(list(self._wanted)[READ_AT_ONCE:])
+        # What is still in memory is wanted later: it would be left out as ended, and never be read again.
+        wanted = set(list(self._wanted - self.owned)[:READ_AT_ONCE])
+        self._wanted -= wanted
         try:
             works, more = await self.engine.load(self.route_name, self.name, self.owned | wanted, wanted, READ_AT_ONCE)
             arrived, self._arrived = self._arrived, []

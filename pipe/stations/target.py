@@ -163,6 +163,9 @@ class TargetStation(Station):
             outcome.status, outcome.reply = str(error.reply.status), receipt_bytes(error.reply, self._hidden(work))
         free = decision is Verdict.STOP or bool(error.facts.get("trial"))
         if free and decision in (Verdict.RETRY, Verdict.STOP):
+            if error.verdict is Verdict.UNCERTAIN:  # it spends nothing either, but may have arrived: that is kept
+                outcome.state, outcome.error, outcome.next_at = RETRY, None, self.engine.clock.now()
+                return outcome
             return None  # the connection is at fault and closed now: the message waits and spends nothing
         work.attempts += 1
         work.spent += took

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from pipe.contract import Blob
-from pipe.errors import TooLarge
+from pipe.errors import StoreError, StoreFull, StoreUnavailable, TooLarge
 from pipe.sealed_file import SealedWriter, new_key
 
 IN_MEMORY = 1 << 20
@@ -26,7 +29,7 @@ class BlobSpool:
         self._size = 0
 
     async def write(self, piece: bytes) -> None:
-        """Takes the next piece. Raises TooLarge past the limit."""
+        """Takes the next piece. Raises TooLarge past the limit, a StoreError where the disk does not take it."""
         self._size += len(piece)
         if self._size > self._limit:
             self.discard()
@@ -34,22 +37,29 @@ class BlobSpool:
         if self._file is None and self._size <= IN_MEMORY:
             self._memory.append(piece)
             return
-        await asyncio.to_thread(self._append, piece)
+        await self._on_disk(lambda: self._append(piece))
 
     async def finish(self) -> bytes | Blob:
-        """The whole body; what went to disk is synced."""
+        """The whole body; what went to disk is synced. Raises a StoreError where it could not be."""
         if self._file is None:
             return b"".join(self._memory)
-        await asyncio.to_thread(self._sync)
+        await self._on_disk(self._sync)
         return Blob(self._path, self._size, self._hash.hexdigest(), self._key)
 
     def discard(self) -> None:
         """Removes what was written."""
         self._memory.clear()
         if self._file is not None:
-            self._file.file.close()
+            with suppress(OSError):  # what a full disk did not take, closing would try to write again
+                self._file.file.close()
             self._file = None
             self._path.unlink(missing_ok=True)
+
+    async def _on_disk(self, work: Callable[[], None]) -> None:
+        try:
+            await asyncio.to_thread(work)
+        except OSError as error:
+            raise _refusal(error) from error
 
     def _append(self, piece: bytes) -> None:
         if self._file is None:
@@ -71,6 +81,13 @@ class BlobSpool:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _refusal(error: OSError) -> StoreError:
+    """A caller whose body could not be kept hears of the disk, not of a defect."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(f"a large body finds no space: {error.strerror}", retry_after=30)
+    return StoreUnavailable(f"a large body cannot be written: {error.strerror}", retry_after=5)
 
 
 def sweep(folder: Path, known: set[str], older_than: float) -> int:

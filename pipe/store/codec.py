@@ -49,7 +49,7 @@ def pack(body: Any, vault: Vault | None, about: str) -> tuple[str, bytes, int]:
 
 
 def unpack(kind: str, data: bytes, blobs: Path, vault: Vault, about: str) -> Any:
-    """The body that `pack` was given."""
+    """The body that `pack` was given. Raises RowDamaged where that cannot be told."""
     if kind.endswith("+"):
         kind, data = kind[:-1], vault.open(data, about)
     if kind == "bytes":
@@ -60,6 +60,9 @@ def unpack(kind: str, data: bytes, blobs: Path, vault: Vault, about: str) -> Any
         name, size, sha256, key = load(data)
         opened = vault.open(bytes.fromhex(key[1:]), name) if key[:1] == "+" else bytes.fromhex(key)
         return Blob(blobs / name, size, sha256, opened)
+    if kind != "json":
+        # The kind decides what the bytes mean, and no checksum covers it.
+        raise RowDamaged(f"the stored body is of no known kind: {kind!r}", message=about)
     return load(data)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
@@ -31,7 +32,7 @@ CHECKPOINT_WAIT_S = 0.25
 
 # The driver looks for a way to adapt every None and every bytes that it binds, in vain, and formats an error each time:
 # with these two it finds one at once, which halves the cost of a row.
-sqlite3.register_adapter(type(None), {}.get)
+sqlite3.register_adapter(type(None), cast("Callable[[None], None]", {}.get))
 sqlite3.register_adapter(bytes, bytes)
 
 

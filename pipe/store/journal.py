@@ -328,7 +328,7 @@ def _dead_row(work: Work, outcome: Outcome, vault: Vault) -> dict[str, Any]:
         "delivery": work.id, "class": outcome.extra.get("class", error.slug()), "code": error.code,
         "note": _note(outcome.note or error.text, work), "hint": error.hint,
         "step": outcome.step, "place": outcome.place, "revision": work.revision,
-        "body_kind": kind, "body": body, "maybe_delivered": int(outcome.maybe_delivered),
+        "body_kind": kind, "body": body, "maybe_delivered": int(outcome.maybe_delivered), "crashes": work.crashes,
         "traceback": mask(outcome.traceback, work.sensitive) if outcome.traceback else None,
     }  # fmt: skip
 

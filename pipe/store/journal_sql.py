@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipe.errors import PeerError, Verdict
 from pipe.store.batch import Batch, Rows
 from pipe.store.statements import Statement
 
@@ -66,20 +67,28 @@ ATTEMPT = Statement("""
         :at, :ms, :outcome, :code, :status, :note, :reply, :revision
     )
 """)
-DEAD = Statement("""
+_UNANSWERED = ", ".join(f"'{kind.code}'" for kind in PeerError.__subclasses__() if kind.verdict is Verdict.UNCERTAIN)
+# A try without an answer, after which an idempotent target was simply tried again, or one that the process did not
+# outlive: the partner may have done what the last try was refused for.
+DEAD = Statement(f"""
     INSERT INTO dead_letter (
         delivery, class, code, note, hint, step, place, revision,
         body_kind, body, maybe_delivered, traceback
     ) VALUES (
         :delivery, :class, :code, :note, :hint, :step, :place, :revision,
-        :body_kind, :body, :maybe_delivered, :traceback
+        :body_kind, :body,
+        CASE WHEN :maybe_delivered = 1 OR :crashes > 0 OR EXISTS (
+            SELECT 1 FROM attempt WHERE delivery = :delivery AND outcome = 'retry' AND code IN ({_UNANSWERED})
+        ) THEN 1 ELSE 0 END,
+        :traceback
     )
     ON CONFLICT (delivery) DO UPDATE SET
         class = excluded.class, code = excluded.code, note = excluded.note, hint = excluded.hint,
         step = excluded.step, place = excluded.place, revision = excluded.revision,
         body_kind = excluded.body_kind, body = excluded.body,
-        maybe_delivered = excluded.maybe_delivered, traceback = excluded.traceback
-""")
+        maybe_delivered = CASE WHEN dead_letter.maybe_delivered = 1 THEN 1 ELSE excluded.maybe_delivered END,
+        traceback = excluded.traceback
+""")  # noqa: S608 - codes of our own
 
 # --- what the steps made ------------------------------------------------------------------------------------------
 

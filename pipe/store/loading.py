@@ -25,7 +25,7 @@ class Loader:
         self, connection: Connection, *conditions: ColumnElement[bool], limit: int | None = None, after: int = 0
     ) -> tuple[list[Work], list[tuple[Work, PipeError]]]:
         """Deliveries in order of acceptance: the good ones, and the damaged ones with the reason."""
-        statement = _joined().where(delivery.c.id > after, *conditions).order_by(delivery.c.id).limit(limit)
+        statement = _WORKS.where(delivery.c.id > after, *conditions).order_by(delivery.c.id).limit(limit)
         good: list[Work] = []
         damaged: list[tuple[Work, PipeError]] = []
         for row in connection.execute(statement).mappings():
@@ -83,6 +83,9 @@ def _joined() -> Select[Any]:
         m.id.label("message_id"), m.revision, m.stage, m.received_at, m.kind, m.body, m.envelope, m.checksum,
         m.output_kind, m.output, m.sealed, m.gather, m.position,
     ).join(message, m.seq == d.message)  # fmt: skip
+
+
+_WORKS = _joined()
 
 
 def _shell(row: Any) -> Work:

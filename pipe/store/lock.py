@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pipe.errors import StoreLocked
+from pipe.errors import StoreLocked, StoreUnavailable
+
+
+@contextmanager
+def usable(data: Path) -> Iterator[None]:
+    """What the system says against working in the data folder becomes a sentence that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(f"the data folder {data} cannot be used: {error.strerror or error}") from error
 
 
 class FolderLock:
@@ -17,8 +28,9 @@ class FolderLock:
         self._file = -1
 
     def acquire(self) -> None:
-        """Raises StoreLocked with the pid of the holder."""
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Raises StoreLocked with the pid of the holder, StoreUnavailable where the folder cannot be written."""
+        with usable(self._path.parent):
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

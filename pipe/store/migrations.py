@@ -12,11 +12,21 @@ from pipe.store import schema
 Migration = Callable[[Connection], None]
 
 
+_SECOND = (schema.erasure, schema.backup)
+
+
 def _first(connection: Connection) -> None:
-    schema.metadata.create_all(connection)
+    later = {table.name for table in _SECOND}
+    tables = [table for table in schema.metadata.sorted_tables if table.name not in later]
+    schema.metadata.create_all(connection, tables=tables)
 
 
-STORE: tuple[Migration, ...] = (_first,)
+def _second(connection: Connection) -> None:
+    """What is erased and where the backups lie, so that a restored copy forgets what was forgotten."""
+    schema.metadata.create_all(connection, tables=_SECOND)
+
+
+STORE: tuple[Migration, ...] = (_first, _second)
 """append only; a released one never changes"""
 
 

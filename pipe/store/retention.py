@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
 
 from pipe.config.models import Retention
 from pipe.store import codec
@@ -28,7 +28,8 @@ AT_ONCE = 200
 GONE = "gone"
 FEED_KEPT_S = 7 * 86400.0
 IDENTITY_KEPT_S = 90 * 86400.0
-_PAGES = 2000
+PAGES_AT_ONCE = 500
+"""of 4 KiB, given back in one commit: some 15 ms"""
 
 
 @dataclass(slots=True)
@@ -53,10 +54,22 @@ def prune(tx: Tx, keep: Callable[[str], Retention], routes: list[str]) -> Pruned
     # The newest event stays: numbers go on from it, and no reader's Last-Event-ID may point beyond the end.
     newest = select(func.max(feed.c.seq)).scalar_subquery()
     tx.execute(delete(feed).where(feed.c.at <= tx.now - FEED_KEPT_S, feed.c.seq < newest))
-    if tx.dialect == "sqlite":
-        # Freed pages go back to the file system in pieces, so that no commit has to wait for all of them.
-        tx.execute_text(f"PRAGMA incremental_vacuum({_PAGES})")
     return pruned
+
+
+def shrink(tx: Tx) -> bool:
+    """Gives freed pages back to the file system, in pieces, so that no commit waits for all; whether there are more."""
+    if tx.dialect != "sqlite":
+        return False  # PostgreSQL's own autovacuum does it
+    cursor = tx.connection.connection.cursor()
+    cursor.execute("PRAGMA freelist_count")
+    free: int = cursor.fetchall()[0][0]
+    for _ in range(min(free, PAGES_AT_ONCE)):
+        # One page is one step: the driver takes the first step of a statement that has no columns, and no other.
+        cursor.execute("PRAGMA incremental_vacuum(1)")
+        cursor.fetchall()
+    cursor.close()
+    return free > PAGES_AT_ONCE
 
 
 def _bodies(tx: Tx, route: str, delivered_before: float, dead_before: float, pruned: Pruned) -> None:
@@ -67,23 +80,22 @@ def _bodies(tx: Tx, route: str, delivered_before: float, dead_before: float, pru
     waiting = exists().where(gather.c.id == m.gather, gather.c.due_at.is_not(None))
     query = select(m.seq, m.id).where(m.route == route, m.kind != GONE, m.received_at <= delivered_before)
     rows = tx.execute(query.where(~open_, ~kept, ~waiting).order_by(m.received_at).limit(AT_ONCE)).fetchall()
-    for row in rows:
-        checksum = codec.checksum(row.id, b"", b"{}")
-        emptied = {
-            "kind": GONE,
-            "body": b"",
-            "envelope": b"{}",
-            "checksum": checksum,
-            "output": None,
-            "output_kind": None,
-            "sealed": None,
-        }
-        tx.execute(update(message).where(m.seq == row.seq).values(**emptied))
-        deliveries = select(d.id).where(d.message == row.seq)
-        tx.execute(update(delivery).where(d.message == row.seq).values(output=None))
-        tx.execute(update(attempt).where(attempt.c.delivery.in_(deliveries)).values(reply=None))
-        letters = update(dead_letter).where(dead_letter.c.delivery.in_(deliveries)).values(body=None, body_kind=None)
-        pruned.dead += len(tx.execute(letters.returning(dead_letter.c.delivery)).fetchall())
+    if not rows:
+        return
+    seqs = [row.seq for row in rows]
+    # Few statements for many rows: whoever waits for the writer waits for all of them.
+    empty = {"body": b"", "envelope": b"{}", "output": None, "output_kind": None, "sealed": None}
+    tx.execute(
+        update(message).where(m.seq == bindparam("at")).values(kind=GONE, checksum=bindparam("sum"), **empty),
+        [{"at": row.seq, "sum": codec.checksum(row.id, b"", b"{}")} for row in rows],
+    )
+    deliveries = select(d.id).where(d.message.in_(seqs))
+    tx.execute(update(delivery).where(d.message.in_(seqs), d.output.is_not(None)).values(output=None))
+    tx.execute(
+        update(attempt).where(attempt.c.delivery.in_(deliveries), attempt.c.reply.is_not(None)).values(reply=None)
+    )
+    letters = update(dead_letter).where(dead_letter.c.delivery.in_(deliveries)).values(body=None, body_kind=None)
+    pruned.dead += len(tx.execute(letters.returning(dead_letter.c.delivery)).fetchall())
     pruned.bodies += len(rows)
     pruned.more = pruned.more or len(rows) == AT_ONCE
 
@@ -92,7 +104,8 @@ def _messages(tx: Tx, route: str, before: float, pruned: Pruned) -> None:
     """Removes the whole story of finished messages whose bodies are gone already."""
     m, d = message.c, delivery.c
     open_ = exists().where(d.message == m.seq, d.done_at.is_(None))
-    query = select(m.seq).where(m.route == route, m.kind == GONE, m.received_at <= before, ~open_)
+    waiting = exists().where(gather.c.id == m.seq, gather.c.due_at.is_not(None))
+    query = select(m.seq).where(m.route == route, m.kind == GONE, m.received_at <= before, ~open_, ~waiting)
     seqs = [row.seq for row in tx.execute(query.order_by(m.seq).limit(AT_ONCE))]
     if not seqs:
         return

@@ -251,6 +251,30 @@ identity = Table(
     Column("at", Float(53), nullable=False, index=True),
 )
 
+erasure = Table(
+    "erasure",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("subject", String, nullable=False),  # keyed hash: whose data goes
+    Column("at", Float(53), nullable=False),  # what was accepted until then goes
+    Column("by", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("lists", Text, nullable=False),  # JSON: files that a person named, where it is noted for restores
+    Column("messages", Big, nullable=False),  # wiped so far
+    Column("done_at", Float(53)),  # empty while something that holds the data among others' is still on its way
+    Index("erasure_open", "done_at", **_where("done_at IS NULL")),
+)
+
+backup = Table(
+    "backup",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("at", Float(53), nullable=False),  # what was committed until then is in it
+    Column("by", String, nullable=False),
+    Column("path", String, nullable=False),
+    Column("bytes", Big, nullable=False),
+)
+
 version = Table(
     "schema_version",
     metadata,

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from pipe.clock import Clock
@@ -19,7 +19,7 @@ from pipe.errors import StoreBusy, StoreUnavailable
 from pipe.store import database, schema
 from pipe.store.blobs import BlobSpool
 from pipe.store.loading import Loader
-from pipe.store.lock import FolderLock
+from pipe.store.lock import FolderLock, usable
 from pipe.store.migrations import Migration, migrate
 from pipe.store.transaction import Tx
 from pipe.store.vault import Vault
@@ -37,6 +37,8 @@ NUMBERED = {
 class Store:
     """One data folder (and its database). Opened once in a process; a second process is refused."""
 
+    writer_type: ClassVar[type[Writer]] = Writer
+
     def __init__(
         self,
         data: Path,
@@ -48,16 +50,17 @@ class Store:
         threaded: bool = True,
     ) -> None:
         """Without threads of its own it does all its work on the loop, in an order that can be repeated."""
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with usable(data):
+            data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (data / "blobs").mkdir(exist_ok=True, mode=0o700)
         self.data, self.clock, self.new_id = data, clock, new_id
         self.url = url or database.default_url(data)
         self.blobs = data / "blobs"
-        self.blobs.mkdir(exist_ok=True, mode=0o700)
         self._lock = FolderLock(data)
         self._guard: Connection | None = None
         self.vault: Vault
         self.loader: Loader
-        self._key_file = key_file or data / "keys" / "master.keys"
+        self.key_file = key_file or data / "keys" / "master.keys"
         self._readers = ThreadPoolExecutor(4, "pipe-reader") if threaded else None
         self._listeners: dict[str, set[asyncio.Event]] = {}
         self.files = asyncio.Lock()
@@ -71,7 +74,7 @@ class Store:
         """Locks the folder, migrates, starts the writer. Raises StoreLocked, SchemaTooNew, StoreUnavailable."""
         self._lock.acquire()
         try:
-            self.vault = Vault(self._key_file)
+            self.vault = Vault(self.key_file)
             self.loader = Loader(self.vault, self.blobs)
             await self._aside(self._open, list(components))
         except BaseException:
@@ -82,7 +85,7 @@ class Store:
         # Whoever was copying has died with the process that held the folder.
         for left in self.scratch.parent.glob(f"{self.scratch.name}*"):
             left.unlink(missing_ok=True)
-        engine = database.open_writer(self.url)
+        engine, self._reading = self._engines()
         try:
             if not database.is_sqlite(self.url):
                 self._guard = database.only_gateway(engine)
@@ -96,10 +99,13 @@ class Store:
             raise StoreUnavailable(
                 f"the store at {self.url.rpartition('@')[2]} cannot be opened: {error.orig}"
             ) from error
-        self._reading = database.open_reader(self.url)
         threaded = self._readers is not None
-        self._writer = Writer(engine, self.clock, self.new_id, self._committed, threaded=threaded)
+        self._writer = self.writer_type(engine, self.clock, self.new_id, self._committed, threaded=threaded)
         self._last = last
+
+    def _engines(self) -> tuple[Engine, Engine]:
+        """The one that writes, and the one that only reads."""
+        return database.open_writer(self.url), database.open_reader(self.url)
 
     def start(self) -> None:
         """Binds the writer to the running loop; call once after `open`."""
@@ -109,9 +115,11 @@ class Store:
         """Finishes what is queued, closes everything, lets go of the folder. Safe twice."""
         if self._writer is not None:
             await self._aside(self._writer.stop)
+            failed = self._writer.failed is not None
             self._writer = None
             if self._readers is not None:
-                await asyncio.to_thread(self._readers.shutdown)
+                # A read that hangs in a silent database would be waited for without end.
+                await asyncio.to_thread(self._readers.shutdown, wait=not failed, cancel_futures=failed)
             self._reading.dispose()
         self._let_go()
 

@@ -28,6 +28,8 @@ Unit = Callable[[Tx], T]
 _Result = tuple[asyncio.Future[Any], Any, BaseException | None]
 LARGEST_GROUP = 512
 SLOW_UNIT_S = 0.05
+SILENCE_S = 15.0
+"""a database server that has not ended a group for so long is given up: no I/O over a network is without a limit"""
 
 
 @dataclass(slots=True)
@@ -81,12 +83,17 @@ class Writer:
         self.on_failure: Callable[[StoreUnavailable], None] = lambda error: None
         self.commits = 0
         self.units = 0
+        self._group: list[_Job] = []
+        self._seen: list[_Job] = []
+        """the group that the last look found"""
 
     def start(self, loop: asyncio.AbstractEventLoop, sequences: dict[str, int]) -> None:
         """Starts the work; `sequences` holds the last number used in each table."""
         self._loop, self.sequences = loop, sequences
         if self._thread is not None:
             self._thread.start()
+            if self._engine.dialect.name != "sqlite":
+                loop.call_later(SILENCE_S, self._look)
         else:
             self._connection = self._engine.connect()
 
@@ -100,18 +107,23 @@ class Writer:
         self._jobs.append(_Job(unit, future))
         if not self._awake:
             self._awake = True
-            if self._thread is not None:
-                self._calls.put(True)
-            else:
-                self._loop.call_soon(self._work_off)
+            self._call(self._loop)
         return future
+
+    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Has the waiting jobs worked off."""
+        if self._thread is not None:
+            self._calls.put(True)
+        else:
+            loop.call_soon(self._work_off)
 
     def stop(self) -> None:
         """Finishes what is queued and closes the connection; blocks until then."""
         if self._thread is not None:
             if self._thread.is_alive():
                 self._calls.put(False)
-                self._thread.join()
+                # What hangs in the database may never come back; the thread ends with the process.
+                self._thread.join(None if self.failed is None else SILENCE_S)
         elif self._connection is not None:
             self._work_off()
             self._connection.close()
@@ -139,7 +151,20 @@ class Writer:
                 return
             self._awake = True
 
+    def _look(self) -> None:
+        """Gives up a group that was there at the look before."""
+        assert self._loop is not None
+        group, self._seen, before = self._group, self._group, self._seen
+        if group and group is before and self.failed is None:
+            self.failed = StoreUnavailable(f"the store has been silent for more than {SILENCE_S:g} s and is closed")
+            logger.bind(action="store_silent").critical("the store does not answer; nothing more is accepted")
+            self._resolve([(job.future, None, self.failed) for job in (*group, *self._jobs)], Committed())
+            self.on_failure(self.failed)
+        elif self._thread is not None and self._thread.is_alive():
+            self._loop.call_later(SILENCE_S, self._look)
+
     def _commit(self, connection: Connection, group: list[_Job]) -> None:
+        self._group = group
         committed = Committed()
         refusal: PipeError | None = self.failed
         if refusal is None:
@@ -156,6 +181,7 @@ class Writer:
         results: list[_Result] = [
             (job.future, job.value, refusal or (job.work.error if job.work else None)) for job in group
         ]
+        self._group = []
         self._tell(results, committed if refusal is None else Committed())
 
     def _tell(self, results: list[_Result], committed: Committed) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import os
+import sqlite3
+from collections.abc import Collection, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -53,20 +57,53 @@ def final(rows: Iterable[dict[str, Any]], route: str, target: str = "registry") 
     ]
 
 
-async def books(gateway: Gateway, sent_file: Path, *, in_flight: int = 0, route: str = "appeals") -> Books:
-    """All books of a gateway whose register's stand-in records into the same data folder; bodies must be on."""
-    found = await gateway.pipe("search", "--route", route, "--limit", "1000000")
-    totals = await gateway.pipe("ledger")
+def audited(data: Path, event: str = "dead.replayed") -> list[str]:
+    """The messages that the audit names with an event, read past the gateway."""
+    with closing(sqlite3.connect(f"file:{data / 'pipe.db'}?mode=ro", uri=True)) as store:
+        return [
+            target for (target,) in store.execute("SELECT target FROM audit WHERE event = ? ORDER BY seq", (event,))
+        ]
+
+
+async def books(
+    gateway: Gateway,
+    sent_file: Path,
+    *,
+    in_flight: int = 0,
+    route: str = "appeals",
+    replayed: Collection[str] = (),
+    partners: Path | None = None,
+) -> Books:
+    """All books of a running gateway whose register's stand-in records bodies under `partners` (its own folder).
+
+    What the gateway says is written to `final.jsonl`, beside what the client wrote.
+    """
+    found = await gateway.ask("search", route=route, limit=1_000_000)
+    totals = await gateway.ask("ledger")
+    verified = await gateway.ask("ledger.verify")
+    ends = final(found, route)
+    _written(sent_file.with_name("final.jsonl"), ends)
     return Books(
         sent=sent(sent_file),
-        seen=seen(gateway.data / "partners/registry/seen.jsonl"),
-        final=final(found, route),
+        seen=seen((partners or gateway.data) / "partners/registry/seen.jsonl"),
+        final=ends,
         totals={row["route"]: row for row in totals},
         duplicates=gateway.kills * in_flight,
+        replayed=sorted(replayed),
+        audited=audited(gateway.folder) if replayed else (),
+        route=route,
+        verified=verified["wrong"],
     )
+
+
+def _written(file: Path, ends: Iterable[Final]) -> None:
+    with file.open("wb") as out:
+        out.writelines(orjson.dumps(dataclasses.asdict(end)) + b"\n" for end in ends)
+        out.flush()
+        os.fsync(out.fileno())
 
 
 async def quiet(gateway: Gateway, route: str = "appeals") -> bool:
     """Whether nothing of the route is pending."""
-    totals = await gateway.pipe("ledger")
+    totals = await gateway.ask("ledger")
     return all(row["pending"] == 0 for row in totals if row["route"] == route)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from partners.stand_in import TOKENS
 from tests.journeys.attacks import Kept, Partner, Siege
 from tests.journeys.books import books, quiet
 from tests.journeys.client import Client
-from tests.journeys.gateway import Gateway
+from tests.journeys.gateway import ROOT, Gateway
 from tests.journeys.ledger import Books
+
+APPEALS = Path(__file__).with_name("appeals.yaml")
 
 
 @dataclass
@@ -28,15 +31,19 @@ class World:
     partners: Partners
     client: Client
     sent: Path
+    house: Path
+    """the folder of the partners"""
+    replayed: set[str] = field(default_factory=set)
+    """ids that the story replayed from the dead letters"""
 
     async def tell(self, verb: str, *arguments: str) -> None:
         """Tells the register what to do."""
-        await tell(self.gateway.data, "registry", verb, *arguments)
+        await self.partners.obey("registry", verb, list(arguments))
 
     async def settled(self, *, in_flight: int = 0, within: float = 60) -> Books:
         """The books, once nothing is pending. Raises AssertionError where that takes longer than `within` seconds."""
         await until(lambda: quiet(self.gateway), within)
-        return await books(self.gateway, self.sent, in_flight=in_flight)
+        return await books(self.gateway, self.sent, in_flight=in_flight, replayed=self.replayed, partners=self.house)
 
 
 async def until(happened: Callable[[], Awaitable[bool]], within: float = 20) -> None:
@@ -47,21 +54,34 @@ async def until(happened: Callable[[], Awaitable[bool]], within: float = 20) -> 
         await asyncio.sleep(0.05)
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """A running gateway with the test's own configuration, a well register that writes bodies down, and a client."""
-    data = tmp_path / "data"
-    async with await start(data, dict.fromkeys(PORTS, 0)) as partners:
-        await tell(data, "registry", "bodies", "on")
+@asynccontextmanager
+async def a_world(
+    folder: Path, config: Path = APPEALS, *, root: Path = ROOT, apart: bool = False, kind: type[Gateway] = Gateway
+) -> AsyncIterator[World]:
+    """A gateway that is not started yet, a well register that writes bodies down, and a client.
+
+    `root` holds the gateway's code; `apart` gives the partners a folder of their own.
+    """
+    data, house = folder / "data", folder / ("house" if apart else "data")
+    data.mkdir(mode=0o700)
+    async with await start(house, dict.fromkeys(PORTS, 0)) as partners:
+        await tell(house, "registry", "bodies", "on")
         environment = {**partners.environment, "PIPE_REGISTRY_TOKEN": TOKENS["registry"]}
-        gateway = Gateway(data, Path(__file__).with_name("appeals.yaml"), environment)
-        client = Client(tmp_path / "sent.jsonl", lambda: gateway.address)
+        gateway = kind(data, config, environment, root=root)
+        client = Client(folder / "sent.jsonl", lambda: gateway.address)
         try:
-            await gateway.start()
-            yield World(gateway, partners, client, tmp_path / "sent.jsonl")
+            yield World(gateway, partners, client, folder / "sent.jsonl", house)
         finally:
             await client.close()
-            await gateway.kill9()
+            await gateway.close()
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """The same, started with the journeys' configuration."""
+    async with a_world(tmp_path) as made:
+        await made.gateway.start()
+        yield made
 
 
 # --- for attacks from outside: one gateway for all tests of a file ------------------------------------------------

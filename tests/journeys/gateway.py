@@ -7,36 +7,74 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
 
+from pipe.unix_socket import reachable
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class Process(Protocol):
+    """What a gateway needs of its process."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it lives."""
+
+    async def wait(self) -> int:
+        """Its exit code, once it has ended."""
+
+    def send_signal(self, signal: int, /) -> None:
+        """Sends a signal."""
 
 
 class Gateway:
     """One data folder and the process that works on it, if one does."""
 
-    def __init__(self, data: Path, config: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, data: Path, config: Path, environment: Mapping[str, str] | None = None, *, root: Path = ROOT
+    ) -> None:
         self.data = data
         self.config = config
-        self.environment = {**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})}
+        self.root = root
+        """the checkout whose code runs"""
+        self.environment = {**os.environ, "PYTHONPATH": str(root), **(environment or {})}
         self.log = data.parent / "gateway.log"
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: Process | None = None
         self.kills = 0
+        self.inside: Path | None = None
+        """where its folder is to be found, if it lies on a disk that only the process sees"""
 
-    async def start(self, *, within: float = 20) -> None:
+    async def start(self, *, within: float = 20, under: Sequence[str] = ()) -> None:
         """Returns when it says that it is ready. Raises AssertionError with its last words where it does not."""
-        (self.data / "addresses.json").unlink(missing_ok=True)
-        arguments = ("run", "--config", self.config, "--data", self.data, "--listen", "127.0.0.1:0")
+        await self.spawn(under=under)
+        await self.until_ready(within)
+
+    async def spawn(self, *, under: Sequence[str] = ()) -> None:
+        """Starts the process; `under` is a command that takes its own as last arguments and becomes it (strace -D)."""
+        (self.folder / "addresses.json").unlink(missing_ok=True)
+        command = (*under, sys.executable, "-m", "pipe", *self.arguments)
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "pipe", *arguments, cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                *command, cwd=self.root, env=self.environment, stdout=log, stderr=log
             )
-        await self.until_ready(within)
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """Of the command `pipe`."""
+        return ("run", "--config", str(self.config), "--data", str(self.data), "--listen", "127.0.0.1:0")
+
+    @property
+    def folder(self) -> Path:
+        """The data folder as this process sees it."""
+        return self.inside or self.data
 
     async def until_ready(self, within: float = 20) -> None:
         """Waits for `/ready`, at most so many seconds."""
@@ -60,7 +98,7 @@ class Gateway:
     @property
     def address(self) -> str:
         """Where its default listener is; raises OSError while it has not said so."""
-        address: str = orjson.loads((self.data / "addresses.json").read_bytes())["default"]
+        address: str = orjson.loads((self.folder / "addresses.json").read_bytes())["default"]
         return address
 
     @property
@@ -75,6 +113,10 @@ class Gateway:
             await self.process.wait()
             self.kills += 1
 
+    async def close(self) -> None:
+        """Nothing of it runs any more."""
+        await self.kill9()
+
     async def stop(self, *, within: float = 40) -> int:
         """Asks it to end and returns its exit code."""
         assert self.process is not None
@@ -87,6 +129,24 @@ class Gateway:
         await self.kill9()
         await self.start()
 
+    async def ask(self, operation: str, **args: Any) -> Any:
+        """What the running gateway answers on its control socket: an operation of `pipe.operations`.
+
+        Raises AssertionError with its words where it refuses, OSError where nobody is there or it ends meanwhile.
+        """
+        with reachable(self.folder / "pipe.sock") as path:
+            reader, writer = await asyncio.open_unix_connection(path, limit=1 << 30)
+        try:
+            writer.write(orjson.dumps({"operation": operation, "args": args}) + b"\n")
+            while line := await reader.readline():
+                answer = orjson.loads(line)
+                assert "error" not in answer, f"{operation}: {answer['error']}"
+                if "result" in answer:
+                    return answer["result"]
+        finally:
+            writer.close()
+        raise ConnectionResetError(f"it ended before it answered {operation}")
+
     async def pipe(self, *arguments: str, good: tuple[int, ...] = (0,)) -> Any:
         """What a `pipe` command says with `--json` of this data folder.
 
@@ -95,7 +155,7 @@ class Gateway:
         command = (sys.executable, "-m", "pipe", *arguments, "--data", str(self.data), "--json")
         process = await asyncio.create_subprocess_exec(
             *command,
-            cwd=ROOT,
+            cwd=self.root,
             env=self.environment,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -78,6 +78,11 @@ def forget_the_key(books: Books) -> Books:
     return changed(books, sent=[*books.sent, dataclasses.replace(books.sent[3], id="m-other")])
 
 
+def share_an_id(books: Books) -> Books:
+    """Two keys are told the same id: one of the two is lost."""
+    return changed(books, sent=[*books.sent, dataclasses.replace(books.sent[3], key="k-other")])
+
+
 def leave_unknown(books: Books) -> Books:
     """A client was left without an answer and never asked again."""
     return changed(books, sent=[*books.sent, Sent("k-open", "unknown", None, "text open")])
@@ -97,6 +102,17 @@ def keep_one_pending(books: Books) -> Books:
 def miscount(books: Books) -> Books:
     """A total that does not add up."""
     return changed(books, totals={"appeals": {**books.totals["appeals"], "delivered": 998}})
+
+
+def count_less_than_was_told(books: Books) -> Books:
+    """The gateway's books balance, and one that a client was told of is not in them."""
+    totals = {"appeals": {**books.totals["appeals"], "accepted": 999, "delivered": 998}}
+    return changed(books, totals=totals, route="appeals")
+
+
+def find_rows_that_do_not_fit(books: Books) -> Books:
+    """What `pipe ledger verify` says is a finding."""
+    return changed(books, verified=["appeals: the ledger says 999 delivered, there are 998 rows and 0 were pruned"])
 
 
 def hide_the_doubt(books: Books) -> Books:
@@ -126,12 +142,15 @@ def overtake_a_retry(books: Books) -> Books:
         (hide_the_doubt, "L2"),
         (invent, "L3"),
         (forget_the_key, "L4"),
+        (share_an_id, "L4"),
         (leave_unknown, "L4"),
         (swap_two, "L5"),
         (overtake_a_retry, "L5"),
         (truncate, "L6"),
         (deliver_twice, "L7"),
         (miscount, "L8"),
+        (count_less_than_was_told, "L8"),
+        (find_rows_that_do_not_fit, "L8"),
         (deliver_the_refused, "L9"),
         (replay_in_silence, "L10"),
     ],
@@ -156,3 +175,14 @@ def test_right_books_are_found_right(things: int, orders: int, dead: frozenset[i
 def test_a_crash_excuses_a_repetition() -> None:
     """As many as were in flight."""
     assert check(changed(deliver_twice(good()), duplicates=1)) == []
+
+
+def test_a_replayed_letter_holds_nobody_up_and_may_come_late() -> None:
+    """It was dead when those behind it went; its own place in the order is gone with that."""
+    dead = good()
+    late = Seen("m13", "ok", "text 13", said=1)
+    final = [Final("m13", "delivered") if row.id == "m13" else row for row in dead.final]
+    totals = {"appeals": {"accepted": 1000, "delivered": 1000, "pending": 0}}
+    again = changed(dead, seen=[*dead.seen, late], final=final, totals=totals)
+    assert check(changed(again, replayed=["m13"], audited=["m13"])) == []
+    assert {finding.split(":")[0] for finding in check(again)} == {"L5"}

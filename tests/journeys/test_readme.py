@@ -19,7 +19,7 @@ from tests.journeys.conftest import until
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
 
-README, OPERATIONS = ROOT / "README.md", ROOT / "docs/howto/operations.md"
+README, OPERATIONS, BACKUP = ROOT / "README.md", ROOT / "docs/howto/operations.md", ROOT / "docs/howto/backup.md"
 SHOWN = "127.0.0.1:8080"
 DONE = "-- done"
 DEV = """\
@@ -147,6 +147,19 @@ async def test_the_commands_of_the_operations_page(terminal: Terminal) -> None:
         await terminal.type(block)
     output = await played(terminal, OPERATIONS)
     assert "All is well" in output[0]
+
+
+async def test_the_drill_of_the_backup_page(terminal: Terminal) -> None:
+    """Backup, restore and erasure of a gateway that has something to lose, as the page has them typed."""
+    first = pages.blocks(README, "sh")
+    for block in (first[0], *(block for block in first if block.text.startswith("appeal()"))):
+        await terminal.type(block)
+    doctor, made, copied, erased = await played(terminal, BACKUP)
+    assert "the store's pages and rows are sound" in doctor
+    assert made.count(" is whole") == 2
+    assert "All of it is paused." in copied
+    assert "Nothing was found." in erased
+    assert "The books are right" in erased
 
 
 @pytest.mark.parametrize("page", ["first-route", "testing-routes"])

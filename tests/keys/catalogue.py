@@ -47,6 +47,8 @@ def every_key() -> set[str]:
     keys = {key for name, model in (SHARED | PLACES).items() for key in _keys(name, model, named)}
     for adapter in ADAPTERS:
         keys |= _of_adapter(adapter, named)
+        # A block that an earlier adapter has is the same block: its keys are claimed there.
+        named |= {model: "" for model in _nested(adapter.Config)}
     for transformer in TRANSFORMERS:
         keys |= {f"steps.{transformer.name}", *_inside(f"steps.{transformer.name}", transformer.Config, named)}
     return (keys | {f"steps.{name}" for name in STEPS_OF_THE_ENGINE}) - UNWRITTEN
@@ -60,6 +62,14 @@ def _of_adapter(adapter: Any, named: dict[Model, str]) -> set[str]:
         if model is not None:
             keys |= set(_keys(f"{place}.{type_name}", model, named))
     return keys
+
+
+def _nested(config: Model) -> Iterator[Model]:
+    """The blocks within a model, at any depth."""
+    for info in config.model_fields.values():
+        for inner in _models(info.annotation):
+            yield inner
+            yield from _nested(inner)
 
 
 def _inherited(config: Model) -> Iterator[str]:

@@ -206,6 +206,7 @@ class House:
         self.partners: dict[str, Partner] = {}
         self.flows: dict[str, StepFunction] = {}
         self.migrations: Sequence[Migration] = ()
+        self.subjects: list[tuple[str, str]] = []
         self.store: BusyStore
         self.engine: Engine
         self.running = False

@@ -39,6 +39,14 @@ class World:
         path = self._house.folder / "connections.yaml"
         return load(path, adapters=known.adapters, transformers=known.transformers, flows=known.flows, files=files)
 
+    def subjects(self) -> list[tuple[str, str]]:
+        """What the flows of the house keep of people."""
+        return self._house.subjects
+
+    def migrations(self) -> list[tuple[str, Any]]:
+        """The tables of the house's flows."""
+        return [("test", self._house.migrations)] if self._house.migrations else []
+
     async def secrets_changed(self) -> None:
         """Counts."""
         self.secrets_taken_up += 1

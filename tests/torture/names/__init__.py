@@ -1,0 +1,1 @@
+"""What stands in PYTHONPATH of a gateway whose names are made up."""
