@@ -86,7 +86,10 @@ class HttpConfig(ConnectionConfig):
 
 
 class HttpTarget(Options):
-    """What is asked: exactly one method with its path, below the path of `url`."""
+    """What is asked: exactly one method with its path, below the path of `url`.
+
+    Each request says `X-Pipe-Message-Id`, the same at every attempt, and from the second attempt on `X-Pipe-Attempt`.
+    """
 
     get: Template | None = Field(default=None, description="Path of a GET; it has no body.")
     post: Template | None = Field(default=None, description="Path of a POST.", examples=["/orders/${body.id}"])
@@ -213,6 +216,8 @@ class HttpClient:
         target, message, data = outgoing.target, outgoing.message, outgoing.data
         method = target.method
         headers = {**_DEFAULTS, "X-Pipe-Message-Id": outgoing.id}
+        if outgoing.attempt > 1:
+            headers["X-Pipe-Attempt"] = str(outgoing.attempt)
         body: bytes | Blob = b""
         if method not in {"GET", "DELETE"}:
             body = message.body or b""

@@ -70,7 +70,7 @@ class Connection(RequestLoop):
         if self._request_count != before:
             self._most = max(self._most, self._header_bytes + len(data))
             self._header_since, self._header_bytes = None, 0
-        elif (self._waiter is not None or not before) and data and self._payload_parser is None:
+        elif not self._messages and (self._waiter is not None or not before) and data and self._payload_parser is None:
             self._wait_for_header(len(data))
 
     def _wait_for_header(self, arrived: int) -> None:

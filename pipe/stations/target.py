@@ -137,7 +137,7 @@ class TargetStation(Station):
                 handed,
                 config.options,
                 work.message.id if self.name == config.connection else f"{work.message.id}.{self.name}",
-                work.attempts + 1,
+                work.attempts + work.crashes + 1,
                 self.engine.timeout_of(self.connection, work.expires_at),
                 None if key is None else str(key),
                 self._idempotent,

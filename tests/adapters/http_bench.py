@@ -23,7 +23,7 @@ def target(**keys: Any) -> HttpTarget:
 def outgoing(body: Any = b"{}", to: HttpTarget | None = None, **more: Any) -> Outgoing:
     """One attempt with a body, and with fields of Outgoing or Message."""
     fields: dict[str, Any] = {"id": "d-1", "attempt": 1, "timeout": PATIENT}
-    fields |= {name: more.pop(name) for name in ("key", "idempotent", "timeout", "id") if name in more}
+    fields |= {name: more.pop(name) for name in ("key", "idempotent", "timeout", "id", "attempt") if name in more}
     message = Message(id="m-1", route="r", body=body, content_type=more.pop("content_type", "application/json"), **more)
     return Outgoing(message=message, target=to or target(), **fields)
 

@@ -85,6 +85,13 @@ async def test_the_idempotency_key_is_sent(server: RawServer) -> None:
     assert server.requests[0].headers["idempotency-key"] == "order-7"
 
 
+async def test_a_repetition_says_which_attempt_it_is(server: RawServer) -> None:
+    """A partner that sees one id twice can tell the later request; the first says nothing, as most are the only one."""
+    await sent(server)
+    await sent(server, attempt=3)
+    assert [request.headers.get("x-pipe-attempt") for request in server.requests] == [None, "3"]
+
+
 @pytest.mark.key("to.http_client.query", "to.http_client.headers")
 async def test_query_and_headers_are_filled_from_the_message(server: RawServer) -> None:
     """Expressions make the query, templates the headers; null leaves a name out, a list repeats it."""
