@@ -204,8 +204,9 @@ class CheckedResolver(AbstractResolver):
 class TlsFiles:
     """Makes the TLS context of a connection, and makes it anew when one of its files has changed."""
 
-    def __init__(self, tls: Tls, mtls: Mtls | None) -> None:
-        self._tls, self._mtls = tls, mtls
+    def __init__(self, tls: Tls, mtls: Mtls | None, *, speaks: str | None = "http/1.1") -> None:
+        """`speaks` is the protocol that is named to the partner in the handshake (ALPN); None names none."""
+        self._tls, self._mtls, self._speaks = tls, mtls, speaks
         self._versions: tuple[Any, ...] = ()
         self._context: ssl.SSLContext | None = None
 
@@ -228,7 +229,8 @@ class TlsFiles:
     def _made(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self._tls.ca)
         context.minimum_version = ssl.TLSVersion.TLSv1_3 if self._tls.min_version == "1.3" else ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["http/1.1"])
+        if self._speaks is not None:
+            context.set_alpn_protocols([self._speaks])
         if self._mtls is not None:
             password = self._mtls.password
             # Without a callback OpenSSL would ask at the terminal for the passphrase of an encrypted key.

@@ -3,6 +3,14 @@ wrk.method = "POST"
 wrk.body = os.getenv("PIPE_BENCH_BODY")
 wrk.headers["Content-Type"] = "application/json"
 
+local keys = tonumber(os.getenv("PIPE_BENCH_KEYS"))
+if keys > 0 then
+  request = function()
+    wrk.headers["X-Key"] = math.random(keys)
+    return wrk.format()
+  end
+end
+
 done = function(summary, latency, requests)
   local errors = summary.errors
   assert(errors.connect + errors.read + errors.write + errors.timeout == 0, "connections broke")

@@ -1,14 +1,17 @@
 """The load: connections that stay open and ask again as soon as they are answered. Runs as a process of its own.
 
-`python -m benchmarks.load HOST PORT PATH SECONDS CONNECTIONS` prints one JSON object, the fields of `Load`.
+`python -m benchmarks.load HOST PORT PATH SECONDS CONNECTIONS KEYS` prints one JSON object, the fields of `Load`. With
+KEYS each request has one of so many keys, by chance, as `X-Key`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import cast
 
@@ -51,7 +54,7 @@ class Load:
 class Caller(asyncio.Protocol):
     """One connection. `latencies` gets the seconds that each answer took, once `recording` is set."""
 
-    def __init__(self, request: bytes, until: float, tally: Tally) -> None:
+    def __init__(self, request: Callable[[], bytes], until: float, tally: Tally) -> None:
         self._request = request
         self._until = until
         self._tally = tally
@@ -86,7 +89,7 @@ class Caller(asyncio.Protocol):
     def _ask(self) -> None:
         self._asked = time.monotonic()
         if self._asked < self._until:
-            self._transport.write(self._request)
+            self._transport.write(self._request())
         else:
             self.done.set_result(None)
             self._transport.close()
@@ -113,16 +116,26 @@ class Tally:
         return Load(len(self.latencies), self.refused, seconds, p50, p99, began)
 
 
-async def run(host: str, port: int, path: str, seconds: float, connections: int) -> Load:
-    """Asks for so many seconds over so many connections."""
+def requests(host: str, path: str, keys: int) -> Callable[[], bytes]:
+    """What makes the next request."""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
-    )
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n"
+    ).encode()
+    if keys == 0:
+        whole = head + b"\r\n" + BODY
+        return lambda: whole
+    chance = random.Random(1)
+    return lambda: b"%bX-Key: %d\r\n\r\n%b" % (head, chance.randrange(keys), BODY)
+
+
+async def run(host: str, port: int, path: str, seconds: float, connections: int, keys: int) -> Load:
+    """Asks for so many seconds over so many connections."""
+    request = requests(host, path, keys)
     loop = asyncio.get_running_loop()
     tally = Tally()
     began = time.monotonic()
     made = [
-        await loop.create_connection(lambda: Caller(head.encode() + BODY, began + seconds, tally), host, port)
+        await loop.create_connection(lambda: Caller(request, began + seconds, tally), host, port)
         for _ in range(connections)
     ]
     await asyncio.gather(*(caller.done for _, caller in made))
@@ -130,6 +143,6 @@ async def run(host: str, port: int, path: str, seconds: float, connections: int)
 
 
 if __name__ == "__main__":
-    _host, _port, _path, _seconds, _connections = sys.argv[1:]
-    _load = uvloop.run(run(_host, int(_port), _path, float(_seconds), int(_connections)))
+    _host, _port, _path, _seconds, _connections, _keys = sys.argv[1:]
+    _load = uvloop.run(run(_host, int(_port), _path, float(_seconds), int(_connections), int(_keys)))
     sys.stdout.buffer.write(orjson.dumps(asdict(_load)))

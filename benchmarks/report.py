@@ -1,4 +1,4 @@
-"""Tables from measurements, and their place in docs/benchmarks.md."""
+"""Tables from measurements, and their places in docs/benchmarks.md: one marked block for each part."""
 
 from __future__ import annotations
 
@@ -7,60 +7,54 @@ import platform
 import statistics
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.measures import Measured
+from benchmarks.resampled import ratio
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/benchmarks.md"
-BEGIN, END = "<!-- measured by ./dev bench: do not edit -->", "<!-- end -->"
+BEGIN, END = "<!-- measured by ./dev bench {}: do not edit -->", "<!-- end -->"
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One row in one round."""
-
-    rate: float
-    """a second"""
-    p50: float
-    """milliseconds"""
-    p99: float
-
-
-def table(rounds: Mapping[str, Sequence[Measured]], base: str) -> str:
-    """A row for each subject; ratios are to `base` in the same round, worst and median of the rounds."""
-    lines = [
-        f"| subject | per second (min–max) | p50 ms | p99 ms | ÷ {base}: median | min |",
-        "|---|---|---|---|---|---|",
-    ]
+def race_table(rounds: Mapping[str, Sequence[Measured]], base: str, missing: Mapping[str, str] | None = None) -> str:
+    """A row for each subject; ratios are to `base` in the same round. `missing` says why a subject is not there."""
+    rows = []
     for name, measured in rounds.items():
         rates = [row.rate for row in measured]
-        ratios = [row.rate / other.rate for row, other in zip(measured, rounds[base], strict=True)]
+        pairs = [(row.rate, other.rate) for row, other in zip(measured, rounds[base], strict=True)]
         p50, p99 = (statistics.median(getattr(row, field) for row in measured) for field in ("p50", "p99"))
-        cells = (
-            f"{min(rates):,.0f}–{max(rates):,.0f}",
-            f"{p50:.1f}",
-            f"{p99:.1f}",
-            f"{statistics.median(ratios):.2f}",
-            f"{min(ratios):.2f}",
-        )
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+        ratios = [one / other for one, other in pairs]
+        middle, least = f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f}"
+        sure = "" if name == base else str(ratio(pairs))
+        rows.append((name, f"{min(rates):,.0f}–{max(rates):,.0f}", f"{p50:.1f}", f"{p99:.1f}", middle, least, sure))
+    rows += [(name, why, "", "", "", "", "") for name, why in (missing or {}).items()]
+    heads = ("subject", "per second (min–max)", "p50 ms", "p99 ms", f"÷ {base}: median", "min", "mean (95 % interval)")
+    return table(heads, rows)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table of Markdown."""
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    lines += [f"| {' | '.join(map(str, row))} |" for row in rows]
     return "\n".join(lines)
 
 
-def circumstances(generator: str, rounds: int, seconds: float) -> str:
-    """Where, when and of what this was measured."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout.strip()
+def circumstances(how: str) -> str:
+    """Where, when, of what and how this was measured."""
     machine = f"{os.cpu_count()} cores ({_processor()}), {platform.system()} {platform.release()}"
     python = f"Python {platform.python_version()}"
     today = datetime.now(UTC).date().isoformat()
-    return (
-        f"Measured {today} at commit {commit or 'none yet'}, {machine}, {python}; load by {generator}, 64 connections, "
-        f"bodies of 1 KiB, {rounds} rounds of {seconds:.0f} s each, the subjects taking turns. "
-        "Load, backend and subject share the cores: read the ratios."
-    )
+    return f"Measured {today} at commit {_commit()}, {machine}, {python}; {how}"
+
+
+def _commit() -> str:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    commit = git("rev-parse", "--short", "HEAD") or "none yet"
+    return f"{commit} and what was not committed" if git("status", "--porcelain", "-uno", "--", "*.py") else commit
 
 
 def _processor() -> str:
@@ -70,10 +64,11 @@ def _processor() -> str:
     return platform.machine()
 
 
-def written(page: str, measured: str) -> str:
-    """The page with `measured` between its marks; raises ValueError where it has none."""
-    before, begin, rest = page.partition(BEGIN)
+def written(page: str, part: str, measured: str) -> str:
+    """The page with `measured` in the block of a part; raises ValueError where it has none."""
+    mark = BEGIN.format(part)
+    before, begin, rest = page.partition(mark)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"{PAGE} has no `{BEGIN}` … `{END}`")
-    return f"{before}{BEGIN}\n\n{measured}\n\n{END}{after}"
+        raise ValueError(f"{PAGE.name} has no `{mark}` … `{END}`")
+    return f"{before}{mark}\n\n{measured}\n\n{END}{after}"

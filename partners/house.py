@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import orjson
 
+from partners.civil import civil
 from partners.control import listening
 from partners.manners import manner
 from partners.payments import payments
@@ -17,7 +18,7 @@ from partners.sms import sms
 from partners.stand_in import Service, StandIn
 from pipe.errors import BadRequest
 
-SERVICES: Mapping[str, Service] = {"registry": registry, "sms": sms, "payments": payments}
+SERVICES: Mapping[str, Service] = {"registry": registry, "sms": sms, "payments": payments, "civil": civil}
 PORTS: Mapping[str, int] = {name: 8091 + place for place, name in enumerate(SERVICES)}
 """where they listen unless told otherwise; the shipped connections.yaml knows these"""
 

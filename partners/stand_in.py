@@ -13,7 +13,7 @@ from aiohttp import web
 from partners.manners import Manner
 from partners.records import Answer, Lines, Recorder, Rows
 
-TOKENS = {name: f"demo-token-of-the-{name}-stand-in" for name in ("registry", "sms", "payments")}
+TOKENS = {name: f"demo-token-of-the-{name}-stand-in" for name in ("registry", "sms", "payments", "civil")}
 """what each stand-in wants as bearer token; published, and of no use anywhere else"""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -35,31 +35,28 @@ class SystemClock:
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = [a + b for a in _CROCKFORD for b in _CROCKFORD]
-_CHANCE = 10
-"""bytes of chance in an id"""
+_SIGN_OF_BYTE = _CROCKFORD.encode() * 8
+_CHANCE = 16
+"""signs of chance in an id, five bits each"""
 
 
-class _Chance:
-    """Random bytes of the system, for 400 ids at once: a system call for each is a twentieth of a message's cost."""
+class _Ids(threading.local):
+    """What a thread has at hand for its next ids: signs of chance for 400, as asking the system for each is dear."""
 
-    def __init__(self) -> None:
-        self._left = b""
-        self._at = 0
-
-    def take(self) -> int:
-        if self._at >= len(self._left):
-            self._left, self._at = os.urandom(_CHANCE * 400), 0
-        self._at += _CHANCE
-        return int.from_bytes(self._left[self._at - _CHANCE : self._at], "big")
+    millisecond, prefix = -1, ""
+    chance, at = "", 0
 
 
-_chance = threading.local()
+_ids = _Ids()
 
 
 def new_id() -> str:
     """A message id: 26 signs, sortable by time (48 bits of milliseconds), 80 bits of chance. Safe in any thread."""
-    chance: _Chance | None = getattr(_chance, "pool", None)
-    if chance is None:
-        chance = _chance.pool = _Chance()
-    number = (time.time_ns() // 1_000_000) << 80 | chance.take()
-    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])
+    ids, now, at = _ids, time.time_ns() // 1_000_000, _ids.at
+    if now != ids.millisecond:
+        ids.millisecond = now
+        ids.prefix = "".join([_PAIRS[now >> shift & 1023] for shift in (40, 30, 20, 10, 0)])
+    if at >= len(ids.chance):
+        ids.chance, at = os.urandom(_CHANCE * 400).translate(_SIGN_OF_BYTE).decode(), 0
+    ids.at = at + _CHANCE
+    return ids.prefix + ids.chance[at : at + _CHANCE]

@@ -135,7 +135,7 @@ class Connection:
             trial = self._half_open
             self._trial = self._trial or trial
             try:
-                receipt = await self._timed(outgoing, judge)
+                receipt = judge(await self._answer(outgoing))
             except PipeError as error:
                 error.facts.setdefault("connection", self.name)
                 error.facts["trial"] = trial
@@ -147,16 +147,15 @@ class Connection:
             self._learn(None, trial=trial)
             return receipt, trial
 
-    async def _timed(self, outgoing: Outgoing, judge: Callable[[Receipt | PipeError], Receipt]) -> Receipt:
+    async def _answer(self, outgoing: Outgoing) -> Receipt | PipeError:
         limit = outgoing.timeout.total
         try:
             # Adapters keep the limit themselves; the grace is for one that does not.
-            receipt = await self._overdue.within(limit + GRACE_S, self.adapter.send(outgoing))
+            return await self._overdue.within(limit + GRACE_S, self.adapter.send(outgoing))
         except PipeError as error:
-            return judge(error)
+            return error
         except TimeoutError as error:
             raise NoAnswer(f"{self.name} did not end within {limit:g} s", connection=self.name) from error
-        return judge(receipt)
 
     # --- learning ---
 

@@ -132,7 +132,7 @@ class RouteDoor:
             None if arrival.identity is None else engine.store.vault.hash("identity", self.route, arrival.identity)
         )
         window = route.config.idempotency.window if route.config.idempotency else 0.0
-        forgets = engine.scheduler.believes_clock()
+        forgets = scope is not None and engine.scheduler.believes_clock()
 
         def unit(tx: Tx) -> Stored:
             found = self._repeated(tx, scope, prints, identity, synchronous=route.synchronous, forgets=forgets)

@@ -371,7 +371,7 @@ class Engine:
 def _recover(tx: Tx, crashed: list[int], configuration: Configuration) -> None:
     d = schema.delivery
     undone = select(d.c.id, d.c.message, d.c.route, d.c.station, d.c.order_key).where(
-        d.c.state == ANSWERING, d.c.station.startswith("flow:")
+        d.c.state == ANSWERING, d.c.done_at.is_(None), d.c.station.startswith("flow:")
     )
     for row in tx.execute(undone).fetchall():
         # A flow happens in its transaction or not at all: its caller may ask again with the same key.
@@ -384,7 +384,11 @@ def _recover(tx: Tx, crashed: list[int], configuration: Configuration) -> None:
         if row.order_key is not None:
             journal.give_way(tx, row.route, row.station, row.order_key)
     note = "the gateway stopped while it waited for the partner's answer"
-    tx.execute(update(d).where(d.c.state == ANSWERING).values(state=UNCERTAIN, code="PIPE-6002", note=note))
+    tx.execute(
+        update(d)
+        .where(d.c.state == ANSWERING, d.c.done_at.is_(None))
+        .values(state=UNCERTAIN, code="PIPE-6002", note=note)
+    )
     for name, route in configuration.routes.items():
         for target in route.to[:1] if route.reply.mode == "sync" else ():
             if target.on_uncertain is not None:

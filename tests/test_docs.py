@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,8 @@ async def test_every_configuration_is_right_and_its_tests_pass(
         monkeypatch.setenv(name, "whsec_" + "c2VjcmV0" * 5)
     path = tmp_path / "connections.yaml"
     path.write_text(block.text, encoding="utf-8")
+    if "wsdl: wsdl/" in block.text:
+        shutil.copytree(ROOT / "tests" / "adapters" / "wsdl", tmp_path / "wsdl")
     parts = known(block)
     checked = check(
         lambda: load(path, adapters=parts.adapters, transformers=parts.transformers, flows=parts.flows), parts.adapters

@@ -185,7 +185,7 @@ def test_dev_test_deep_is_ours_and_the_rest_is_pytests(house: House) -> None:
 
 
 def test_adapters_import_one_another_only_through_helpers_of_a_protocol() -> None:
-    """Adapters are independent; what they share lives in modules named for its protocol: http_…, and soap_… for soap_…."""
+    """Adapters are independent; what they share lives in modules named for it: http_…, and soap_… for SOAP."""
     graph = grimp.build_graph("adapters", cache_dir=None)
     wrong = [
         f"{module} imports {target}"

@@ -13,7 +13,7 @@ from pipe.cli.frame import DATA, Data, Frame, Json
 
 app = typer.Typer(invoke_without_command=True, help="Stand-ins of the partners: run them, stop one, make one slow.")
 
-Name = Annotated[str, typer.Argument(help="registry, sms or payments.")]
+Name = Annotated[str, typer.Argument(help="registry, sms, payments or civil.")]
 
 
 @app.callback()

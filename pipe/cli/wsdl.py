@@ -38,9 +38,7 @@ def pin(
     from pipe.app import pin_wsdl
 
     frame = Frame(config, json=json)
-    done = asyncio.run(
-        pin_wsdl(config, url, to, connection=connection, allow=allow or [], networks=network or [])
-    )
+    done = asyncio.run(pin_wsdl(config, url, to, connection=connection, allow=allow or [], networks=network or []))
     rows = [{"file": str(to.parent / each.file), "url": each.url, "sha256": each.sha256, "changed": each.changed}
             for each in done]  # fmt: skip
     frame.show(rows, _told)

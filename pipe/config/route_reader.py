@@ -93,6 +93,9 @@ def read_route(reading: Reading, name: str, node: Node) -> RouteConfig | None:
     source = _source(reading, name, node)
     steps = read_steps(reading, node.items.get("steps"), f"{path}.steps", stage=True)
     if source is not None and _hands_values(reading, source):
+        if steps and steps[0].name == "decode":
+            text = f"`decode` has nothing to read: `{source.connection}` hands over values already"
+            reading.note(node.items["steps"].entries[0], "misplaced-step", text, "decode")
         steps = (_decoded(reading, source, f"{path}.from"), *steps)
     targets = read_targets(reading, node.items.get("to"), f"{path}.to", retry)
     gather = _gather(reading, node.items.get("gather"), f"{path}.gather", retry)

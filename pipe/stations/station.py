@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import deque
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -134,23 +135,22 @@ class Station:
         try:
             while self.queue and self.may_run():
                 work = self.queue.popleft()
-                if work.crashes:
-                    async with self._suspects:
-                        await self._one(work)
+                if work.crashes or work.sensitive:
+                    await self._guarded(work)
                 else:
                     await self._one(work)
         finally:
             self._workers -= 1
             self.kick()
 
-    async def _one(self, work: Work) -> None:
-        if not work.sensitive:
-            await self._shielded(work)
-            return
-        with shield.over(work.sensitive):
-            await self._shielded(work)
+    async def _guarded(self, work: Work) -> None:
+        async with AsyncExitStack() as guards:
+            if work.crashes:
+                await guards.enter_async_context(self._suspects)
+            guards.enter_context(shield.over(work.sensitive))
+            await self._one(work)
 
-    async def _shielded(self, work: Work) -> None:
+    async def _one(self, work: Work) -> None:
         slot = self.engine.in_flight.enter(work.id)
         self._in_hands.add(work.id)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert, select, text, update
 
 from pipe.errors import SchemaTooNew
 from pipe.store import schema
@@ -13,6 +13,7 @@ Migration = Callable[[Connection], None]
 
 
 _SECOND = (schema.erasure, schema.backup)
+_INDEXES = ("message_gone_at", "message_blob")
 
 
 def _first(connection: Connection) -> None:
@@ -22,8 +23,15 @@ def _first(connection: Connection) -> None:
 
 
 def _second(connection: Connection) -> None:
-    """What is erased and where the backups lie, so that a restored copy forgets what was forgotten."""
+    """What is erased and where the backups lie, so that a restored copy forgets what was forgotten.
+
+    And ways to what is old or lies in files that do not pass all that is finished.
+    """
     schema.metadata.create_all(connection, tables=_SECOND)
+    connection.execute(text("DROP INDEX IF EXISTS message_gone"))
+    for index in schema.message.indexes:
+        if index.name in _INDEXES:
+            index.create(connection, checkfirst=True)
 
 
 STORE: tuple[Migration, ...] = (_first, _second)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
+from sqlalchemy import ColumnClause, Connection, bindparam, delete, exists, func, literal_column, select, update
 
 from pipe.config.models import Retention
 from pipe.store import codec
@@ -26,6 +26,8 @@ from pipe.store.transaction import Tx
 
 AT_ONCE = 200
 GONE = "gone"
+_SAYS_GONE: ColumnClause[str] = literal_column(f"'{GONE}'")
+"""written out: the indexes over what is gone and what is not are for this word, not for a parameter"""
 FEED_KEPT_S = 7 * 86400.0
 IDENTITY_KEPT_S = 90 * 86400.0
 PAGES_AT_ONCE = 500
@@ -78,7 +80,7 @@ def _bodies(tx: Tx, route: str, delivered_before: float, dead_before: float, pru
     open_ = exists().where(d.message == m.seq, d.done_at.is_(None))
     kept = exists().where(d.message == m.seq, d.state.in_((DEAD, EXPIRED)), d.done_at > dead_before)
     waiting = exists().where(gather.c.id == m.gather, gather.c.due_at.is_not(None))
-    query = select(m.seq, m.id).where(m.route == route, m.kind != GONE, m.received_at <= delivered_before)
+    query = select(m.seq, m.id).where(m.route == route, m.kind != _SAYS_GONE, m.received_at <= delivered_before)
     rows = tx.execute(query.where(~open_, ~kept, ~waiting).order_by(m.received_at).limit(AT_ONCE)).fetchall()
     if not rows:
         return
@@ -105,8 +107,8 @@ def _messages(tx: Tx, route: str, before: float, pruned: Pruned) -> None:
     m, d = message.c, delivery.c
     open_ = exists().where(d.message == m.seq, d.done_at.is_(None))
     waiting = exists().where(gather.c.id == m.seq, gather.c.due_at.is_not(None))
-    query = select(m.seq).where(m.route == route, m.kind == GONE, m.received_at <= before, ~open_, ~waiting)
-    seqs = [row.seq for row in tx.execute(query.order_by(m.seq).limit(AT_ONCE))]
+    query = select(m.seq).where(m.route == route, m.kind == _SAYS_GONE, m.received_at <= before, ~open_, ~waiting)
+    seqs = [row.seq for row in tx.execute(query.order_by(m.received_at).limit(AT_ONCE))]
     if not seqs:
         return
     # Totals never shrink: what went is counted beside them, so that `ledger verify` can still account for every row.
@@ -127,5 +129,5 @@ def _messages(tx: Tx, route: str, before: float, pruned: Pruned) -> None:
 
 def blob_names(connection: Connection) -> set[str]:
     """The files that rows still name."""
-    rows = connection.execute(select(message.c.body).where(message.c.kind == "blob"))
+    rows = connection.execute(select(message.c.body).where(message.c.kind == literal_column("'blob'")))
     return {codec.load(bytes(row.body))[0] for row in rows}

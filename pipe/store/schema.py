@@ -65,7 +65,8 @@ message = Table(
     Index("message_origin", "origin", **_where("origin IS NOT NULL")),
     Index("message_cancel", "cancel_key", **_where("cancel_key IS NOT NULL")),
     Index("message_kept", "route", "received_at", **_where("kind <> 'gone'")),
-    Index("message_gone", "route", "seq", **_where("kind = 'gone'")),
+    Index("message_gone_at", "route", "received_at", **_where("kind = 'gone'")),
+    Index("message_blob", "seq", **_where("kind = 'blob'")),
 )
 
 

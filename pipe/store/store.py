@@ -115,11 +115,11 @@ class Store:
         """Finishes what is queued, closes everything, lets go of the folder. Safe twice."""
         if self._writer is not None:
             await self._aside(self._writer.stop)
-            failed = self._writer.failed is not None
+            silent = self._writer.silent
             self._writer = None
             if self._readers is not None:
                 # A read that hangs in a silent database would be waited for without end.
-                await asyncio.to_thread(self._readers.shutdown, wait=not failed, cancel_futures=failed)
+                await asyncio.to_thread(self._readers.shutdown, wait=not silent, cancel_futures=silent)
             self._reading.dispose()
         self._let_go()
 

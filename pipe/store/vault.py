@@ -52,8 +52,24 @@ class Vault:
 
 
 def _create(path: Path) -> None:
+    """A file that is there is whole: a kill half-way must not leave one without which nothing can ever be opened."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    os.write(file, f"k1:{secrets.token_hex(32)}\n".encode())
-    os.fsync(file)
-    os.close(file)
+    fresh = path.with_name(f"{path.name}.new")
+    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(file, f"k1:{secrets.token_hex(32)}\n".encode())
+        os.fsync(file)
+    finally:
+        os.close(file)
+    fresh.rename(path)
+    for folder in (path.parent, path.parent.parent):
+        _sync(folder)
+
+
+def _sync(folder: Path) -> None:
+    """Puts the names in a folder on disk, as the names of new files are not there with their contents."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

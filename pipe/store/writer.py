@@ -80,6 +80,8 @@ class Writer:
         self.sequences: dict[str, int] = {}
         self.failed: StoreUnavailable | None = None
         """set for ever once a commit could not be synced: what is on disk is no longer known"""
+        self.silent = False
+        """whether it was given up because the database did not answer: what waits for it may wait for ever"""
         self.on_failure: Callable[[StoreUnavailable], None] = lambda error: None
         self.commits = 0
         self.units = 0
@@ -122,8 +124,7 @@ class Writer:
         if self._thread is not None:
             if self._thread.is_alive():
                 self._calls.put(False)
-                # What hangs in the database may never come back; the thread ends with the process.
-                self._thread.join(None if self.failed is None else SILENCE_S)
+                self._thread.join(SILENCE_S if self.silent else None)
         elif self._connection is not None:
             self._work_off()
             self._connection.close()
@@ -156,6 +157,7 @@ class Writer:
         assert self._loop is not None
         group, self._seen, before = self._group, self._group, self._seen
         if group and group is before and self.failed is None:
+            self.silent = True
             self.failed = StoreUnavailable(f"the store has been silent for more than {SILENCE_S:g} s and is closed")
             logger.bind(action="store_silent").critical("the store does not answer; nothing more is accepted")
             self._resolve([(job.future, None, self.failed) for job in (*group, *self._jobs)], Committed())

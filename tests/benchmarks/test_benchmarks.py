@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from benchmarks import subjects
 from benchmarks.load import BODY
-from benchmarks.report import BEGIN, END, Measured, table, written
+from benchmarks.processes import until
 
 
 def test_the_body_is_about_one_kibibyte() -> None:
@@ -49,20 +54,86 @@ def test_broken_xml_is_noticed_by_the_backend() -> None:
         assert subjects.asked(backend)["bad"] == 1
 
 
-def test_ratios_are_taken_within_a_round() -> None:
-    """A slow moment of the machine slows both sides of a ratio."""
-    rounds = {"base": [Measured(100, 1, 2), Measured(50, 1, 2)], "x": [Measured(200, 3, 4), Measured(100, 3, 4)]}
-    assert table(rounds, "base").splitlines()[-1] == "| x | 100–200 | 3.0 | 4.0 | 2.00 | 2.00 |"
+def test_a_refusing_partner_comes_back_and_goes_again() -> None:
+    """Its port stays its own while nobody answers there."""
+    with subjects.partner("refusing") as partner:
+        with pytest.raises(OSError, match="refused"):
+            subjects.asked(partner.address)
+        partner.turn()
+        until(lambda: answers(partner), "the partner to answer", 5)
+        partner.turn()
+        until(lambda: not answers(partner), "the partner to refuse", 5)
 
 
-def test_the_page_is_rewritten_between_its_marks_only() -> None:
-    """Twice gives the same."""
-    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    once = written(page, "new")
-    assert (once, written(once, "new")) == (f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n", once)
+def answers(partner: subjects.Partner) -> bool:
+    """Whether it takes a connection."""
+    try:
+        return bool(subjects.asked(partner.address)["count"] == 0)
+    except OSError:
+        return False
 
 
-def test_a_page_without_marks_is_left_alone() -> None:
-    """Better no result than a spoilt page."""
-    with pytest.raises(ValueError, match="has no"):
-        written("text", "new")
+def test_a_hanging_partner_takes_and_never_answers() -> None:
+    """The worst kind of dead."""
+    with subjects.partner("hanging") as partner, pytest.raises(TimeoutError):
+        urllib.request.urlopen(partner.address, data=BODY, timeout=0.3)
+
+
+def test_the_backend_tells_how_late_a_message_came() -> None:
+    """By the moment that its body names, once; all processes of a machine share the clock."""
+    with subjects.server("benchmarks.backend") as backend:
+        body = f"<Appeal><Sent>{time.monotonic() - 2}</Sent></Appeal>"
+        urllib.request.urlopen(backend, data=body.encode()).close()
+        (late,) = subjects.asked(backend)["late"]
+        assert 2000 <= late < 3000
+        assert subjects.asked(backend)["late"] == []
+
+
+def test_a_body_of_many_pieces_is_one_message() -> None:
+    """Ten megabytes do not come at once."""
+    with subjects.server("benchmarks.backend") as backend:
+        for _ in range(2):
+            urllib.request.urlopen(backend, data=b"<Appeal>" + b"x" * (10 << 20) + b"</Appeal>").close()
+        told = subjects.asked(backend)
+        assert (told["count"], told["bad"]) == (2, 0)
+
+
+@pytest.mark.parametrize("generator", ["own", "wrk"])
+def test_messages_with_keys_have_keys_of_that_many(monkeypatch: pytest.MonkeyPatch, generator: str) -> None:
+    """What a route orders by must be what the page says."""
+    if generator == "wrk" and not subjects.WRK:
+        pytest.skip("wrk is not installed")
+    monkeypatch.setattr(subjects, "WRK", subjects.WRK if generator == "wrk" else "")
+    with echo() as (address, keys):
+        subjects.loaded(address, 1, keys=3)
+    assert {int(key) for key in keys} in ({0, 1, 2}, {1, 2, 3})
+
+
+@contextmanager
+def echo() -> Iterator[tuple[str, list[str]]]:
+    """A server that takes note of every `X-Key`."""
+    keys: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            keys.append(self.headers["X-Key"])
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """In silence."""
+
+    class Server(ThreadingHTTPServer):
+        request_queue_size = 128
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A load that ends breaks off what is under way."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/", keys
+        server.shutdown()

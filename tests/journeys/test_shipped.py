@@ -137,3 +137,13 @@ async def test_a_confirmation_takes_the_reminder_back(town: Town) -> None:
         return bool(totals["reminders"]["pending"] == 0 and totals["confirmations"].get("dead") == 1)
 
     await until(taken_back)
+
+
+async def test_an_act_goes_to_a_soap_register_and_is_asked_for_again(town: Town) -> None:
+    """JSON in, SOAP out; a façade over SOAP; the register's own fault is a 404."""
+    act = {"id": "a-1", "kind": "marriage", "names": ["Олена", "Петро <і Co>"], "day": "2026-01-15"}
+    assert (await town.ask("POST", "/acts", json=act))[0] == 202
+    await town.done("civil", 1)
+    status, told = await town.ask("GET", "/acts/a-1")
+    assert (status, told) == (200, {name: act[name] for name in ("kind", "names", "day")})
+    assert await town.ask("GET", "/acts/a-2") == (404, {"code": "no_act"})

@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 import pytest
 
-from partners import Partners, start, tell
+from partners import PORTS, Partners, start, tell
 from partners.records import Lines
 from pipe.errors import BadRequest, Unreachable
 from tests.partners.conftest import APPEAL, XML, Ask
@@ -184,7 +184,7 @@ async def test_as_a_process_they_say_where_they_are_and_end_cleanly(tmp_path: Pa
         sys.executable, "-m", "partners", "--data", tmp_path, "--port-base", "0", stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    printed = dict([(await process.stdout.readline()).decode().split() for _ in range(3)])
+    printed = dict([(await process.stdout.readline()).decode().split() for _ in PORTS])
     assert orjson.loads((tmp_path / "partners.json").read_bytes())["addresses"] == printed
     os.kill(process.pid, signal.SIGTERM)
     assert (await process.wait(), (tmp_path / "partners.json").exists()) == (0, False)

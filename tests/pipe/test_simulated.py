@@ -34,7 +34,7 @@ async def letters(house: House) -> list[int]:
 
 
 async def test_a_dead_letter_remembers_a_try_that_nobody_answered(house: House) -> None:
-    """Seeds 3 and 74: tried again, as that is harmless, and then refused; but the first try may have arrived."""
+    """Tried again, as that is harmless, and then refused; but the first try may have arrived."""
     await house.start(TEXT)
     house.partner("out").script = [NoAnswer("silence"), Refused("no")]
     await house.put("x")
@@ -52,7 +52,7 @@ async def test_a_dead_letter_of_answered_tries_says_that_it_did_not_arrive(house
 
 
 async def test_a_dead_letter_remembers_the_attempt_that_died_with_the_process(house: House) -> None:
-    """Seed 79: the partner may have had it before the kill, whatever it says now."""
+    """The partner may have had it before the kill, whatever it says now."""
     await house.start(TEXT)
     house.partner("out").hold()
     await house.put("x")
@@ -66,7 +66,7 @@ async def test_a_dead_letter_remembers_the_attempt_that_died_with_the_process(ho
 
 
 async def test_a_trial_without_an_answer_is_remembered(house: House) -> None:
-    """Seed 3: it costs no attempt, but the dead letter that follows says that it may have arrived."""
+    """It costs no attempt, but the dead letter that follows says that it may have arrived."""
     text = TEXT.replace("breaker: false, concurrency: 1", "breaker: {of: 2, failures: 50%, open: 2s}")
     await house.start(text.replace("attempts: 3", "attempts: 9"))
     house.partner("out").script = [PeerFailed("a"), PeerFailed("b"), NoAnswer("silence"), Refused("no")]
@@ -91,7 +91,7 @@ async def test_what_is_uncertain_stays_so_when_its_target_goes(house: House) -> 
 
 
 async def test_whoever_waits_for_a_turn_at_a_connection_that_goes_is_not_stranded(house: House) -> None:
-    """Seed 868: a reload took the connection away between the taking up of a message and its turn; it hung for ever."""
+    """A reload took the connection away between the taking up of a message and its turn; it hung for ever."""
     await house.start(TEXT)
     house.partner("out").hold()
     await house.put("x")
@@ -115,19 +115,21 @@ async def test_whoever_waits_for_a_turn_at_a_connection_that_goes_is_not_strande
 async def test_what_is_wanted_while_still_in_memory_is_read_once_it_is_forgotten(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seed 3414: wanted together with another, it was forgotten while both were read, left out, and never came again."""
+    """Wanted together with another, it was forgotten while both were read, and never came back."""
     await house.start(TEXT.replace("from:", "concurrency: 1\n    from:"))
     house.partner("out").hold()
     for _ in range(2):
         await house.put("x")
     await house.partner("out").reached(1)
     station, load, gate = house.engine.stations["r", "out"], house.engine.load, asyncio.Event()
+    begun = asyncio.Event()
     (first,) = station._in_hands
     (other,) = [work.id for work in station.queue]
     station.queue.clear()
     station.owned.discard(other)  # as if it had been put off, and were due now
 
     async def slow(*arguments: Any) -> Any:
+        begun.set()
         found = await load(*arguments)
         await gate.wait()
         return found
@@ -135,10 +137,13 @@ async def test_what_is_wanted_while_still_in_memory_is_read_once_it_is_forgotten
     monkeypatch.setattr(house.engine, "load", slow)
     station.want(first)
     station.want(other)
+    await begun.wait()
     station.forget(SimpleNamespace(id=first))  # type: ignore[arg-type]  # no more is asked of it
     gate.set()
-    async with asyncio.timeout(10):
-        while not {first, other} <= station.owned:
-            await asyncio.sleep(0.001)
+
+    async def both() -> bool:
+        return {first, other} <= station.owned
+
+    await house.until(both)
     house.partner("out").release()
     await house.done(2)

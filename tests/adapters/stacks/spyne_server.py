@@ -1,8 +1,7 @@
 """A partner for our client, written with spyne, strict by lxml: prints its port, serves until it is killed."""
 
-from __future__ import annotations
-
 import sys
+from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from spyne import Application, ComplexModel, Date, Decimal, Fault, Integer, Iterable, ServiceBase, Unicode, rpc
@@ -25,7 +24,7 @@ class Orders(ServiceBase):
     """Orders."""
 
     @rpc(Unicode(min_occurs=1), Date, Iterable(Line), _returns=Decimal)
-    def Sum(ctx, customer, day, lines):  # noqa: N802, N805  as callers of it know it
+    def Sum(ctx: Any, customer: str, day: Any, lines: Any) -> Any:  # noqa: N802, N805  as callers of it know it
         """What an order costs."""
         if customer == "nobody":
             raise Fault("Client.NoCustomer", "there is no such customer")

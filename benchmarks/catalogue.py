@@ -1,0 +1,73 @@
+"""What there is to measure, by the names that a person types."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from benchmarks import shapes as shapes_
+from benchmarks import throughput as throughput_
+from benchmarks.backlog import finished, pending
+from benchmarks.bodies import body, csv
+from benchmarks.costs import cost
+from benchmarks.dead_partner import dead_partner
+from benchmarks.options import Options
+from benchmarks.profiling import profile
+from benchmarks.storm import storm
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One block of docs/benchmarks.md."""
+
+    name: str
+    what: str
+    run: Callable[[Options], str]
+    subjects: tuple[str, ...] = ()
+    """what can be measured of it alone"""
+
+
+PARTS = (
+    Part(
+        "throughput",
+        "bare aiohttp, Node-RED and the gateway under the same load",
+        throughput_.throughput,
+        tuple(throughput_.TITLES),
+    ),
+    Part(
+        "routes",
+        "order per key, three targets, sync: each beside the plain route",
+        shapes_.routes,
+        tuple(shapes_.TITLES),
+    ),
+    Part("storm", "a partner comes back to 50,000 waiting messages (--waiting)", storm),
+    Part("pending", "restart, memory and rate with 1,000,000 pending (--pending)", pending),
+    Part("finished", "cost of a message beside 10,000,000 finished ones (--finished)", finished),
+    Part("body", "memory while a body of 10 MiB passes", body),
+    Part("csv", "memory while 1,000,000 rows are split (--rows)", csv),
+    Part("dead-partner", "p99 of a route while the partner of another hangs, or refuses", dead_partner),
+    Part("cost", "processor, commits and disk of a message", cost),
+    Part("profile", "where the processor's time of the full path goes, as a picture (needs py-spy)", profile),
+)
+
+
+def chosen(names: Iterable[str]) -> list[tuple[Part, tuple[str, ...]]]:
+    """The parts that were named, each with the subjects that were named of it. Raises LookupError for other names."""
+    wanted = list(dict.fromkeys(names)) or [PARTS[0].name]
+    if "all" in wanted:
+        return [(part, ()) for part in PARTS]
+    known = {name for part in PARTS for name in (part.name, *part.subjects)}
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            raise LookupError(f"nothing here is called `{name}`{hint} `./dev bench --list` tells all names")
+    picked: list[tuple[Part, tuple[str, ...]]] = []
+    for part in PARTS:
+        only = tuple(name for name in wanted if name in part.subjects)
+        if part.name in wanted:
+            picked.append((part, ()))
+        elif only:
+            picked.append((part, only))
+    return picked
