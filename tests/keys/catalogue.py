@@ -48,7 +48,7 @@ def every_key() -> set[str]:
     for adapter in ADAPTERS:
         keys |= _of_adapter(adapter, named)
         # A block that an earlier adapter has is the same block: its keys are claimed there.
-        named |= {model: "" for model in _nested(adapter.Config)}
+        named |= dict.fromkeys(_nested(adapter.Config), "")
     for transformer in TRANSFORMERS:
         keys |= {f"steps.{transformer.name}", *_inside(f"steps.{transformer.name}", transformer.Config, named)}
     return (keys | {f"steps.{name}" for name in STEPS_OF_THE_ENGINE}) - UNWRITTEN

@@ -14,7 +14,7 @@ from pipe.config.findings import ConfigInvalid, Finding
 from pipe.config.lint import lint
 from pipe.trials import run_tests
 from tests.keys.catalogue import REFUSED, every_key
-from tests.keys.wrong import configuration
+from tests.keys.wrong import PING, configuration
 from tests.keys.wrong_values import FREE, WRONG, WRONG_IN_TESTS
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +48,7 @@ def claimed() -> Iterator[str]:
 
 def findings_of(text: str, folder: Path, files: dict[str, str]) -> list[Finding]:
     """What loading finds; where it finds nothing, what lint finds."""
-    for name, content in {"connections.yaml": text, **files}.items():
+    for name, content in {"connections.yaml": text, "ping.wsdl": PING, **files}.items():
         (folder / name).write_text(content, encoding="utf-8")
     try:
         return lint(read_configuration(folder / "connections.yaml", KNOWN), adapters=KNOWN.adapters)

@@ -9,8 +9,25 @@ connections:
   web: {type: http_server, auth: none}
   crm: {type: http_client, url: "http://127.0.0.1:1"}
   box: {type: file_folder, path: box}
+  desk: {type: soap_server, auth: none, wsdl: ping.wsdl}
+  civil: {type: soap_client, wsdl: ping.wsdl}
+  broker: {type: mqtt, url: "mqtt://127.0.0.1:1", client_id: gw}
 routes:
 """
+PING = """\
+<definitions name="Ping" targetNamespace="urn:ping" xmlns="http://schemas.xmlsoap.org/wsdl/" xmlns:p="urn:ping"
+    xmlns:soap="http://schemas.xmlsoap.org/wsdl/soap/" xmlns:xs="http://www.w3.org/2001/XMLSchema">
+  <types><xs:schema targetNamespace="urn:ping"><xs:element name="Ping" type="xs:string"/></xs:schema></types>
+  <message name="In"><part name="body" element="p:Ping"/></message>
+  <portType name="Port"><operation name="Ping"><input message="p:In"/></operation></portType>
+  <binding name="Soap" type="p:Port">
+    <soap:binding transport="http://schemas.xmlsoap.org/soap/http"/>
+    <operation name="Ping"><soap:operation soapAction=""/><input><soap:body use="literal"/></input></operation>
+  </binding>
+  <service name="Ping"><port name="P" binding="p:Soap"><soap:address location="http://127.0.0.1:1/ping"/></port></service>
+</definitions>
+"""
+"""a WSDL beside each configuration"""
 FROM = "from: {connection: web, path: /x}"
 TO = "to: {connection: crm, post: /x, idempotent: true}"
 
@@ -59,11 +76,16 @@ BLOCKS: dict[str, str] = {
     "http_client": _connection("http_client", "url: 'http://127.0.0.1:1',"),
     "http_server": _connection("http_server"),
     "file_folder": _connection("file_folder"),
+    "soap_client": _connection("soap_client", "wsdl: ping.wsdl,"),
+    "soap_server": _connection("soap_server", "wsdl: ping.wsdl,"),
+    "mqtt": _connection("mqtt", "url: 'mqtt://127.0.0.1:1', client_id: gw,"),
+    "mqtt.will": _connection("mqtt", "url: 'mqtt://127.0.0.1:1', client_id: gw, will: {topic: a,"),
     "routes": _route(),
     "from": _route(TO, ", from: {connection: web, path: /x,"),
     "from.http_server": _route(TO, ", from: {connection: web,"),
     "from.http_client": _route(TO, ", from: {connection: crm,"),
     "from.file_folder": _route(TO, ", from: {connection: box,"),
+    "from.mqtt": _route(TO, ", from: {connection: broker, topic: a,"),
     "from schedule": _route(TO, ", from: {"),
     "from every": _route(TO, ", from: {"),
     "from outcome": _route(TO, ", from: {outcome: dead,"),
@@ -72,6 +94,8 @@ BLOCKS: dict[str, str] = {
     "reply.faults": _route(FROM, ",", TO, ", reply: {mode: sync, faults: [{"),
     "to": _route(FROM, ", to: {connection: crm, post: /x,"),
     "to.http_client": _route(FROM, ", to: {connection: crm,"),
+    "to.soap_client": _route(FROM, ", to: {connection: civil, call: Ping,"),
+    "to.mqtt": _route(FROM, ", to: {connection: broker, publish: a,"),
     "to.file_folder": _route(FROM, ", to: {connection: box,"),
     "on_uncertain": _route(FROM, ", to: {connection: crm, post: /x, on_uncertain: {"),
     "on_uncertain.confirm": _route(FROM, ", to: {connection: crm, post: /x, on_uncertain: {confirm: {"),
@@ -89,6 +113,16 @@ KEYS: dict[str, str] = {
     "connections.type": "version: 1\nconnections: {c: {\n@\n}}",
     "http_server.listener": "version: 1\nconnections: {c: {type: http_server, auth: none, @}}",
     "http_client.url": _connection("http_client"),
+    "soap_server.listener": "version: 1\nconnections: {c: {type: soap_server, auth: none, wsdl: ping.wsdl, @}}",
+    "soap_client.wsdl": _connection("soap_client"),
+    "soap_server.wsdl": _connection("soap_server"),
+    "from.soap_server.operation": f"{HEAD}  r: {{{TO}, from: {{connection: desk, @}}}}",
+    "to.soap_client.call": f"{HEAD}  r: {{{FROM}, to: {{connection: civil, @}}}}",
+    "mqtt.url": _connection("mqtt", "client_id: gw,"),
+    "mqtt.client_id": _connection("mqtt", "url: 'mqtt://127.0.0.1:1',"),
+    "mqtt.will.topic": _connection("mqtt", "url: 'mqtt://127.0.0.1:1', client_id: gw, will: {"),
+    "from.mqtt.topic": _route(TO, ", from: {connection: broker,"),
+    "to.mqtt.publish": _route(FROM, ", to: {connection: broker,"),
     "from.connection": _route(TO, ", from: {path: /x,"),
     "from outcome.outcome": _route(TO, ", from: {"),
     "from channel.channel": _route(TO, ", from: {"),
