@@ -55,12 +55,14 @@ class Upkeep:
             if not pruned.more:
                 break
             await engine.clock.sleep(BREATH_S)
+        freed = total.bodies or total.messages
         while await engine.store.write(retention.shrink):
+            freed = True
             await engine.clock.sleep(BREATH_S)
         async with engine.store.files:
             named = await engine.store.read(retention.blob_names, 60.0)
             files = await asyncio.to_thread(blobs.sweep, engine.store.blobs, named, engine.clock.now() - YOUNG_S)
-        for _ in range(TRIES):
+        for _ in range(TRIES if freed else 0):
             if await engine.store.give_back():
                 break  # else somebody was reading just then
             await engine.clock.sleep(BREATH_S)

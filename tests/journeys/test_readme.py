@@ -76,7 +76,7 @@ class Terminal:
 @pytest.fixture
 async def terminal(tmp_path: Path) -> AsyncIterator[Terminal]:
     """A shell beside the shipped configuration; what was started in it is ended."""
-    for name in ("schemas", "secrets"):
+    for name in ("schemas", "secrets", "partners"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "connections.yaml", tmp_path)
     (tmp_path / "dev").write_text(DEV, encoding="utf-8")

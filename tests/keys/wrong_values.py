@@ -317,7 +317,11 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "mqtt.receive": ("0", "bad-value", "`receive`: "),
     "mqtt.session": ("7", "bad-value", "`session`: `7` needs a unit: write"),
     "mqtt.tls": ("true", "bad-value", "`tls`: should be a map; it is a number or a yes/no"),
-    "mqtt.url": ('"mqtt://gw:pass@broker"', "bad-value", "`url`: credentials do not belong into an address: write them"),
+    "mqtt.url": (
+        '"mqtt://gw:pass@broker"',
+        "bad-value",
+        "`url`: credentials do not belong into an address: write them",
+    ),
     "mqtt.username": ("7", "bad-value", "`username`: should be a text; put it in quotes; it is a number or a yes/no"),
     "mqtt.version": ('"3.1"', "bad-value", "`version`: `3.1` is not possible"),
     "mqtt.will": ("offline", "bad-value", "`will`: should be a map; it is a text"),
