@@ -7,10 +7,12 @@ import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.journeys.books import quiet
 from tests.journeys.conftest import World, a_world, until
+from tests.journeys.gateway import Gateway
 from tests.journeys.ledger import check
 from tests.torture.crash import TORTURE, sound
 
@@ -62,6 +64,7 @@ async def test_below_the_floor_nothing_is_accepted_and_deliveries_go_on(world: W
     await asyncio.gather(*(orderly(world, phone) for phone in PHONES))
     ballast = world.gateway.folder / "ballast"
     fill(ballast, leaving=1 << 20)
+    await until(lambda: unready(world.gateway))  # the disk is looked at every few seconds
     call = asyncio.create_task(world.client.hand_in(PHONES[0], 9))
     await until(lambda: refused(world, 1))
     await world.tell("start")
@@ -70,6 +73,12 @@ async def test_below_the_floor_nothing_is_accepted_and_deliveries_go_on(world: W
     ballast.unlink()
     await asyncio.wait_for(call, 20)
     assert check(await world.settled()) == []
+
+
+async def unready(gateway: Gateway) -> bool:
+    """Whether the gateway says that it takes nothing."""
+    async with aiohttp.ClientSession() as client, client.get(f"{gateway.address}/ready") as answer:
+        return answer.status == 503
 
 
 async def test_a_folder_that_cannot_be_written_is_said_at_the_start(tmp_path: Path) -> None:
