@@ -6,15 +6,15 @@ others by a few statements; a unit that needs the database at once (`run`, `exec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import Connection, Executable, Result, insert
 
 from pipe.store.audit import append_audit
-from pipe.store.batch import Row, Rows
+from pipe.store.batch import Batch, Row, Rows
 from pipe.store.faults import is_disk
 from pipe.store.statements import Statement
 
@@ -25,18 +25,11 @@ _LEDGER = Rows("ledger", "route", "name", "n", tail="ON CONFLICT (route, name) D
 _FEED = Rows("feed", "seq", "topic", "at", "event")
 
 
-class Writes(Protocol):
-    """Rows that can wait: see `pipe.store.batch`."""
-
-    def write(self, cursor: Any, dialect: str, rows: list[Row]) -> Iterable[Row]:
-        """Writes them; yields the rows that the statement returns."""
-
-
 @dataclass(slots=True)
 class UnitOfWork:
     """What one unit did to the transaction, until the group is written."""
 
-    rows: list[tuple[Writes, Row, Callable[[Tx, bool], None] | None]] = field(default_factory=list)
+    rows: list[tuple[Batch, Row, Callable[[Tx, bool], None] | None]] = field(default_factory=list)
     counts: list[tuple[str, str, int]] = field(default_factory=list)
     weights: list[tuple[str, int]] = field(default_factory=list)
     ready: list[Any] = field(default_factory=list)
@@ -71,7 +64,7 @@ class Tx:
         self._units: list[UnitOfWork] = []
         self._waiting: list[UnitOfWork] = []
         """units with rows that are not written yet"""
-        self._expected: set[tuple[Writes, Hashable]] = set()
+        self._expected: set[tuple[Batch, Hashable]] = set()
         self._unit = UnitOfWork()
 
     # --- SQL ---
@@ -81,12 +74,6 @@ class Tx:
         """The connection itself, all that was added so far within sight."""
         self._at_once()
         return self._connection
-
-    @property
-    def cursor(self) -> Any:
-        """The driver's own cursor, all that was added so far within sight."""
-        self._at_once()
-        return self._cursor
 
     def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
         """Runs a statement of SQLAlchemy Core."""
@@ -102,28 +89,24 @@ class Tx:
         self._cursor.execute(statement.sql[self.dialect], parameters)
         return self._cursor
 
-    def find(self, statement: Statement, parameters: Mapping[str, Any], batch: Writes, key: Hashable) -> Any:
+    def find(self, statement: Statement, parameters: Mapping[str, Any], batch: Batch, key: Hashable) -> Any:
         """Runs a hot query that asks for what `later(batch, …, key)` adds, and for nothing else."""
-        if self.expects(batch, key):
+        if (batch, key) in self._expected:
             self._at_once()
         self._cursor.execute(statement.sql[self.dialect], parameters)
         return self._cursor
 
     def later(
-        self, batch: Writes, row: Row, key: Hashable = None, then: Callable[[Tx, bool], None] | None = None
+        self, batch: Batch, row: Row, key: Hashable = None, then: Callable[[Tx, bool], None] | None = None
     ) -> None:
         """Adds a row, to be written with those of other units.
 
         `key` is what others may look for before that. `then` hears whether the statement returned the row (by its first
-        value), and may count, but write no more than by `later`.
+        value); it may count and run statements, but add no rows.
         """
         self._unit.rows.append((batch, row, then))
         if key is not None:
             self._expected.add((batch, key))
-
-    def expects(self, batch: Writes, key: Hashable) -> bool:
-        """Whether a row with this key waits to be written."""
-        return (batch, key) in self._expected
 
     def number(self, table: str) -> int:
         """The next number of a table. Numbers grow in commit order; some are skipped by rollbacks."""
@@ -166,7 +149,7 @@ class Tx:
     def audit(
         self, event: str, *, before: Any = None, after: Any = None, target: str = "", actor: str | None = None
     ) -> None:
-        """Writes who did what, chained to the row before."""
+        """Batch who did what, chained to the row before."""
         append_audit(self, event, before, after, target, actor or self.actor)
 
     def insert(self, table: Any, **values: Any) -> None:
@@ -202,7 +185,7 @@ class Tx:
         return unit
 
     def flush(self) -> None:
-        """Writes what waits, and the group's totals, once for each. Raises what means that the disk is at fault."""
+        """Batch what waits, and the group's totals, once for each. Raises what means that the disk is at fault."""
         self._write_waiting()
         counts: dict[tuple[str, str], int] = {}
         ended: set[int] = set()
@@ -240,7 +223,7 @@ class Tx:
             self._cursor.execute("SAVEPOINT unit")
             unit.saved = True
         if unit.rows:
-            self._write_rows([unit])
+            self._tell([unit], self._write_rows([unit]))
 
     def _write_waiting(self) -> None:
         if not self._waiting:
@@ -249,28 +232,33 @@ class Tx:
         self._expected.clear()
         self._cursor.execute("SAVEPOINT rows")
         try:
-            self._write_rows(units)
+            returned = self._write_rows(units)
         except Exception as error:  # boundary: a row that the database refuses is its own unit's failure
             if is_disk(error):
                 raise
             self._cursor.execute("ROLLBACK TO SAVEPOINT rows")
             for unit in units:
                 self._write_alone(unit)
+        else:
+            self._tell(units, returned)
         self._cursor.execute("RELEASE SAVEPOINT rows")
 
     def _write_alone(self, unit: UnitOfWork) -> None:
         self._cursor.execute("SAVEPOINT alone")
         try:
-            self._write_rows([unit])
+            returned = self._write_rows([unit])
         except Exception as error:  # boundary: told to the unit's caller
             if is_disk(error):
                 raise
             self._cursor.execute("ROLLBACK TO SAVEPOINT alone")
             unit.error = error
+        else:
+            self._tell([unit], returned)
         self._cursor.execute("RELEASE SAVEPOINT alone")
 
-    def _write_rows(self, units: list[UnitOfWork]) -> None:
-        by_batch: dict[Writes, list[Row]] = {}
+    def _write_rows(self, units: list[UnitOfWork]) -> dict[Batch, set[Any]]:
+        """Batch the rows; returns for each statement the first values of what it returned."""
+        by_batch: dict[Batch, list[Row]] = {}
         for unit in units:
             for batch, row, _ in unit.rows:
                 known = by_batch.get(batch)
@@ -278,21 +266,20 @@ class Tx:
                     by_batch[batch] = [row]
                 else:
                     known.append(row)
-        returned = {batch: {row[0] for row in self._write(batch, rows)} for batch, rows in by_batch.items()}
+        return {batch: {row[0] for row in self._write(batch, rows)} for batch, rows in by_batch.items()}
+
+    def _tell(self, units: list[UnitOfWork], returned: dict[Batch, set[Any]]) -> None:
+        """Lets units hear of their rows, which are written. What fails here fails the group: nothing is left out."""
+        current = self._unit
         for unit in units:
             rows, unit.rows = unit.rows, []
             for batch, row, then in rows:
                 if then is not None:
-                    self._tell(unit, then, found=row[0] in returned[batch])
-
-    def _tell(self, unit: UnitOfWork, then: Callable[[Tx, bool], None], *, found: bool) -> None:
-        current, self._unit = self._unit, unit
-        then(self, found)
-        if unit.rows:
-            self._write_rows([unit])
+                    self._unit, unit.saved = unit, True  # it is undone with the group from here on, not by itself
+                    then(self, row[0] in returned[batch])
         self._unit = current
 
-    def _write(self, batch: Writes, rows: list[Row]) -> list[Row]:
+    def _write(self, batch: Batch, rows: list[Row]) -> list[Row]:
         return list(batch.write(self._cursor, self.dialect, rows))
 
 

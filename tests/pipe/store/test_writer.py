@@ -15,6 +15,7 @@ from pipe.contract import Message
 from pipe.errors import StoreFull, StoreUnavailable
 from pipe.store import journal, schema
 from pipe.store.journal import Entry
+from pipe.store.journal_sql import ENDS
 from pipe.store.transaction import Tx
 from pipe.store.writer import LARGEST_GROUP
 from tests.pipe.house import House
@@ -66,6 +67,24 @@ async def test_a_unit_that_breaks_a_rule_of_the_database_is_undone_alone(house: 
     results = await asyncio.gather(*(store.write(unit) for unit in units), return_exceptions=True)
     assert [result is None for result in results] == [True, False, True]
     assert await names(house) == ["a", "b"]
+
+
+async def test_what_fails_after_the_rows_were_written_fails_the_group(house: House) -> None:
+    """A unit that cannot take what became of its rows leaves none of the others told and not written."""
+    store = await house.open()
+
+    def hears(tx: Tx) -> None:
+        put(tx, "b")
+        tx.later(ENDS, (0, "delivered", tx.now, 1, 0.0, None, None, None, 0.0), then=breaks)
+
+    def breaks(tx: Tx, found: bool) -> None:
+        raise ValueError(found)
+
+    units: list[Any] = [lambda tx: put(tx, "a"), hears, lambda tx: put(tx, "c")]
+    results = await asyncio.gather(*(store.write(unit) for unit in units), return_exceptions=True)
+    told = [name for name, result in zip("abc", results, strict=True) if result is None]
+    assert await names(house) == told
+    assert results[1] is not None
 
 
 async def test_a_result_comes_only_after_the_commit(house: House) -> None:
