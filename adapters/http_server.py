@@ -15,6 +15,7 @@ from pydantic import Field, field_validator
 from adapters.http_accepted import taken
 from adapters.http_auth import AuthConfig, Authenticator
 from adapters.http_body import read_body
+from adapters.http_fields import OF_THE_HOP, headers_of
 from adapters.http_paths import Pattern
 from adapters.http_rate import CallerRates
 from adapters.http_surface import Entry, Surface, surface_of
@@ -34,12 +35,7 @@ from pipe.contract import (
 from pipe.errors import ConfigError, NoCredentials
 
 Verb = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
-_PRIVATE = frozenset({"authorization", "cookie", "x_api_key", "proxy_authorization"})
-_OF_THE_HOP = frozenset({
-    "connection", "content_encoding", "content_length", "expect", "keep_alive", "te", "trailer", "transfer_encoding",
-    "upgrade",
-})  # fmt: skip
-_NEVER_ANSWERED = _OF_THE_HOP | {"date", "server", "set_cookie", "proxy_authenticate", "www_authenticate"}
+_NEVER_ANSWERED = OF_THE_HOP | {"date", "server", "set_cookie", "proxy_authenticate", "www_authenticate"}
 
 
 class HttpServerConfig(ConnectionConfig):
@@ -150,7 +146,7 @@ class HttpServer:
         headers = request.headers
         arrival = Arrival(
             body=body,
-            headers=_headers_of(headers),
+            headers=headers_of(headers),
             params=params,
             query=_query_of(request) if "?" in request.raw_path else {},
             content_type=headers.get("Content-Type"),
@@ -221,33 +217,6 @@ def _number(value: Any) -> Any:
     if isinstance(value, Decimal):
         return orjson.Fragment(str(value))
     raise TypeError
-
-
-def _headers_of(fields: Any) -> dict[str, str]:
-    """Fields by lower_snake name, repeated ones joined; without credentials and what belongs to the hop."""
-    headers: dict[str, str] = {}
-    for field, value in fields.items():
-        name = _name(field)
-        if name:
-            text = value if value.isascii() else _readable(value)
-            headers[name] = f"{headers[name]}, {text}" if name in headers else text
-    return headers
-
-
-@functools.lru_cache(maxsize=1024)
-def _name(field: str) -> str:
-    """lower_snake, or nothing for what is dropped. A field with `_` could pose as the same one with `-`."""
-    name = "" if "_" in field else field.lower().replace("-", "_")
-    return "" if name in _PRIVATE or name in _OF_THE_HOP else name
-
-
-def _readable(value: str) -> str:
-    """Aiohttp hides bytes that are not UTF-8 in surrogates, which no JSON can hold: they are Latin-1."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return value.encode("utf-8", "surrogateescape").decode("latin-1")
-    return value
 
 
 def _query_of(request: web.Request) -> dict[str, str]:

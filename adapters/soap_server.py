@@ -11,6 +11,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from adapters.http_auth import Authenticator, Method
 from adapters.http_body import read_body
+from adapters.http_fields import headers_of
 from adapters.http_rate import CallerRates
 from adapters.soap_answers import Answers
 from adapters.soap_callers import CallerCheck, WsseUsers
@@ -48,10 +49,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 PREFIX = "/soap"
-_PRIVATE = frozenset({
-    "authorization", "connection", "content_encoding", "content_length", "content_type", "cookie", "expect",
-    "keep_alive", "proxy_authorization", "te", "trailer", "transfer_encoding", "upgrade", "x_api_key",
-})  # fmt: skip
 _TAKEN = {"text/xml", "application/soap+xml", "application/xml"}
 
 
@@ -228,7 +225,7 @@ class SoapServer:
         values = await self._worked(apart, self._values, service, operation, message, apart)
         arrival = Arrival(
             body=await self._stored(values),
-            headers=_headers_of(request),
+            headers={name: value for name, value in headers_of(request.headers).items() if name != "content_type"},
             content_type="application/json",
             caller=name,
             fingerprint=f"SOAP {operation.name}",
@@ -314,15 +311,3 @@ class SoapServer:
     @property
     def _pool(self) -> str:
         return f"soap {self.name}"
-
-
-def _headers_of(request: web.Request) -> dict[str, str]:
-    """Fields of HTTP by lower_snake name, repeated ones joined; without credentials and what belongs to the hop."""
-    headers: dict[str, str] = {}
-    for field, value in request.headers.items():
-        name = field.lower().replace("-", "_")
-        if "_" in field or name in _PRIVATE:
-            continue
-        text = value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("latin-1")
-        headers[name] = f"{headers[name]}, {text}" if name in headers else text
-    return headers
