@@ -47,6 +47,7 @@ async def test_asking_often_costs_the_store_nothing(house: House) -> None:
     """One write in two seconds, however often it is asked."""
     await begin(house, PLAIN)
     health = Health(house.engine, house.store)
+    await house._settled()
     before = house.store.writer.units
     for _ in range(50):
         await health.ready(NOTHING)
