@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from adapters.file_folder import FileFolder
+from adapters.ftp import Ftp
 from adapters.http_client import HttpClient
 from adapters.http_server import HttpServer
 from adapters.mqtt import Mqtt
-from adapters.soap_client import SoapClient
-from adapters.soap_server import SoapServer
+from adapters.sftp import Sftp
+from adapters.smtp import Smtp
+from adapters.soap import SoapClient, SoapServer
+from adapters.webhook import Webhook
 
-ADAPTERS = (HttpServer, HttpClient, FileFolder, SoapServer, SoapClient, Mqtt)
+ADAPTERS = (HttpServer, HttpClient, FileFolder, Ftp, Sftp, SoapServer, SoapClient, Mqtt, Smtp, Webhook)
 
 __all__ = ["ADAPTERS"]

@@ -25,12 +25,21 @@ def taken(request: web.Request, accepted: Accepted) -> web.StreamResponse:
     aiohttp composes each header anew, which costs more than all that the gateway itself does for a request. A client
     that keeps its connection open (HTTP/1.1's default) gets the same bytes from here; any other gets them from aiohttp.
     """
-    text = f'{{"id":"{accepted.id}","status_url":"{STORIES}{accepted.id}"}}'
     at_rest = not request.protocol.writing_paused  # else the peer does not read, and aiohttp waits until it does
     if at_rest and request.keep_alive and request.version == (1, 1):
-        return Whole(_head(int(time.time()), len(text), accepted.replayed) + text)
+        return Whole(taken_bytes(accepted))
     replayed = {"Idempotent-Replayed": "true"} if accepted.replayed else {}
-    return web.Response(status=202, body=text.encode(), content_type="application/json", headers=replayed)
+    return web.Response(status=202, body=_text(accepted.id).encode(), content_type="application/json", headers=replayed)
+
+
+def taken_bytes(accepted: Accepted) -> bytes:
+    """The same as it is sent on a connection that stays open."""
+    text = _text(accepted.id)
+    return (_head(int(time.time()), len(text), accepted.replayed) + text).encode()
+
+
+def _text(id: str) -> str:
+    return f'{{"id":"{id}","status_url":"{STORIES}{id}"}}'
 
 
 class Whole(web.StreamResponse):
@@ -39,8 +48,8 @@ class Whole(web.StreamResponse):
     What aiohttp would keep about an answer is not even made here: whoever wants to change it takes a `web.Response`.
     """
 
-    def __init__(self, text: str) -> None:
-        self._bytes = text.encode()
+    def __init__(self, data: bytes) -> None:
+        self._bytes = data
 
     @property
     def keep_alive(self) -> bool:

@@ -14,7 +14,7 @@ from adapters.http_basic import BasicVerifier
 from adapters.http_jwt import JwtConfig, JwtVerifier
 from adapters.http_keys import KeyRing
 from adapters.http_signature import Signature, is_signed, secrets_of
-from pipe.contract import Clock, Secret, Strict
+from pipe.contract import Clock, PlainRequest, Secret, Strict
 from pipe.errors import BadRequest, ConfigError, NoCredentials, SecretMissing
 
 _QUERY_KEYS = frozenset({"api_key", "apikey", "api-key", "x-api-key", "token", "access_token"})
@@ -72,6 +72,10 @@ AuthConfig = Annotated[
 ]
 
 
+Asked = web.Request | PlainRequest
+"""a request, as far as it takes to know who sent it"""
+
+
 @dataclass(frozen=True, slots=True)
 class Proof:
     """Who calls; with a `signature` its check tells, once the body has been fed to it."""
@@ -105,7 +109,7 @@ class Authenticator:
         for hmac in self._hmac:
             secrets_of(hmac.secret.reveal())
 
-    async def identify(self, request: web.Request) -> Proof:
+    async def identify(self, request: Asked) -> Proof:
         """Who sent it. Raises NoCredentials, the same for every way of being wrong; BadRequest for a key in the URL."""
         if "?" in request.raw_path:
             _refuse_keys_in(request)
@@ -122,7 +126,7 @@ class Authenticator:
         """What everybody gets whose credentials are missing or wrong."""
         return NoCredentials(_WRONG, challenge=self._challenge)
 
-    async def _by_header(self, request: web.Request) -> Proof | None:
+    async def _by_header(self, request: Asked) -> Proof | None:
         scheme, _, value = request.headers.get("Authorization", "").partition(" ")
         scheme = scheme.lower()
         key = value.strip() if scheme == "bearer" else request.headers.get("X-Api-Key", "")
@@ -140,12 +144,12 @@ class Authenticator:
                     return Proof(name)
         return None
 
-    def _by_certificate(self, request: web.Request) -> Proof | None:
+    def _by_certificate(self, request: Asked) -> Proof | None:
         if not self._names:
             return None
         return next((Proof(name) for name in peer_names(request) if name in self._names), None)
 
-    def _by_signature(self, request: web.Request) -> Proof:
+    def _by_signature(self, request: Asked) -> Proof:
         secrets = [
             (hmac.caller or self._name, secret) for hmac in self._hmac for secret in secrets_of(hmac.secret.reveal())
         ]
@@ -187,13 +191,13 @@ class _Keys:
             self._text = text
 
 
-def peer_names(request: web.Request) -> tuple[str, ...]:
+def peer_names(request: Asked) -> tuple[str, ...]:
     """The names (SAN) of the client's certificate, which the listener has checked; none without one."""
     certificate = request.get_extra_info("peercert") or {}
     return tuple(value for kind, value in certificate.get("subjectAltName", ()) if kind in {"DNS", "URI", "email"})
 
 
-def _refuse_keys_in(request: web.Request) -> None:
+def _refuse_keys_in(request: Asked) -> None:
     for name in request.query:
         if name.lower() in _QUERY_KEYS:
             digest = hashlib.sha256(request.query[name].encode("utf-8", "surrogatepass")).hexdigest()

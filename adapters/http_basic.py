@@ -72,13 +72,14 @@ class BasicVerifier:
     def _fresh_hashes(self) -> dict[str, str]:
         text = self._users.reveal()
         if text != self._text:
-            self._hashes = _parsed(text)
+            self._hashes = parsed(text)
             self._text = text
             self._seen.clear()
         return self._hashes
 
 
-def _parsed(text: str) -> dict[str, str]:
+def parsed(text: str) -> dict[str, str]:
+    """Names and hashes, by lines `name:argon2-hash`. Raises ConfigError naming the line."""
     hashes = {}
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.strip()

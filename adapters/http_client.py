@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,15 +11,18 @@ from pydantic import AfterValidator, Field, model_validator
 from yarl import URL
 
 from adapters.http_addresses import header_name, joined, path_of, query_of
+from adapters.http_examining import probe_rung, proxy_rung, token_rung, way_rungs
 from adapters.http_network import Allow, Mtls, Permissions, Proxy, Tls, TlsFiles, WebAddress, unlisted
 from adapters.http_oauth import OAuth2, Tokens
 from adapters.http_outbound_auth import Auth, OutboundAuth, credentials
 from adapters.http_replies import failure, receipt
+from adapters.http_rungs import failed
 from adapters.http_transport import HttpTransport, Reply, Request
 from pipe import blocking
 from pipe.contract import (
     Arrival,
     Blob,
+    Certificate,
     ConnectionConfig,
     Door,
     Doors,
@@ -29,6 +33,7 @@ from pipe.contract import (
     Outgoing,
     Probe,
     Receipt,
+    Rung,
     Services,
     Size,
     Template,
@@ -153,14 +158,16 @@ class HttpClient:
         self._tokens = Tokens(config.oauth2, self._tokens_at, self.clock) if config.oauth2 and self._tokens_at else None
         self._etags: dict[str, str] = {}
 
+    def _permissions(self) -> Permissions:
+        return Permissions(self.config.allow, self.config.url, *(address for _, address in self.config.others()))
+
     def _to(self, origin: str, limit: int) -> HttpTransport:
         config = self.config
-        permissions = Permissions(config.allow, config.url, *(address for _, address in config.others()))
         tls = TlsFiles(config.tls, config.mtls)
         return HttpTransport(
             self.name,
             origin,
-            permissions=permissions,
+            permissions=self._permissions(),
             tls=tls,
             limit=limit,
             max_reply=config.max_reply,
@@ -185,13 +192,39 @@ class HttpClient:
             if self.config.probe is None:
                 await self._transport.reach(self.timeout)
                 return Health("up")
-            path = joined(self._base, self.config.probe.get)
-            reply = await self._authorised(Request("GET", path, dict(_DEFAULTS)), "probe", self.timeout)
+            reply = await self._probed(self.config.probe.get)
         except PipeError as error:
-            return Health("down", str(error))
+            return Health("down", error.text)
         if reply.status < 500:
             return Health("up")
         return Health("down", f"the probe {self.config.probe.get} of {self._transport.where} answered {reply.status}")
+
+    def certificates(self) -> list[Certificate]:
+        """The partner's and ours."""
+        return self._transport.certificates()
+
+    async def examine(self, uses: Sequence[Any]) -> AsyncIterator[Rung]:
+        """The way there, our credentials, and the probe where one is configured. Nothing else is asked."""
+        config, timeout, pool = self.config, self.timeout, f"doctor {self.name}"
+        async for rung in way_rungs(config, config.url, self._permissions(), timeout, pool):
+            yield rung
+        if rung.state == "fail":
+            return
+        try:
+            await self.open()
+            if self.config.proxy is not None:
+                yield (rung := await proxy_rung(self._transport, timeout))
+            if rung.state != "fail" and self._tokens is not None:
+                yield (rung := await token_rung(self._tokens, timeout))
+            if rung.state != "fail":
+                yield await probe_rung(config, self._probed)
+        except PipeError as error:
+            yield failed("open", error)
+        finally:
+            await self.close()
+
+    async def _probed(self, path: str) -> Reply:
+        return await self._authorised(Request("GET", joined(self._base, path), dict(_DEFAULTS)), "probe", self.timeout)
 
     def natural(self, target: Any) -> bool:
         """GET, PUT and DELETE may be repeated by HTTP's own rules."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 _PRIVATE = frozenset({"authorization", "cookie", "x_api_key", "proxy_authorization"})
@@ -10,6 +11,7 @@ OF_THE_HOP = frozenset({
     "connection", "content_encoding", "content_length", "expect", "keep_alive", "te", "trailer", "transfer_encoding",
     "upgrade",
 })  # fmt: skip
+_DROPPED = _PRIVATE | OF_THE_HOP
 
 
 def headers_of(fields: Any) -> dict[str, str]:
@@ -23,11 +25,16 @@ def headers_of(fields: Any) -> dict[str, str]:
     return headers
 
 
+def public(fields: Mapping[str, str]) -> dict[str, str]:
+    """The same of fields that have those names already."""
+    return {name: value for name, value in fields.items() if name not in _DROPPED}
+
+
 @functools.lru_cache(maxsize=1024)
 def _name(field: str) -> str:
     """lower_snake, or nothing for what is dropped. A field with `_` could pose as the same one with `-`."""
     name = "" if "_" in field else field.lower().replace("-", "_")
-    return "" if name in _PRIVATE or name in OF_THE_HOP else name
+    return "" if name in _DROPPED else name
 
 
 def _readable(value: str) -> str:

@@ -52,7 +52,7 @@ class JwtVerifier:
 
     def caller_of(self, token: str, now: float) -> str | None:
         """The caller, or None where anything about the token is wrong. Raises ConfigError for our unreadable keys."""
-        keys = self._fresh_keys()
+        keys = self.keys()
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         if (known := self._seen.get(digest)) is not None and now < known[1]:
             return known[0]
@@ -87,7 +87,7 @@ class JwtVerifier:
             exp={"essential": True},
         )
 
-    def _fresh_keys(self) -> KeySet:
+    def keys(self) -> KeySet:
         """Today's keys: a changed file takes effect, and what the old ones let in is forgotten."""
         text = self._config.keys.reveal()
         if self._keys is None or text != self._text:

@@ -48,7 +48,7 @@ class KeyRing:
         """Whose key it is; None where it is unknown or past its last day."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
         for line in self._by_start.get(digest[:16], ()):
-            if hmac.compare_digest(line.digest, digest) and _lives(line, now):
+            if hmac.compare_digest(line.digest, digest) and lives(line, now):
                 return line.name
         return None
 
@@ -109,7 +109,8 @@ def _is_key(line: str, name: str, digest: str) -> bool:
     return match is not None and match[1] == name and match[2].startswith(digest)
 
 
-def _lives(line: KeyLine, now: float) -> bool:
+def lives(line: KeyLine, now: float) -> bool:
+    """Whether the key is let in at `now`, seconds since 1970."""
     return line.last_day is None or datetime.fromtimestamp(now, UTC).date() <= line.last_day
 
 

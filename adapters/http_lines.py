@@ -124,7 +124,10 @@ class Lines:
         if (line := self._kept()) is not None:
             return line
         patience = ClientTimeout(connect=min(timeout.connect, timeout.total))
-        return Line(await self._connector.connect(template, [], patience))
+        line = Line(await self._connector.connect(template, [], patience))
+        if self._context is not None:
+            self._tls.saw(line.transport.get_extra_info("peercert"))
+        return line
 
     def _kept(self) -> Line | None:
         """The idle connection that was used last, if one is still good.

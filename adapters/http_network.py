@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import ssl
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,8 +15,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from yarl import URL
 
+from adapters.http_certificates import of_file, of_peer
 from pipe import blocking
-from pipe.contract import Secret, Strict, path_beside
+from pipe.contract import Certificate, Secret, Strict, path_beside
 from pipe.errors import TlsFailed
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -140,6 +142,12 @@ class Permissions:
         return socket.socket(family, kind, protocol)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host as it is written is this machine itself."""
+    literal = _literal(host)
+    return host.lower() == "localhost" or (literal is not None and plain(literal).is_loopback)
+
+
 def _literal(host: str) -> Address | None:
     try:
         return ipaddress.ip_address(host.partition("%")[0].strip("[]"))
@@ -208,12 +216,31 @@ class TlsFiles:
         """`speaks` is the protocol that is named to the partner in the handshake (ALPN); None names none."""
         self._tls, self._mtls, self._speaks = tls, mtls, speaks
         self._versions: tuple[Any, ...] = ()
+        self.seen: Certificate | None = None
+        """the partner's certificate, as the last handshake showed it"""
         self._context: ssl.SSLContext | None = None
 
     @property
     def server_name(self) -> str | None:
         """The name that the partner's certificate must have, where it is not the host."""
         return self._tls.server_name
+
+    @property
+    def own(self) -> Path | None:
+        """The file of our own certificate, where we have one."""
+        return self._mtls.cert if self._mtls else None
+
+    def certificates(self) -> list[Certificate]:
+        """The partner's, where one was seen, and ours. Never raises."""
+        found = [self.seen] if self.seen is not None else []
+        if self.own is not None:
+            with suppress(OSError, ValueError):  # a file that cannot be read is told by the next handshake
+                found.append(of_file(self.own))
+        return found
+
+    def saw(self, told: Any) -> None:
+        """Keeps what `getpeercert()` of a checked connection told."""
+        self.seen = of_peer(told) or self.seen
 
     def context(self) -> ssl.SSLContext:
         """Today's context; blocks some milliseconds when made. Raises TlsFailed for a file that is not usable."""

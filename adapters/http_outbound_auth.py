@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -85,9 +86,14 @@ def credentials(auth: OutboundAuth, request_id: str, body: bytes | Blob, now: fl
 def signature(config: Hmac, request_id: str, body: bytes | Blob, timestamp: int) -> dict[str, str]:
     """The three headers of Standard Webhooks; two signatures while the secret is being renewed."""
     secrets = [config.secret, *([config.previous] if config.previous else [])]
+    return signature_of([_key(secret) for secret in secrets], request_id, body, timestamp)
+
+
+def signature_of(keys: Sequence[bytes], request_id: str, body: bytes | Blob, timestamp: int) -> dict[str, str]:
+    """The same for keys that are known. Reads the body, so it is for threads where that is a file."""
     signed = []
-    for secret in secrets:
-        mac = hmac.new(_key(secret), f"{request_id}.{timestamp}.".encode(), hashlib.sha256)
+    for key in keys:
+        mac = hmac.new(key, f"{request_id}.{timestamp}.".encode(), hashlib.sha256)
         for piece in body.open() if isinstance(body, Blob) else (body,):
             mac.update(piece)
         signed.append(f"v1,{base64.b64encode(mac.digest()).decode()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import AsyncIterator, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
@@ -12,27 +13,31 @@ from aiohttp import web
 from multidict import CIMultiDict
 from pydantic import Field, field_validator
 
-from adapters.http_accepted import taken
+from adapters.http_accepted import taken, taken_bytes
 from adapters.http_auth import AuthConfig, Authenticator
 from adapters.http_body import read_body
-from adapters.http_fields import OF_THE_HOP, headers_of
+from adapters.http_fields import OF_THE_HOP, headers_of, public
 from adapters.http_paths import Pattern
 from adapters.http_rate import CallerRates
+from adapters.http_served import caller_rungs, listener_rungs, served_certificates
 from adapters.http_surface import Entry, Surface, surface_of
 from pipe.contract import (
     Accepted,
     Arrival,
     Blob,
+    Certificate,
     ConnectionConfig,
     Door,
     Doors,
     Health,
     Options,
+    PlainRequest,
     Rate,
     Receipt,
+    Rung,
     Services,
 )
-from pipe.errors import ConfigError, NoCredentials
+from pipe.errors import ConfigError, Draining, NoCredentials
 
 Verb = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 _NEVER_ANSWERED = OF_THE_HOP | {"date", "server", "set_cookie", "proxy_authenticate", "www_authenticate"}
@@ -110,6 +115,20 @@ class HttpServer:
         """Up while its routes are served."""
         return Health("up") if self._serving else Health("unknown", "not serving yet")
 
+    def certificates(self) -> list[Certificate]:
+        """The listener's."""
+        return served_certificates(self._services, self._config.listener)
+
+    async def examine(self, uses: Sequence[Any]) -> AsyncIterator[Rung]:
+        """The listener, its certificate, and the files that know the callers."""
+        async for rung in listener_rungs(self._services, self._config.listener):
+            yield rung
+        if self._config.auth is None and not self._services.secured(self._config.listener):
+            yield Rung("callers", "fail", "anybody could call", "give it `auth:`, or write `auth: none`")
+            return
+        async for rung in caller_rungs(self._config.auth, self._services):
+            yield rung
+
     async def run(self, doors: Doors) -> None:
         """Serves the doors until cancelled; a change of them takes effect in one step."""
         surface = self._surface
@@ -159,6 +178,30 @@ class HttpServer:
             return await _reply(request, await asyncio.shield(door.accept(arrival)))
         return taken(request, await door.accept(arrival))
 
+    async def plain(self, request: PlainRequest, door: Door, params: dict[str, str]) -> bytes:
+        """The same for a plain request of a route that answers 202: the answer as it is sent."""
+        body = request.body
+        proof = await self._auth.identify(request)
+        caller, signature, identity = proof.caller, proof.signature, None
+        if signature is not None:
+            signature.feed(body)
+            caller, identity = self._checked(signature.check), signature.id
+        if self._rates is not None:
+            self._rates.spend(caller or request.remote)
+        headers = request.headers
+        arrival = Arrival(
+            body=body,
+            headers=public(headers),
+            params=params,
+            content_type=headers.get("Content-Type"),
+            caller=caller,
+            fingerprint=f"{request.method} {request.raw_path}",
+            identity=identity,
+        )
+        if door.synchronous:
+            raise Draining("the route has just been changed", retry_after=1)
+        return taken_bytes(await door.accept(arrival))
+
     def _checked(self, check: Any) -> str:
         try:
             return str(check())
@@ -167,7 +210,7 @@ class HttpServer:
 
     def _entry(self, door: Door) -> Entry:
         options: HttpSubscription = door.options
-        return Entry(options.pattern, tuple(options.methods), door, self.answer)
+        return Entry(options.pattern, tuple(options.methods), door, self.answer, self.plain)
 
 
 async def _reply(request: web.Request, accepted: Accepted) -> web.StreamResponse:

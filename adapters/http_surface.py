@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from loguru import logger
 
 from adapters.http_accepted import STORIES
 from adapters.http_paths import PathTable, Pattern
-from pipe.contract import Door, Services
-from pipe.errors import MethodNotAllowed, NotFound
+from pipe.contract import Door, PlainRequest, Services
+from pipe.errors import BadRequest, MethodNotAllowed, NotFound
 
 PREFIX = "/pipe"
 _ID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
@@ -41,6 +42,8 @@ class Entry:
     methods: tuple[str, ...]
     door: Door
     answer: Callable[[web.Request, Door, dict[str, str]], Awaitable[web.StreamResponse]]
+    plain: Callable[[PlainRequest, Door, dict[str, str]], Awaitable[bytes]]
+    """the same for plain requests of a route that answers 202"""
 
 
 class Surface:
@@ -58,7 +61,7 @@ class Surface:
         self._owners[owner] = tuple(entries)
         self._rebuild()
         if self._unmount is None:
-            self._unmount = self._services.mount(self._listener, PREFIX, self.handle)
+            self._unmount = self._services.mount(self._listener, PREFIX, self.handle, self.plain)
 
     def remove(self, owner: Owner) -> None:
         """Serves the connection's routes no more."""
@@ -81,6 +84,20 @@ class Surface:
             return _other_method(request, match.methods)
         entry, names = found
         return await entry.answer(request, entry.door, match.params(names) if names else {})
+
+    def plain(self, request: PlainRequest) -> Callable[[], Awaitable[bytes]] | None:
+        """What answers a plain request to a route that answers 202; all others are left to `handle`."""
+        try:
+            match = self._table.find(request.raw_path[len(PREFIX) :])
+        except BadRequest:
+            return None
+        found = None if match is None else match.methods.get(request.method)
+        if match is None or found is None:
+            return None
+        entry, names = found
+        if entry.door.synchronous:
+            return None
+        return functools.partial(entry.plain, request, entry.door, match.params(names) if names else {})
 
     async def _story(self, request: web.Request, id: str) -> web.StreamResponse:
         """What became of a message, for the caller that sent it; nobody else learns whether it exists."""

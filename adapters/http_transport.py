@@ -23,9 +23,11 @@ from adapters.http_line import Line, Talk, Watch
 from adapters.http_lines import Lines, kept_for
 from adapters.http_network import Permissions, Proxy, TlsFiles, tls_reason
 from pipe import blocking
-from pipe.contract import Blob, Timeout
+from pipe.contract import Blob, Certificate, Timeout
 from pipe.errors import BadHeader, NoAnswer, PeerError, ReplyInvalid, TlsFailed
 
+LARGE = 1 << 18
+"""bytes of a body that is not copied to stand behind its head"""
 RATIO, RATIO_FROM = 100, 1 << 20
 """a reply that unpacks to more than RATIO times what was sent is a bomb, from so many bytes on"""
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -70,7 +72,7 @@ class HttpTransport:
         """`name` is the connection's; `limit` bounds the connections, `max_reply` the bytes of an unpacked reply."""
         url = URL(origin)
         self._lines = Lines(name, url, permissions=permissions, tls=tls, limit=limit, proxy=proxy)
-        self._watch = Watch()
+        self._watch, self._tls = Watch(), tls
         self._name, self._max_reply = name, max_reply
         self._by_proxy = str(url.origin()) if proxy is not None and url.scheme == "http" else None
         self._host = f" HTTP/1.1\r\nHost: {url.raw_authority}\r\n"
@@ -85,6 +87,10 @@ class HttpTransport:
         await self._lines.close()
         self._watch.close()
         blocking.close(f"blobs {self._name}")
+
+    def certificates(self) -> list[Certificate]:
+        """The partner's, as the last handshake showed it, and ours. Never raises."""
+        return self._tls.certificates()
 
     async def reach(self, timeout: Timeout) -> None:
         """Only makes a connection, TLS included. Raises what `exchange` raises before it sends."""
@@ -133,7 +139,12 @@ class HttpTransport:
         if isinstance(body, Blob):
             line.talk.ask(head, whole=False)
             return await self._answered_upload(line, body)
-        line.talk.ask(head + body, whole=True)
+        if len(body) > LARGE:
+            line.talk.ask(head, whole=False)
+            line.transport.write(body)
+            line.talk.start_timeout()
+        else:
+            line.talk.ask(head + body, whole=True)
         return await self._reply(line.talk)
 
     async def _answered_upload(self, line: Line, blob: Blob) -> Reply:

@@ -36,6 +36,7 @@ def body(options: Options) -> str:
         for name, route, content in (
             ("as it came", "bytes", b"x" * LARGE),
             ("JSON to XML", "full", _appeal(LARGE)),
+            ("JSON to XML, 117,817 small objects", "full", _objects(LARGE)),
         ):
             large.write_bytes(content)
             grown = [_growth(pipe, backend, route, large) for _ in range(TIMES)]
@@ -75,6 +76,14 @@ def _appeal(size: int) -> bytes:
     fields["text"] = ""
     unit = "В будинку третій день немає води. "
     fields["text"] = unit * ((size - len(orjson.dumps(fields))) // len(unit.encode()))
+    return orjson.dumps(fields)
+
+
+def _objects(size: int) -> bytes:
+    """A body as long, made of small parts: in memory each costs several times its length."""
+    fields = orjson.loads(BODY)
+    one = {"name": "Олена Коваленко", "phone": "+380671234567", "sum": 1234, "paid": True}
+    fields["text"] = {"row": [one] * (size // len(orjson.dumps([one])))}
     return orjson.dumps(fields)
 
 

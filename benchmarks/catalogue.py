@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from benchmarks import shapes as shapes_
 from benchmarks import throughput as throughput_
+from benchmarks.access import access
+from benchmarks.adapters_mqtt import adapters_mqtt
+from benchmarks.adapters_soap import adapters_soap
 from benchmarks.backlog import finished, pending
 from benchmarks.bodies import body, csv
 from benchmarks.costs import cost
@@ -47,9 +50,20 @@ PARTS = (
     Part("body", "memory while a body of 10 MiB passes", body),
     Part("csv", "memory while 1,000,000 rows are split (--rows)", csv),
     Part("dead-partner", "p99 of a route while the partner of another hangs, or refuses", dead_partner),
+    Part("access", "decisions beside cedarpy on the same data, lists of 100,000 rows with and without rights", access),
     Part("cost", "processor, commits and disk of a message", cost),
+    Part("adapters-soap", "SOAP out: the adapter, and a durable route, beside a loop of bare zeep", adapters_soap),
+    Part("adapters-mqtt", "MQTT in: the gateway, each message on disk, beside paho alone", adapters_mqtt),
     Part("profile", "where the processor's time of the full path goes, as a picture (needs py-spy)", profile),
 )
+
+
+ADAPTERS = "adapters"
+"""all parts of adapters, by one name"""
+
+
+def _adapters() -> list[str]:
+    return [part.name for part in PARTS if part.name.startswith(f"{ADAPTERS}-")]
 
 
 def chosen(names: Iterable[str]) -> list[tuple[Part, tuple[str, ...]]]:
@@ -57,10 +71,11 @@ def chosen(names: Iterable[str]) -> list[tuple[Part, tuple[str, ...]]]:
     wanted = list(dict.fromkeys(names)) or [PARTS[0].name]
     if "all" in wanted:
         return [(part, ()) for part in PARTS]
+    wanted = [each for name in wanted for each in (_adapters() if name == ADAPTERS else (name,))]
     known = {name for part in PARTS for name in (part.name, *part.subjects)}
     for name in wanted:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name, {*known, ADAPTERS}, 1)
             hint = f"; did you mean `{near[0]}`?" if near else ""
             raise LookupError(f"nothing here is called `{name}`{hint} `./dev bench --list` tells all names")
     picked: list[tuple[Part, tuple[str, ...]]] = []

@@ -114,13 +114,20 @@ class Gateway:
 
 
 @contextmanager
-def gateway(data: Path, backend: str, spoilt: str = NOWHERE) -> Iterator[Gateway]:
-    """The gateway of gateway.yaml on a folder of its own, given the addresses of its partners."""
-    arguments = ("-m", "pipe", "run", "--config", CONFIG, "--data", data, "--listen", "127.0.0.1:0")
+def gateway(data: Path, backend: str, spoilt: str = NOWHERE, *, config: Path = CONFIG) -> Iterator[Gateway]:
+    """The gateway of gateway.yaml, or of another file, on a folder of its own, given the addresses of its partners."""
+    addresses = {"PIPE_BENCH_BACKEND": backend.rstrip("/"), "PIPE_BENCH_SPOILT": spoilt.rstrip("/")}
+    with ready_gateway(config, data, addresses) as started:
+        yield started
+
+
+@contextmanager
+def ready_gateway(config: Path, data: Path, environment: Mapping[str, str] | None = None) -> Iterator[Gateway]:
+    """A gateway of any configuration on a folder of its own."""
+    arguments = ("-m", "pipe", "run", "--config", config, "--data", data, "--listen", "127.0.0.1:0")
     log = data.parent / f"{data.name}.log"
     began = time.monotonic()
-    addresses = {"PIPE_BENCH_BACKEND": backend.rstrip("/"), "PIPE_BENCH_SPOILT": spoilt.rstrip("/")}
-    with process(sys.executable, *arguments, log=log, environment=addresses) as started:
+    with process(sys.executable, *arguments, log=log, environment=environment) as started:
         address = _ready(started, data / "addresses.json", log)
         yield Gateway(address, started.pid, data, time.monotonic() - began)
 

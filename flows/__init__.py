@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows import appeals
+from flows import access, appeals, signin
 from pipe.contract import Flow
 
-FLOWS: tuple[Flow, ...] = (appeals.FLOW,)
+FLOWS: tuple[Flow, ...] = (access.FLOW, appeals.FLOW, signin.FLOW)

@@ -5,7 +5,7 @@ Labels come from the configuration or from closed lists, never from messages, so
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from aiohttp import web
@@ -26,12 +26,23 @@ _OUTCOMES = {DEAD: "error", EXPIRED: "error", DISCARDED: "filtered", RETRY: "ret
 _ARRIVALS = {"accepted": "ok", "replayed": "duplicate", "refused": "error"}
 
 
+Admit = Callable[[web.Request], Awaitable[object]]
+
+
+async def nobody(_: web.Request) -> None:
+    """Raises Denied."""
+    raise Denied("metrics are served on loopback, to callers with a certificate, or by key: `metrics: {api_keys: …}`")
+
+
 class Metrics:
     """One gateway's numbers, in a registry of its own."""
 
-    def __init__(self, engine: Engine, *, open_to_all: bool) -> None:
-        """`open_to_all`: whether only this machine, or callers with a certificate, reach the listener."""
-        self._open = open_to_all
+    def __init__(self, engine: Engine, *, open_to_all: bool, admit: Admit = nobody) -> None:
+        """`open_to_all`: whether only this machine, or callers with a certificate, reach the listener.
+
+        Where others do, `admit` decides.
+        """
+        self._open, self._admit = open_to_all, admit
         self.registry = CollectorRegistry()
         self._arrivals: dict[tuple[str, str], tuple[Count, Spread]] = {}
         self._attempts: dict[tuple[str, str | None, str], tuple[tuple[Count, ...], tuple[Spread, ...]]] = {}
@@ -64,9 +75,9 @@ class Metrics:
         self._external = histogram("gw_external_request_seconds", "Time of one attempt.", "connection")
 
     async def serve(self, request: web.Request) -> web.Response:
-        """All of it as text. Raises Denied on a listener that others reach."""
+        """All of it as text. Raises Denied or NoCredentials on a listener that others reach."""
         if not self._open:
-            raise Denied("metrics are served on a loopback listener, or to callers with a certificate")
+            await self._admit(request)
         await self._waiting.look()
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE})
 
@@ -144,6 +155,14 @@ class Waiting(Collector):
         connections = [(name, engine.connections[name]) for name in sorted(engine.connections)]
         up = [((name, connection.config.type), int(connection.state == "up")) for name, connection in connections]
         yield _gauge("gw_connection_up", "1 where it works.", ("connection", "kind"), up)
+        days = [
+            ((name, certificate.whose), certificate.days)
+            for name, connection in connections
+            for certificate in {each.whose: each for each in reversed(connection.certificates())}.values()
+        ]
+        yield _gauge(
+            "gw_certificate_days", "Days until the certificate ends that ends first.", ("connection", "whose"), days
+        )
         yield _gauge("gw_inflight", "Tasks that work now.", (), [((), engine.at_work)])
         yield _gauge("gw_disk_free_bytes", "Free where the data folder lies.", (), [((), store.free_bytes())])
 

@@ -24,15 +24,18 @@ PLACES: dict[Verb, tuple[str, ...]] = {
     "duplicate": (),
 }
 """what each verb takes by place; `for=N` and `done=yes` go with all of them"""
+ALIASES: dict[str, Verb] = {"half-open": "hang", "200-with-error": "error200", "reset-after-send": "reset"}
+"""other words for the same"""
 
 
 @dataclass(frozen=True, slots=True)
 class Manner:
     """What becomes of the next requests.
 
-    well: answered as they deserve. slow: answered after `seconds`. hang: read, never answered. refuse: 4xx, fail: 5xx,
-    error200: 200 with an error inside. reset: the connection is torn down after the request was read. truncate: half
-    an answer. garbage: 200 with a page for people. duplicate: the answer is sent twice.
+    well: answered as they deserve. slow: answered after `seconds`. hang (half-open): read, never answered. refuse: no,
+    for good. fail: no, for now. error200 (200-with-error): a yes with an error inside. reset (reset-after-send): the
+    connection is torn down after the request was read. truncate: half an answer. garbage: an answer in another
+    protocol. duplicate: the answer is sent twice.
     """
 
     verb: Verb = "well"
@@ -67,6 +70,7 @@ def manner(verb: str, arguments: Sequence[str] = ()) -> Manner:
 
     Raises BadRequest where a word is unknown or a value cannot be read.
     """
+    verb = ALIASES.get(verb, verb)
     if verb not in get_args(Verb):
         raise BadRequest(f"a stand-in knows no `{verb}`; it knows {', '.join(get_args(Verb))}")
     known: Verb = verb  # type: ignore[assignment]  # checked just above

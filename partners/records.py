@@ -88,6 +88,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self._all)
 
+    @property
+    def all(self) -> list[dict[str, Any]]:
+        """Every row, in order."""
+        return list(self._all)
+
     def of_key(self, key: str | None) -> dict[str, Any] | None:
         """The row that this idempotency key made."""
         return self._by_key.get(key) if key else None

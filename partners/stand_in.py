@@ -11,7 +11,8 @@ from pathlib import Path
 from aiohttp import web
 
 from partners.manners import Manner
-from partners.records import Answer, Lines, Recorder, Rows
+from partners.partner import Partner
+from partners.records import Answer, Rows
 
 TOKENS = {name: f"demo-token-of-the-{name}-stand-in" for name in ("registry", "sms", "payments", "civil")}
 """what each stand-in wants as bearer token; published, and of no use anywhere else"""
@@ -19,76 +20,64 @@ TOKENS = {name: f"demo-token-of-the-{name}-stand-in" for name in ("registry", "s
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Service = Callable[[Rows], Iterable[web.AbstractRouteDef]]
 """makes the routes of one partner over its rows"""
+Guard = Callable[[web.Request], Awaitable[str | None]]
+"""says what is wrong with a caller; None lets it in"""
 
 
-class StandIn:
-    """A partner on a port of its own, so that stopping it refuses connections as a dead host does."""
+class StandIn(Partner):
+    """A partner that speaks HTTP."""
 
-    def __init__(self, name: str, service: Service, folder: Path, *, port: int = 0, fsync: bool = False) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        service: Service,
+        folder: Path,
+        *,
+        port: int = 0,
+        fsync: bool = False,
+        guard: Guard | None = None,
+    ) -> None:
+        """`guard` decides who is let in; by default whoever has the bearer token of that name."""
+        super().__init__(name, folder, port=port, fsync=fsync)
         self._service = service
-        self.manner = Manner()
-        self.recorder = Recorder(Lines(folder / "seen.jsonl", fsync=fsync))
-        self.rows = Rows(Lines(folder / "rows.jsonl", fsync=fsync))
-        self._socket = _bound(port)
-        self.port: int = self._socket.getsockname()[1]
+        self._guard = guard or self._by_token
         self._runner: web.AppRunner | None = None
 
-    @property
-    def address(self) -> str:
-        """Where it listens, or would."""
-        return f"http://127.0.0.1:{self.port}"
+    async def _open(self, sock: socket.socket) -> None:
+        application = web.Application(middlewares=[self._witness, self._authorised], client_max_size=64 << 20)
+        application.add_routes([web.get(f"/{self.name}/ping", _ping), *self._service(self.rows)])
+        runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.05, access_log=None)
+        await runner.setup()
+        await web.SockSite(runner, sock, backlog=1024).start()
+        self._runner = runner
 
-    @property
-    def listening(self) -> bool:
-        """Whether it takes connections."""
-        return self._runner is not None
-
-    async def start(self) -> None:
-        """Takes connections; harmless when it does already."""
-        if self._runner is None:
-            application = web.Application(middlewares=[self._witness, self._authorised], client_max_size=4 << 20)
-            application.add_routes([*self._service(self.rows), web.get(f"/{self.name}/ping", _ping)])
-            runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=0.05, access_log=None)
-            await runner.setup()
-            await web.SockSite(runner, self._socket, backlog=1024).start()
-            self._runner = runner
-
-    async def stop(self) -> None:
-        """Refuses connections and drops those that stand; what it was working on gets no answer."""
-        if self._runner is not None:
-            runner, self._runner = self._runner, None
+    async def _shut(self) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
             await runner.cleanup()
-            self._socket = _bound(self.port)
 
-    async def close(self) -> None:
-        """Ends it; safe twice."""
-        await self.stop()
-        self._socket.close()
-        self.recorder.close()
-        self.rows.close()
+    def failed_well(self) -> web.Response:
+        """What `error200` answers: good at first sight."""
+        return web.json_response({"state": "error", "code": "told_to", "text": "the partner was told to fail"})
 
-    def status(self) -> dict[str, object]:
-        """How it is, for people and for `tell`."""
-        return {
-            "name": self.name,
-            "address": self.address,
-            "listening": self.listening,
-            "manner": str(self.manner),
-            "seen": self.recorder.count,
-            "rows": len(self.rows),
-        }
+    def refusal(self, status: int, code: str, text: str, headers: dict[str, str] | None = None) -> web.Response:
+        """What `refuse` and `fail` answer."""
+        return problem(status, code, text, headers)
+
+    async def _by_token(self, request: web.Request) -> str | None:
+        right = request.headers.get("Authorization") == f"Bearer {TOKENS[self.name]}"
+        return None if right else f"send the bearer token of {self.name}"
 
     @web.middleware
     async def _authorised(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.headers.get("Authorization") != f"Bearer {TOKENS[self.name]}" and not request.path.endswith("/ping"):
-            return problem(401, "no_credentials", f"send the bearer token of {self.name}")
+        if not request.path.endswith("/ping") and (wrong := await self._guard(request)) is not None:
+            return problem(401, "no_credentials", wrong)
         return await handler(request)
 
     @web.middleware
     async def _witness(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         body = await request.read()
-        manner, self.manner = self.manner, self.manner.after_one()
+        manner = self.take_turn()
         answer: Answer = "none"
         status = None
         try:
@@ -109,12 +98,12 @@ class StandIn:
             await asyncio.sleep(manner.seconds)
         match manner.verb:
             case "refuse":
-                return problem(manner.status, "refused", "the partner was told to refuse")
+                return self.refusal(manner.status, "refused", "the partner was told to refuse")
             case "fail":
                 headers = {"Retry-After": manner.retry_after} if manner.retry_after else None
-                return problem(manner.status, "failed", "the partner was told to fail", headers)
+                return self.refusal(manner.status, "failed", "the partner was told to fail", headers)
             case "error200":
-                return web.json_response({"state": "error", "code": "told_to", "text": "the partner was told to fail"})
+                return self.failed_well()
             case "garbage":
                 return web.Response(text="<html><body>Welcome to nginx!</body></html>", content_type="text/html")
         return response
@@ -171,15 +160,3 @@ def _raw(response: web.Response, keep: float = 1) -> bytes:
     body = response.body if isinstance(response.body, bytes) else b""
     head = f"HTTP/1.1 {response.status} {response.reason}\r\nContent-Type: {response.content_type}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[: int(len(body) * keep)]
-
-
-def _bound(port: int) -> socket.socket:
-    """A socket that owns its port without listening: connections to it are refused."""
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind(("127.0.0.1", port))
-    except OSError:
-        bound.close()
-        raise
-    return bound

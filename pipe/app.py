@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,26 +21,33 @@ from yarl import URL
 
 import flows
 from adapters import ADAPTERS, http_keys
+from adapters.http_auth import Authenticator, Method
 from adapters.http_network import Networks
-from adapters.soap_fetching import Fetcher, Pinned, Way, pin
+from adapters.soap.fetching import Fetcher, Pinned, Way, pin
+from flows.access import companies, standard
 from monitoring.health import Health
-from monitoring.metrics import Metrics
+from monitoring.metrics import Metrics, nobody
 from partners import tell as tell_partner
+from partners.derived import without
+from partners.running import run as run_stand_ins
 from pipe import blocking
 from pipe.applying import Applying, Orphans, Plan
 from pipe.beside import StandIns
+from pipe.checkpointing import Checkpointing
 from pipe.clock import Clock, SystemClock
 from pipe.config.checked import check
+from pipe.config.findings import ConfigInvalid
 from pipe.config.loader import load
-from pipe.config.models import Configuration
-from pipe.contract import Adapter, Blob, Message, Spool, Timeout
+from pipe.config.models import Configuration, MetricsAccess
+from pipe.config.redirecting import Redirects
+from pipe.contract import Adapter, Blob, Listening, Message, PlainHandler, Services, Spool, Timeout
 from pipe.control import ControlServer, is_running
 from pipe.engine import Catalogue, Engine
 from pipe.erasing import Erasing
-from pipe.errors import ConfigError, StoreLocked, StoreUnavailable
+from pipe.errors import ConfigError, PipeError, StoreLocked, StoreUnavailable
 from pipe.fates import fate
 from pipe.operations import Host, Progress
-from pipe.store import restore, revisions
+from pipe.store import notes, restore, revisions
 from pipe.store.migrations import Migration
 from pipe.store.secret_store import SecretStore
 from pipe.store.store import Store
@@ -47,10 +55,16 @@ from transformers import TRANSFORMERS, json_format
 from web.listener import Listeners, is_loopback
 from web.openapi import Api
 from web.reading import only_read
+from web.staff import Staff
 
-__all__ = ["Gateway", "Offline", "Settings", "catalogue", "pin_wsdl", "read_configuration", "tables", "tell_partner"]
+__all__ = [
+    "Gateway", "Offline", "Settings", "catalogue", "pin_wsdl", "read_configuration", "run_partners", "tables",
+    "tell_partner",
+]  # fmt: skip
 
 ADDRESSES = "addresses.json"
+LISTEN = "127.0.0.1:8080"
+"""where the gateway listens unless it is told otherwise"""
 FOLDER_PATIENCE_S = 10.0
 
 
@@ -75,19 +89,46 @@ def subjects() -> tuple[tuple[str, str], ...]:
 
 
 def read_configuration(
-    path: Path, known: Catalogue, files: Mapping[str, str] | None = None, secrets: SecretStore | None = None
+    path: Path,
+    known: Catalogue,
+    files: Mapping[str, str] | None = None,
+    secrets: SecretStore | None = None,
+    redirects: Redirects | None = None,
 ) -> Configuration:
     """The configuration at `path`, or as `files` keep it. Raises ConfigInvalid with every mistake."""
-    stored = secrets.get if secrets is not None else None
     return load(
-        path, adapters=known.adapters, transformers=known.transformers, flows=known.flows, files=files, secrets=stored
+        path,
+        adapters=known.adapters,
+        transformers=known.transformers,
+        flows=known.flows,
+        files=files,
+        secrets=secrets.get if secrets is not None else None,
+        redirects=redirects,
     )
+
+
+async def run_partners(config: Path, data: Path, port_base: int, *, written: bool, with_parent: bool) -> None:
+    """Stand-ins of the partners of a configuration, until Ctrl-C; where none is `written`, those made by hand.
+
+    Raises ConfigInvalid, OSError where a port is taken.
+    """
+    known = catalogue()
+
+    def read() -> Configuration | None:
+        try:
+            return read_configuration(config, known)
+        except ConfigInvalid:
+            if with_parent:
+                return None  # the gateway that waits for them reads it too, and tells every mistake
+            raise
+
+    await run_stand_ins(data, port_base, with_parent=with_parent, read=read if written else None)
 
 
 async def pin_wsdl(
     config: Path, url: str, file: Path, *, connection: str | None, allow: Sequence[str], networks: Sequence[str]
 ) -> list[Pinned]:
-    """Fetches a WSDL with its imports and pins it: see `adapters.soap_fetching`.
+    """Fetches a WSDL with its imports and pins it: see `adapters.soap.fetching`.
 
     It goes where the connection may go, and as it; without one, to the host of `url` and to those of `allow`.
     """
@@ -123,6 +164,7 @@ class Offline:
     def __init__(self, config: Path) -> None:
         self.config = config
         self.secrets = SecretStore()
+        self.redirects: Redirects = {}
         self._catalogue: Catalogue | None = None
 
     def catalogue(self) -> Catalogue:
@@ -133,12 +175,13 @@ class Offline:
 
     def configuration(self) -> Configuration:
         """The configuration as it lies on disk."""
-        return read_configuration(self.config, self.catalogue(), secrets=self.secrets)
+        return read_configuration(self.config, self.catalogue(), secrets=self.secrets, redirects=self.redirects)
 
     def revision(self, files: Mapping[str, str]) -> Configuration:
         """A configuration as it was stored."""
         # The first file is the one that `include:` starts from.
-        return read_configuration(self.config.parent / next(iter(files)), self.catalogue(), files, self.secrets)
+        first = self.config.parent / next(iter(files))
+        return read_configuration(first, self.catalogue(), files, self.secrets, self.redirects)
 
     def subjects(self) -> Sequence[tuple[str, str]]:
         """What `pipe erase` deletes of flows: see `pipe.contract.Flow.subjects`."""
@@ -148,8 +191,18 @@ class Offline:
         """The tables of flows."""
         return tables()
 
+    def operations(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+        """What flows can be asked."""
+        return {name: operation for flow in flows.FLOWS for name, operation in flow.operations.items()}
+
     async def secrets_changed(self) -> None:
         """Nobody uses them now."""
+
+    def lent(self, configuration: Configuration, store: Store | None) -> Services:
+        """What adapters may use that are made only to be asked: nothing listens."""
+        address = os.environ.get("PIPE_LISTEN") or LISTEN
+        listeners = Listeners(configuration.listeners, None if configuration.listeners else address)
+        return Lent(SystemClock(), store, listeners, configuration.defaults.timeout)
 
     async def apply(self, configuration: Configuration, actor: str, orphans: Orphans = "refuse") -> Plan:
         """Raises ConfigError: there is nothing that could take it up."""
@@ -165,7 +218,11 @@ class Online(Offline):
     def __init__(self, gateway: Gateway) -> None:
         super().__init__(gateway.settings.config)
         self._gateway = gateway
-        self._catalogue, self.secrets = gateway.catalogue, gateway.secrets
+        self._catalogue, self.secrets, self.redirects = gateway.catalogue, gateway.secrets, gateway.redirects
+
+    def lent(self, configuration: Configuration, store: Store | None) -> Services:
+        """What the gateway lends to all its adapters."""
+        return self._gateway.lent
 
     async def secrets_changed(self) -> None:
         await self.secrets.load(self._gateway.store)
@@ -197,10 +254,12 @@ class Settings:
 
     config: Path
     data: Path
-    listen: str = "127.0.0.1:8080"
+    listen: str = LISTEN
     store: str | None = None
     partners: bool = False
     """stand-ins of the partners beside it"""
+    audit_copy: Path | None = None
+    """a second file for the signed checkpoints of the audit"""
 
 
 @dataclass(slots=True)
@@ -208,25 +267,45 @@ class Lent:
     """What adapters are lent: see `pipe.contract.Services`."""
 
     clock: Clock
-    store: Store
+    store: Store | None
+    """None where an adapter is only looked at"""
     listeners: Listeners | None = None
     default_timeout: Timeout = field(default_factory=Timeout)
 
     def spool(self, limit: int) -> Spool:
+        assert self.store is not None
         return self.store.spool(limit)
 
     def mount(
-        self, listener: str | None, prefix: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        self,
+        listener: str | None,
+        prefix: str,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        plain: PlainHandler | None = None,
     ) -> Callable[[], None]:
         assert self.listeners is not None
-        return self.listeners.mount(listener, prefix, handler)
+        return self.listeners.mount(listener, prefix, handler, plain)
 
     def secured(self, listener: str | None) -> bool:
         assert self.listeners is not None
         return self.listeners.secured(listener)
 
+    def listening(self, listener: str | None) -> Listening:
+        assert self.listeners is not None
+        return self.listeners.listening(listener)
+
     async def fate(self, id: str, caller: str | None) -> Mapping[str, Any] | None:
-        return await self.store.read(lambda connection: fate(connection, self.store.loader, id, caller))
+        assert self.store is not None
+        store = self.store
+        return await self.store.read(lambda connection: fate(connection, store.loader, id, caller))
+
+    async def noted(self, connection: str, name: str) -> Any:
+        assert self.store is not None
+        return await self.store.read(lambda reading: notes.read(reading, connection, name))
+
+    async def note(self, connection: str, name: str, value: Any) -> None:
+        assert self.store is not None
+        await self.store.write(lambda tx: notes.keep(tx, connection, name, value))
 
 
 class Gateway:
@@ -240,17 +319,30 @@ class Gateway:
         self.secrets = SecretStore()
         self.control = ControlServer(settings.data, self._host)
         self.engine: Engine
+        self.staff: Staff
+        self.pages_served = False
         self.applying: Applying
         self._reloading: asyncio.Task[None] | None = None
         self._erasing: asyncio.Task[None] | None = None
-        self.stand_ins = StandIns(settings.data) if settings.partners else None
+        self._metrics_keys: tuple[MetricsAccess, Authenticator] | None = None
+        self.stand_ins = StandIns(settings.config, settings.data) if settings.partners else None
+        self._checkpointing: asyncio.Task[None] | None = None
+        self.checkpointing: Checkpointing | None = None
         self.started_at = 0.0
         self._stopping = asyncio.Event()
         self._exit = 0
 
     def read_configuration(self) -> Configuration:
         """The configuration as it lies on disk. Raises ConfigInvalid with every mistake."""
-        return read_configuration(self.settings.config, self.catalogue, secrets=self.secrets)
+        found = read_configuration(self.settings.config, self.catalogue, secrets=self.secrets, redirects=self.redirects)
+        if self.stand_ins is not None and (real := without(found, self.stand_ins.covered)):
+            logger.bind(action="partners", connections=real).warning("no stand-in is there for: {}", ", ".join(real))
+        return found
+
+    @property
+    def redirects(self) -> Redirects:
+        """Where connections lead instead, while stand-ins take the places of their partners."""
+        return self.stand_ins.redirects if self.stand_ins is not None else {}
 
     async def start(self) -> None:
         """Everything up, in order: configuration, store, listeners, engine. Raises a PipeError saying what is wrong."""
@@ -271,6 +363,11 @@ class Gateway:
             logger.bind(action="restored").warning(
                 "this is a restored copy: nothing is received or sent before `pipe resume`"
             )
+        self.checkpointing = Checkpointing(self.store, self.clock, self.settings.audit_copy)
+        await self.checkpointing.start()
+        self._checkpointing = asyncio.create_task(self.checkpointing.run(), name="checkpointing")
+        await companies.seed(self.store, self.settings.config.parent / companies.FILE)
+        await standard.seed(self.store)
         self.store.writer.on_failure = self._store_failed
         self.lent.default_timeout = configuration.defaults.timeout
         self.lent.listeners = Listeners(
@@ -278,6 +375,10 @@ class Gateway:
         )
         self.engine = Engine(self.store, self.clock, self.catalogue, self.lent)
         self.applying = Applying(self.engine)
+        self.staff = Staff(self.store, self.clock, self.settings.data, lambda: self.engine.configuration.sign_in)
+        self.pages_served = self.staff.serve(self.lent.listeners, configuration.listeners, self.settings.listen)
+        if self.pages_served:
+            await self.staff.start()
         self._watch(self.lent.listeners)
         await self.engine.start(configuration)
         erasing = Erasing(self.store, lambda: self.engine.outcomes, subjects())
@@ -330,8 +431,9 @@ class Gateway:
 
     def _watch(self, listeners: Listeners) -> None:
         health = Health(self.engine, self.store)
-        metrics = Metrics(self.engine, open_to_all=listeners.secured(None))
-        api = Api(lambda: self.engine.configuration, open_to_all=listeners.secured(None))
+        metrics = Metrics(self.engine, open_to_all=listeners.secured(None), admit=self._admit_to_metrics)
+        operations = self.staff.site.router.operations if self.pages_served else ()
+        api = Api(lambda: self.engine.configuration, operations, open_to_all=listeners.secured(None))
         pages = {
             "/live": health.live,
             "/ready": health.ready,
@@ -341,21 +443,42 @@ class Gateway:
         for path, handler in pages.items():
             listeners.mount(None, path, only_read(path, handler))
 
+    async def _admit_to_metrics(self, request: web.Request) -> None:
+        """By today's keys, where there are any. Raises NoCredentials, Denied."""
+        access = self.engine.configuration.metrics
+        if access.api_keys is None:
+            await nobody(request)
+        if self._metrics_keys is None or self._metrics_keys[0] is not access:
+            ways = Method(api_keys=access.api_keys)
+            self._metrics_keys = access, Authenticator("metrics", ways, self.clock)
+        await self._metrics_keys[1].identify(request)
+
     async def stop(self) -> None:
         """Everything down, in reverse; what was accepted and is not done stays in the store."""
         self.engine.draining = True
         await self.control.stop()
+        await self.staff.stop()
         if self._erasing is not None:
             self._erasing.cancel()
             await asyncio.gather(self._erasing, return_exceptions=True)
         if self.lent.listeners is not None:
             await self.lent.listeners.stop(grace=5)
         await self.engine.stop()
+        await self._sign_off()
         await self.store.close()
         blocking.close_all()
         if self.stand_ins is not None:
             await self.stand_ins.stop()
         (self.settings.data / ADDRESSES).unlink(missing_ok=True)
+
+    async def _sign_off(self) -> None:
+        """The last checkpoint of the audit, so that nothing can be cut off while no gateway runs."""
+        if self._checkpointing is not None:
+            self._checkpointing.cancel()
+            await asyncio.gather(self._checkpointing, return_exceptions=True)
+        if self.checkpointing is not None:
+            with suppress(PipeError):  # it was said when it was tried; the store is closed all the same
+                await self.checkpointing.once()
 
     async def run(self, on_ready: Callable[[Gateway], None] | None = None) -> int:
         """Until SIGTERM or SIGINT; returns the exit code. `on_ready` is called once everything is up."""
@@ -372,6 +495,8 @@ class Gateway:
         logger.bind(action="started", **self.addresses()).info("the gateway is ready")
         if on_ready is not None:
             on_ready(self)
+        else:
+            self.staff.keep_password()
         await self._stopping.wait()
         logger.bind(action="stopping").info("the gateway stops")
         await self.stop()
@@ -383,6 +508,9 @@ class Gateway:
             await self.lent.listeners.stop(grace=0)
         if self.stand_ins is not None:
             await self.stand_ins.stop()
+        if self._checkpointing is not None:
+            self._checkpointing.cancel()
+            await asyncio.gather(self._checkpointing, return_exceptions=True)
         await self.store.close()
 
     def addresses(self) -> dict[str, str]:
@@ -410,6 +538,8 @@ class Gateway:
             ("/metrics", "numbers for Prometheus"),
             ("/api/openapi.json", "the routes as OpenAPI"),
         ]
+        if self.pages_served:
+            own = [("/admin", "administration, for people"), *own]
         return routes + [("GET", path, what) for path, what in own]
 
     def _write_addresses(self) -> None:

@@ -99,11 +99,14 @@ def plan(
 
 def counted(connection: Connection) -> dict[tuple[str, str], int]:
     """How many deliveries are not done, by route and station."""
-    d = schema.delivery.c
-    rows = connection.execute(
-        select(d.route, d.station, func.count()).where(d.done_at.is_(None)).group_by(d.route, d.station)
-    )
-    return {(route, station): n for route, station, n in rows}
+    return {(route, station): n for route, station, n in connection.execute(_COUNTED)}
+
+
+_COUNTED = (
+    select(schema.delivery.c.route, schema.delivery.c.station, func.count())
+    .where(schema.delivery.c.done_at.is_(None))
+    .group_by(schema.delivery.c.route, schema.delivery.c.station)
+)
 
 
 class Applying:

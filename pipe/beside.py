@@ -6,46 +6,67 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from pipe.errors import ConfigError
+from pipe.unix_socket import reachable
 
-ANNOUNCED = "partners.json"
-PATIENCE_S = 20.0
+ANNOUNCED, SOCKET = "partners.json", "partners.sock"
+PATIENCE_S = 60.0
 
 
 class StandIns:
     """Starts them, and ends them with the gateway: they watch their standard input, so kill -9 leaves none behind."""
 
-    def __init__(self, data: Path) -> None:
-        self._data = data
+    def __init__(self, config: Path, data: Path) -> None:
+        self._config, self._data = config, data
         self._process: asyncio.subprocess.Process | None = None
         self.addresses: dict[str, str] = {}
+        self.redirects: dict[str, dict[str, Any]] = {}
+        self.covered: list[str] = []
 
     async def start(self) -> None:
-        """Brings them up on free ports and tells the configuration where. Raises ConfigError with their last words."""
+        """Brings them up on free ports and tells the configuration where; those that run on the folder are joined.
+
+        Raises ConfigError with their last words.
+        """
         announced = self._data / ANNOUNCED
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        announced.unlink(missing_ok=True)
+        if not await self._run_already():
+            announced.unlink(missing_ok=True)
+            await self._spawn()
+        told = orjson.loads(announced.read_bytes())
+        self.addresses, self.redirects, self.covered = told["addresses"], told["redirects"], told["covered"]
+        os.environ.update(told["environment"])
+
+    async def _run_already(self) -> bool:
+        try:
+            with reachable(self._data / SOCKET) as path:
+                _, writer = await asyncio.open_unix_connection(path)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def _spawn(self) -> None:
+        command = ("-m", "pipe", "partners", "--config", str(self._config), "--data", str(self._data))
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "partners", "--data", str(self._data), "--port-base", "0", "--with-parent"),
+            *(sys.executable, *command, "--port-base", "0", "--with-parent"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
         )
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while not announced.exists():
+                while not (self._data / ANNOUNCED).exists():
                     if self._process.returncode is not None:
                         raise ConfigError(f"the stand-ins did not start: {await self._last_words()}")
                     await asyncio.sleep(0.02)
         except TimeoutError:
             await self.stop()
             raise ConfigError(f"the stand-ins did not start within {PATIENCE_S:g} s") from None
-        told = orjson.loads(announced.read_bytes())
-        self.addresses = told["addresses"]
-        os.environ.update(told["environment"])
 
     async def stop(self) -> None:
         """Ends them. Safe twice."""

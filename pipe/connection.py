@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -13,6 +14,8 @@ from pydantic import BaseModel
 
 from pipe.contract import (
     Breaker,
+    Certificate,
+    Certified,
     Clock,
     ConnectionConfig,
     Health,
@@ -104,6 +107,20 @@ class Connection:
             with suppress(SecretMissing):
                 found.append(secret.reveal())
         return tuple(found)
+
+    def certificates(self) -> tuple[Certificate, ...]:
+        """Those that it rests on, as far as its adapter knows them; the one that ends first comes first."""
+        found = self.adapter.certificates() if isinstance(self.adapter, Certified) else ()
+        return tuple(sorted(found, key=lambda certificate: certificate.ends))
+
+    @property
+    def health(self) -> Health:
+        """Its state, with what will stop it soon: a certificate that ends makes an `up` degraded."""
+        first = next(iter(self.certificates()), None)
+        if self.state == "up" and first is not None and first.ends < time.time() + self.config.warn_before:
+            whose = "the partner's" if first.whose == "partner" else "our"
+            return Health("degraded", f"{whose} certificate for {first.name}: {first.left}")
+        return Health(self.state, self.reason)
 
     def on_open(self, callback: Callable[[], None]) -> None:
         """Calls back each time the connection opens again."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Executable, Result
 
 __all__ = [
-    "Accepted", "Adapter", "Arrival", "Blob", "Breaker", "Caller", "Clock", "ConnectionConfig", "Door", "Doors",
-    "Duration", "Examinable", "Expression", "Flow", "FlowStep", "Health", "KeyedRate", "Message", "Options",
-    "Outgoing", "Percent", "Probe", "Rate", "Receipt", "Reconnect", "Rung", "Secret", "Services", "Sink", "Size",
-    "Source", "Spool", "State", "Strict", "Template", "Timeout", "Transaction", "Transformer", "path_beside",
-    "pieces", "read_beside", "step", "turns",
+    "WIRE_KEPT", "Accepted", "Adapter", "Arrival", "Blob", "Breaker", "Caller", "Certificate", "Certified", "Clock",
+    "ConnectionConfig", "Door", "Doors", "Duration", "Examinable", "Expression", "Flow", "FlowStep", "Health",
+    "KeyedRate", "Listening", "Message", "Options", "Outgoing", "Percent", "PlainHandler", "PlainRequest", "Probe",
+    "Rate", "Receipt", "Reconnect", "Rung", "Secret", "Services", "Sink", "Size", "Source", "Spool", "State", "Strict",
+    "Template", "Timeout", "Transaction", "Transformer", "Wire", "path_beside", "pieces", "read_beside", "step",
+    "turns",
 ]  # fmt: skip
 
 
@@ -114,6 +116,20 @@ class Blob:
         return b"".join(self.open())
 
 
+class Wire(NamedTuple):
+    """What came over the line where a source hands over values made of it: kept for people, never worked on."""
+
+    content_type: str
+    data: bytes
+    """its beginning, without passwords; at most `WIRE_KEPT` bytes"""
+    size: int
+    """of the whole"""
+
+
+WIRE_KEPT = 256 * 1024
+"""bytes of a message as it came over the line that are kept beside the values made of it"""
+
+
 class Arrival(NamedTuple):
     """What a source received, before anything was decided about it."""
 
@@ -127,6 +143,9 @@ class Arrival(NamedTuple):
     """what beside the body makes two requests the same: method and path"""
     identity: str | None = None
     """the protocol's own name of this very arrival (update id; path, size and time of a file): taken once per route"""
+    once: str | None = None
+    """what must not be used twice on this connection, whatever the route (a nonce): a second arrival is refused"""
+    wire: Wire | None = None
     company: Mapping[str, Any] | None = None
 
 
@@ -214,6 +233,10 @@ class ConnectionConfig(Strict):
     )
     concurrency: int = Field(default=8, ge=1, le=1000, description="Sends at the same time.")
     breaker: Breaker | Literal[False] = Field(default=Breaker(), description="`false` switches it off.")
+    warn_before: Duration = Field(
+        default=Duration(21 * 86_400),
+        description="How long before the end of a certificate, the partner's or ours, the connection is degraded.",
+    )
 
 
 class Options(Strict):
@@ -250,6 +273,35 @@ class Health:
 
     state: State
     reason: str = ""
+
+
+class Certificate(NamedTuple):
+    """A certificate that a connection rests on."""
+
+    whose: Literal["partner", "ours"]
+    name: str
+    names: tuple[str, ...]
+    """the hosts that it is for"""
+    issuer: str
+    ends: float
+    """seconds since 1970"""
+
+    @property
+    def days(self) -> int:
+        """Whole days left by this machine's clock, as TLS counts; below zero once it has ended."""
+        return int((self.ends - time.time()) // 86_400)
+
+    @property
+    def left(self) -> str:
+        """`61 days left`, `ended 1 day ago`."""
+        count = abs(self.days)
+        said = "1 day" if count == 1 else f"{count} days"
+        return f"ended {said} ago" if self.days < 0 else f"{said} left"
+
+    @property
+    def said(self) -> str:
+        """`for sms.example, issued by Some CA, 61 days left`."""
+        return f"for {', '.join(self.names[:4]) or self.name}, issued by {self.issuer}, {self.left}"
 
 
 class Door(Protocol):
@@ -303,6 +355,44 @@ class Spool(Protocol):
         """Forgets it; harmless after finish."""
 
 
+class PlainRequest(Protocol):
+    """A whole small request without a query or anything unusual; what it has is named as in `web.Request`."""
+
+    method: str
+    raw_path: str
+    body: bytes
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By lower_snake name, each once, without those of the hop; `get` and `in` take any spelling."""
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        """Empty."""
+
+    @property
+    def remote(self) -> str:
+        """The address it came from, as trusted proxies tell it."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What the transport knows, such as `peercert`."""
+
+
+PlainHandler = Callable[[PlainRequest], Callable[[], Awaitable[bytes]] | None]
+"""makes what answers a plain request with the bytes to be sent; None: it leaves the request to the usual handler"""
+
+
+class Listening(NamedTuple):
+    """One of the gateway's own addresses."""
+
+    host: str
+    port: int
+    bound: bool
+    """whether it stands; else it is what the configuration says"""
+    certificate: Path | None = None
+    """the file of its certificate, where it speaks TLS"""
+
+
 class Services(Protocol):
     """What the gateway lends to adapters."""
 
@@ -318,15 +408,31 @@ class Services(Protocol):
         """Takes an incoming body of at most `limit` bytes."""
 
     def mount(
-        self, listener: str | None, prefix: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        self,
+        listener: str | None,
+        prefix: str,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        plain: PlainHandler | None = None,
     ) -> Callable[[], None]:
-        """Serves everything below `prefix` of a listener (None: the default one); call the result to stop."""
+        """Serves everything below `prefix` of a listener (None: the default one); call the result to stop.
+
+        `plain` is asked first about plain requests, which cost a third of others; what it leaves is `handler`'s.
+        """
 
     def secured(self, listener: str | None) -> bool:
         """Whether that listener is loopback only, or demands client certificates."""
 
+    def listening(self, listener: str | None) -> Listening:
+        """Where that listener is. Raises ConfigError where there is none of that name."""
+
     async def fate(self, id: str, caller: str | None) -> Mapping[str, Any] | None:
         """The story of a message for the caller that sent it; None for everybody else."""
+
+    async def noted(self, connection: str, name: str) -> Any:
+        """What `note` kept last under this name of this connection; None where it never did."""
+
+    async def note(self, connection: str, name: str, value: Any) -> None:
+        """Keeps plain values over restarts; durable when it returns. For what a partner holds of ours, not for data."""
 
 
 class Adapter(Protocol):
@@ -345,6 +451,14 @@ class Adapter(Protocol):
         """Asks the partner cheaply, without side effects. Never raises."""
 
 
+@runtime_checkable
+class Certified(Adapter, Protocol):
+    """An adapter that knows the certificates that its connection rests on; `pipe connections` watches their days."""
+
+    def certificates(self) -> Sequence[Certificate]:
+        """Those that were seen last, and our own. Asks nobody; never raises."""
+
+
 class Rung(NamedTuple):
     """One thing that must hold before the next one up can: name, TCP, TLS, sign-in, the right to do the operation."""
 
@@ -358,7 +472,10 @@ class Rung(NamedTuple):
 
 @runtime_checkable
 class Examinable(Adapter, Protocol):
-    """An adapter that can say, rung by rung, why its partner cannot be used. `pipe doctor NAME` asks it."""
+    """An adapter that can say, rung by rung, why its partner cannot be used. `pipe doctor NAME` asks it.
+
+    It is asked of an adapter made for the purpose, beside the one that works: never opened, closed afterwards.
+    """
 
     def examine(self, uses: Sequence[Any]) -> AsyncIterator[Rung]:
         """Climbs until a rung fails. Harmless: reads, lists, says hello; leaves nothing behind at the partner.
@@ -502,6 +619,8 @@ class Flow:
     steps: Sequence[FlowStep] = ()
     migrations: Sequence[Callable[[Any], None]] = ()
     """each gets a SQLAlchemy Connection, runs once, in this order, at start; never change one that was released"""
+    operations: Mapping[str, Callable[..., Awaitable[Any]]] = field(default_factory=dict)
+    """what commands and pages may ask of it, by names like `access.grants`: see `pipe.operations`"""
     subjects: Sequence[tuple[str, str]] = ()
     """(table, column) pairs: what they hold is the id of a message, and `pipe erase` deletes the rows of a subject's"""
 

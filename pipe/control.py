@@ -198,14 +198,15 @@ async def _here(
     data: Path, operation: str, args: Mapping[str, Any], progress: Progress, world: World | None, url: str | None
 ) -> Any:
     from pipe.clock import SystemClock
-    from pipe.operations import Host, perform
+    from pipe.operations import OPERATIONS, Host, perform
     from pipe.store.store import Store
 
     if url is None and not (data / "pipe.db").exists():
         raise StoreUnavailable(f"there is no store in {data}: no gateway has ever run on it")
     clock = SystemClock()
     store = Store(data, url=url, clock=clock)
-    await store.open()
+    # What a flow is asked needs its tables, also in a folder that an older gateway has left.
+    await store.open(world.migrations() if world is not None and operation not in OPERATIONS else ())
     try:
         store.start()
         host = Host(store, clock, user_name(os.getuid()), world, progress=progress)

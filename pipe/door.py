@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select
 
 from pipe.contract import Accepted, Arrival, Blob, Message
-from pipe.errors import Draining, KeyInFlight, KeyReused, NotFound, OutcomeUnknown, PayloadError, PipeError, TooLarge
+from pipe.errors import (
+    Draining,
+    KeyInFlight,
+    KeyReused,
+    NoCredentials,
+    NotFound,
+    OutcomeUnknown,
+    PayloadError,
+    PipeError,
+    TooLarge,
+)
 from pipe.events import Arrived
 from pipe.steps.pipeline import StepStopped
 from pipe.store import journal, schema
@@ -60,7 +70,8 @@ class RouteDoor:
     @property
     def synchronous(self) -> bool:
         """See `pipe.contract.Door`."""
-        return self._engine.routes[self.route].synchronous
+        route = self._engine.routes.get(self.route)
+        return route is not None and route.synchronous
 
     @property
     def _config(self) -> RouteConfig:
@@ -100,7 +111,7 @@ class RouteDoor:
             decoded = (await route.door.run(message, size=size)).message
             assert decoded is not None
             entry = route.entry(message, 0, decoded)
-            entry.decoded = decoded
+            entry.decoded, entry.wire = decoded, arrival.wire
             scope = route.idempotency_scope(decoded)
         except (StepStopped, PayloadError) as stop:
             error = stop.error if isinstance(stop, StepStopped) else stop
@@ -134,7 +145,17 @@ class RouteDoor:
         window = route.config.idempotency.window if route.config.idempotency else 0.0
         forgets = scope is not None and engine.scheduler.believes_clock()
 
+        once = None
+        if arrival.once is not None:
+            once = engine.store.vault.hash("once", str(route.config.source.connection), arrival.once)
+
         def unit(tx: Tx) -> Stored:
+            # Before all else: a repetition that is known by its key would otherwise be answered to whoever replays it.
+            if (
+                once is not None
+                and tx.find(_FIND_IDENTITY, {"route": "", "name": once}, _IDENTITIES, ("", once)).fetchone()
+            ):
+                raise NoCredentials("what may be used once was used before", reason="it was used before")
             found = self._repeated(tx, scope, prints, identity, synchronous=route.synchronous, forgets=forgets)
             if found is not None:
                 return found
@@ -143,6 +164,8 @@ class RouteDoor:
                 tx.later(_KEYS, (scope, works[0].seq, prints, tx.now + window), scope)
             if identity is not None:
                 tx.later(_IDENTITIES, (self.route, identity, works[0].seq, tx.now), (self.route, identity))
+            if once is not None:
+                tx.later(_IDENTITIES, ("", once, works[0].seq, tx.now), ("", once))
             return Stored(entry.message.id, works)
 
         return await engine.store.write(unit)

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from loguru import logger
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from pipe.answering import Answering
 from pipe.clock import Clock
@@ -29,8 +29,8 @@ from pipe.inflight import InFlight
 from pipe.outcomes import Outcomes, listeners_of
 from pipe.prepared import Prepared
 from pipe.room import Room, waiting
-from pipe.route import Route
-from pipe.scheduler import Scheduler
+from pipe.route import GATHER, Route
+from pipe.scheduler import BEING_FOUND_OUT, Scheduler
 from pipe.sources import RunningSource
 from pipe.stations.flow import FlowStation
 from pipe.stations.internal import EndStation, RouteStation
@@ -41,6 +41,7 @@ from pipe.steps.pipeline import StepStopped
 from pipe.store import journal, schema
 from pipe.store.journal import Outcome, Work
 from pipe.store.schema import ANSWERED, ANSWERING, DEAD, READY, UNCERTAIN
+from pipe.store.statements import Statement
 from pipe.store.store import Store
 from pipe.store.transaction import Tx
 from pipe.store.writer import Committed
@@ -50,6 +51,24 @@ from pipe.upkeep import Upkeep
 CRASHES = 3
 PATIENCE_S = 30.0
 SPLITS_AT_ONCE = 4
+_READY = (
+    select(schema.delivery.c.id)
+    .where(
+        schema.delivery.c.route == bindparam("route"),
+        schema.delivery.c.station == bindparam("station"),
+        schema.delivery.c.state == READY,
+        schema.delivery.c.done_at.is_(None),
+    )
+    .order_by(schema.delivery.c.id)
+    .limit(bindparam("most"))
+)
+_POISONOUS = select(schema.delivery.c.id).where(
+    schema.delivery.c.crashes >= CRASHES, schema.delivery.c.done_at.is_(None)
+)
+_UNLENT = Statement(
+    "UPDATE delivery SET next_at = :now WHERE route = :route AND station = :station AND state = 'uncertain'"
+    " AND done_at IS NULL AND next_at > :now AND note = :note"
+)
 
 T = TypeVar("T")
 
@@ -280,17 +299,15 @@ class Engine:
         self, route: str, station: str, owned: set[int], wanted: set[int], limit: int
     ) -> tuple[list[Work], bool]:
         """Ready deliveries of a station that are not in memory, and whether more may be. Damaged ones are buried."""
-        d = schema.delivery.c
         known = set(owned)
-        ready = select(d.id).where(d.route == route, d.station == station, d.state == READY, d.done_at.is_(None))
-        oldest = ready.order_by(d.id).limit(limit + len(known) + 1)
+        oldest = {"route": route, "station": station, "most": limit + len(known) + 1}
 
         def query(connection: Any) -> Any:
-            found = [row.id for row in connection.execute(oldest) if row.id not in known]
+            found = [number for (number,) in connection.execute(_READY, oldest) if number not in known]
             chosen = [*found[:limit], *wanted]
             if not chosen:
                 return [], [], False
-            return (*self.store.loader.works(connection, d.id.in_(chosen), d.done_at.is_(None)), len(found) > limit)
+            return (*self.store.loader.open_works(connection, chosen), len(found) > limit)
 
         works, damaged, more = await self.store.read(query)
         for work, error in damaged:
@@ -356,10 +373,8 @@ class Engine:
     # --- recovery ---
 
     async def _bury_poison(self) -> None:
-        d = schema.delivery.c
-        works, _ = await self.store.read(
-            lambda c: self.store.loader.works(c, d.crashes >= CRASHES, d.done_at.is_(None))
-        )
+        poisonous = await self.store.read(lambda c: [number for (number,) in c.execute(_POISONOUS)])
+        works, _ = await self.store.read(lambda c: self.store.loader.open_works(c, poisonous))
         for work in works:
             error = Poison(f"the process died {work.crashes} times while it worked on this message")
             outcome = Outcome(
@@ -390,6 +405,9 @@ def _recover(tx: Tx, crashed: list[int], configuration: Configuration) -> None:
         .values(state=UNCERTAIN, code="PIPE-6002", note=note)
     )
     for name, route in configuration.routes.items():
+        gathered = [f"{GATHER}{target.key}" for target in route.gather.to] if route.gather else []
+        for station in (*(target.key for target in route.to), *gathered):
+            tx.run(_UNLENT, {"now": tx.now, "route": name, "station": station, "note": BEING_FOUND_OUT})
         for target in route.to[:1] if route.reply.mode == "sync" else ():
             if target.on_uncertain is not None:
                 left = (

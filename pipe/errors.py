@@ -17,7 +17,8 @@ PipeError
 │  ├─ ReplyTooLarge       2010  the partner's answer is larger than the limit        uncertain
 │  ├─ ReplyInvalid        2011  the partner's answer cannot be read                  uncertain
 │  ├─ ConnectionWaits     2012  breaker open, connection down or paused              retry
-│  └─ ReplyRejected       2013  `success:` or `dead_when:` says the answer is bad    dead
+│  ├─ ReplyRejected       2013  `success:` or `dead_when:` says the answer is bad    dead
+│  └─ HostKeyUnknown      2014  its SSH host key is not the one that is pinned      stop
 ├─ PayloadError                 the message itself
 │  ├─ Undecodable         3001  not the format it should be                          dead
 │  ├─ WrongMediaType      3002  a content type that the route does not take          dead
@@ -55,7 +56,11 @@ PipeError
 │  ├─ TooSlow             5007  the request did not arrive in time                   retry
 │  ├─ UrlTooLong          5008  the address is longer than the limit                 dead
 │  ├─ HeadersTooLarge     5009  the header is larger than the limit                  dead
-│  └─ Crowded             5010  too many connections at once                         retry
+│  ├─ Crowded             5010  too many connections at once                         retry
+│  ├─ FormInvalid         5020  fields of a form or of an API call are not right     dead
+│  ├─ ForgedRequest       5021  not from a page of this site                         dead
+│  ├─ SignedOut           5022  nobody is signed in                                  dead
+│  └─ Conflict            5023  does not go together with what there is              dead
 └─ FateError                    what became of a message, where a caller waits for it
    ├─ DeadlinePassed      6001  the deadline passed before it was done               dead
    ├─ OutcomeUnknown      6002  sent, and nobody knows yet whether it worked         uncertain
@@ -169,10 +174,10 @@ class SecretMissing(ConfigError):
 
 
 class RevisionUnknown(ConfigError):
-    """A stored revision of the configuration cannot be read."""
+    """A stored revision of the configuration cannot be read any more."""
 
-    code, verdict = "PIPE-1003", Verdict.DEAD
-    hint = "the message began on a revision that is gone; replay it through today's configuration"
+    code = "PIPE-1003"
+    hint = "this version no longer takes what an earlier one took; compare by hand, then start the gateway or apply"
 
 
 # --- 2xxx peers ---------------------------------------------------------------------------------------------------
@@ -275,6 +280,13 @@ class ReplyRejected(PeerError):
 
     code, verdict = "PIPE-2013", Verdict.DEAD
     hint = "read the partner's answer; `success:`, `retry_when:` and `dead_when:` of the target decide"
+
+
+class HostKeyUnknown(PeerError):
+    """The partner shows an SSH host key that is not pinned: it may be somebody else."""
+
+    code, verdict = "PIPE-2014", Verdict.STOP
+    hint = "ask the partner by another way for its key's fingerprint; pin it under `host_keys:` if it is this one"
 
 
 # --- 3xxx payloads ------------------------------------------------------------------------------------------------
@@ -550,6 +562,34 @@ class Crowded(AccessError):
 
     code, verdict, status = "PIPE-5010", Verdict.RETRY, 503
     hint = "reuse connections, close idle ones, and try again in a moment"
+
+
+class FormInvalid(AccessError):
+    """Some of the fields are not right."""
+
+    code, status = "PIPE-5020", 422
+    hint = "mend the named fields and send it again"
+
+
+class Conflict(AccessError):
+    """What is asked does not go together with what there is."""
+
+    code, status = "PIPE-5023", 409
+    hint = "see what the text says stands against it"
+
+
+class ForgedRequest(AccessError):
+    """The request does not come from a page of this site."""
+
+    code = "PIPE-5021"
+    hint = "open the page again and send its form; programs use an API key instead of a cookie"
+
+
+class SignedOut(AccessError):
+    """Nobody is signed in."""
+
+    code, status = "PIPE-5022", 401
+    hint = "sign in at /login, or send an API key: `Authorization: Bearer KEY`"
 
 
 # --- 6xxx fates ---------------------------------------------------------------------------------------------------

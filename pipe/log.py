@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loguru import Message, Record
 
 COLOURS = {"WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
-QUIET = ("asyncio", "aiohttp.access")
+QUIET = ("asyncio", "aiohttp.access", "asyncssh")
 """libraries whose ordinary talk is of no use to whoever runs the gateway"""
 
 

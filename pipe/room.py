@@ -79,8 +79,11 @@ class Room:
 
 def waiting(connection: Connection) -> dict[str, Load]:
     """What waits in the store, by route."""
-    d = delivery.c
-    rows = connection.execute(
-        select(d.route, func.count(), func.coalesce(func.sum(d.size), 0)).where(d.done_at.is_(None)).group_by(d.route)
-    )
-    return {route: Load(n, int(size)) for route, n, size in rows}
+    return {route: Load(n, int(size)) for route, n, size in connection.execute(_WAITING)}
+
+
+_WAITING = (
+    select(delivery.c.route, func.count(), func.coalesce(func.sum(delivery.c.size), 0))
+    .where(delivery.c.done_at.is_(None))
+    .group_by(delivery.c.route)
+)

@@ -30,6 +30,8 @@ STEP_S = 5.0
 SUSPENDED_S = 600.0
 """how long after a step nothing expires and nothing is pruned"""
 _LEASE_S = 300.0
+BEING_FOUND_OUT = "the gateway is finding out what became of it"
+"""of an uncertain delivery that is lent to a worker; after a crash nobody has it, and it is due at once"""
 
 _DUE = Statement(
     "SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery WHERE next_at <= :now LIMIT :limit) AS due),"
@@ -43,7 +45,7 @@ _WAKE = Statement(
     " RETURNING id, route, station"
 )
 _ASK = Statement(
-    "UPDATE delivery SET next_at = :later WHERE state = 'uncertain' AND id IN"
+    "UPDATE delivery SET next_at = :later, note = :note WHERE state = 'uncertain' AND id IN"
     " (SELECT id FROM delivery WHERE next_at <= :now AND state = 'uncertain' ORDER BY next_at LIMIT :limit)"
     " RETURNING id, route, station"
 )
@@ -162,7 +164,8 @@ class Scheduler:
     def _wake_due(self, tx: Tx) -> None:
         for row in tx.run(_WAKE, {"now": tx.now, "limit": AT_ONCE}).fetchall():
             tx.ready((row[1], row[2], row[0]))
-        for row in tx.run(_ASK, {"now": tx.now, "later": tx.now + _LEASE_S, "limit": AT_ONCE}).fetchall():
+        lent = {"now": tx.now, "later": tx.now + _LEASE_S, "note": BEING_FOUND_OUT, "limit": AT_ONCE}
+        for row in tx.run(_ASK, lent).fetchall():
             tx.ready((row[1], row[2], row[0]))
 
     async def _expire(self, now: float) -> None:

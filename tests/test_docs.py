@@ -68,7 +68,8 @@ async def test_every_configuration_is_right_and_its_tests_pass(
     path = tmp_path / "connections.yaml"
     path.write_text(block.text, encoding="utf-8")
     if "wsdl: wsdl/" in block.text:
-        shutil.copytree(ROOT / "tests" / "adapters" / "wsdl", tmp_path / "wsdl")
+        beside = block.page.parent / "wsdl"
+        shutil.copytree(beside if beside.exists() else ROOT / "tests" / "adapters" / "wsdl", tmp_path / "wsdl")
     parts = known(block)
     checked = check(
         lambda: load(path, adapters=parts.adapters, transformers=parts.transformers, flows=parts.flows), parts.adapters
@@ -124,7 +125,7 @@ def test_commands_in_the_text_exist(page: Path) -> None:
     """Every `pipe COMMAND` in backquotes names a command."""
     command: Any = typer.main.get_command(app)
     text = page.read_text(encoding="utf-8")
-    named = re.findall(r"`(?:\./dev )?pipe ([a-z]+)(?: ([a-z]+))?", text)
+    named = re.findall(r"`(?:\./dev )?pipe ([a-z]+)(?: ([a-z][a-z-]*))?", text)
     groups = {name: getattr(each, "commands", {}) for name, each in command.commands.items()}
     assert [name for name, _ in named if name not in groups] == []
     assert [f"{name} {sub}" for name, sub in named if sub and groups[name] and sub not in groups[name]] == []

@@ -15,7 +15,7 @@ from tests import mutants
 from tests.mutants import Edit, Mutant
 from tests.promises import ROOT, Promise, exists, promises, wrong
 
-SAMPLE = ("key_in_another_transaction", "uncertain_sent_again", "ledger_counter_skipped")
+SAMPLE = ("key_in_another_transaction", "http_ack_before_accept", "ledger_counter_skipped")
 """planted on every run"""
 HANGS_S = 150
 """a test that does not end is red, too"""

@@ -83,7 +83,7 @@ class Decode:
 
     def _decoded(self, body: bytes | Blob, message: Message) -> Any:
         if self.format == "json":
-            return json_format.decode(_whole(body))
+            return json_format.decode_pieces(body.open) if isinstance(body, Blob) else json_format.decode(body)
         if self.format == "xml":
             return self._xml(body, message)
         if self.format == "csv":

@@ -10,6 +10,7 @@ and values that xmltodict would write as Python shows them (a list in a list) ar
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -24,6 +25,10 @@ MAX_DEPTH = 64
 """levels of elements that are read, unless the step says otherwise"""
 MAX_WRITTEN = 128
 """levels of elements that are written"""
+LARGE = 256 << 10
+"""signs of a text, or of a document, that is not copied more often than need be"""
+MANY = 4096
+"""pieces of a list that are put together before the next come"""
 MEDIA_TYPE = "application/xml"
 _XML_NAMESPACE = {"http://www.w3.org/XML/1998/namespace": "xml"}
 
@@ -176,13 +181,43 @@ def encode(value: Any, *, charset: str = "utf-8", root: str | None = None, decla
     lists, bytes. Signs that the charset lacks are written as references.
     """
     try:
-        text = _document({root: value} if root else value)
+        out = _document({root: value} if root else value)
     except _CannotSay as error:
         path = ".".join(["body", *reversed(error.path)]).replace(".[", "[")
         raise Unencodable(f"XML cannot say {path}: {error.reason}", path=path) from error
-    raw = _as_utf8(text, value)
     head = f'<?xml version="1.0" encoding="{charset}"?>\n' if declaration else ""
+    if out.large and charset == "utf-8":
+        return _in_pieces(head, out, value)
+    text = "".join(out)
+    if len(text) > LARGE and charset == "utf-8":
+        out.clear()
+        return _in_pieces(head, [text], value)
+    raw = _as_utf8(text, value)
     return head.encode() + raw if charset == "utf-8" else _in_charset(head + text, charset, value)
+
+
+def _in_pieces(head: str, texts: Iterable[str], value: Any) -> bytes:
+    """A large document in UTF-8: at no time is there more of it than the bytes, and the texts that it is made of."""
+    whole = io.BytesIO()
+    whole.write(head.encode())
+    for text in _bundled(texts):
+        whole.write(_as_utf8(text, value))
+    return whole.getvalue()
+
+
+def _bundled(texts: Iterable[str]) -> Iterator[str]:
+    """The same signs, neither in crumbs nor in lumps."""
+    bundle: list[str] = []
+    length = 0
+    for text in texts:
+        for start in range(0, len(text), LARGE):
+            part = text[start : start + LARGE]
+            bundle.append(part)
+            length += len(part)
+            if length >= LARGE:
+                yield "".join(bundle)
+                bundle, length = [], 0
+    yield "".join(bundle)
 
 
 def _as_utf8(text: str, value: Any) -> bytes:
@@ -209,15 +244,21 @@ def _in_charset(text: str, charset: str, value: Any) -> bytes:
         return text.encode(charset, "xmlcharrefreplace")
 
 
-def _document(value: Any) -> str:
-    out: list[str] = []
+class _Out(list[str]):
+    """The pieces of a document; what is large among them stands by itself."""
+
+    large = False
+
+
+def _document(value: Any) -> _Out:
+    out = _Out()
     for name, part in _top(value).items():
         try:
             _element(out, name, part, 0)
         except _CannotSay as error:
             error.path.append(str(name))
             raise
-    return "".join(out)
+    return out
 
 
 def _top(value: Any) -> Mapping[Any, Any]:
@@ -236,7 +277,7 @@ def _top(value: Any) -> Mapping[Any, Any]:
     return {**value, root: value[root][0]} if type(value[root]) is list else value
 
 
-def _element(out: list[str], name: Any, value: Any, depth: int) -> None:
+def _element(out: _Out, name: Any, value: Any, depth: int) -> None:
     if not is_name(name):
         if name != "#comment":
             raise _no_name(name)
@@ -247,14 +288,19 @@ def _element(out: list[str], name: Any, value: Any, depth: int) -> None:
         out.append(f"<{name}>{_SAID.get(type(value), _said)(value)}</{name}>")
 
 
-def _elements(out: list[str], name: Any, values: list[Any], depth: int) -> None:
+def _elements(out: _Out, name: Any, values: list[Any], depth: int) -> None:
+    start = len(out)
     for value in values:
         if type(value) is list:
             raise _CannotSay("it is a list with a list in it")
         _element(out, name, value, depth)
+        if len(out) - start > MANY:
+            # A hundred thousand short texts take ten times the space of one long one.
+            out[start:] = ["".join(out[start:])]
+            start, out.large = len(out), True
 
 
-def _object(out: list[str], tag: str, value: Mapping[str, Any], depth: int) -> None:
+def _object(out: _Out, tag: str, value: Mapping[str, Any], depth: int) -> None:
     if depth >= MAX_WRITTEN:
         raise _CannotSay(f"it is nested deeper than {MAX_WRITTEN} levels")
     start, attributes, text, key = len(out), "", None, ""
@@ -264,7 +310,11 @@ def _object(out: list[str], tag: str, value: Mapping[str, Any], depth: int) -> N
             kind = type(part)
             if kind is str and is_name(key):  # most fields: no call in between
                 has_markup = "&" in part or "<" in part or ">" in part or "\r" in part
-                out.append(f"<{key}>{_escaped(part) if has_markup else part}</{key}>")
+                if len(part) > LARGE:
+                    out.large = True
+                    out += (f"<{key}>", _escaped(part) if has_markup else part, f"</{key}>")
+                else:
+                    out.append(f"<{key}>{_escaped(part) if has_markup else part}</{key}>")
             elif kind in _SAID and is_name(key):
                 out.append(f"<{key}>{_SAID[kind](part)}</{key}>")
             elif kind is dict and is_name(key):
@@ -297,7 +347,7 @@ def _attribute(key: str, value: Any) -> str:
     return f" {key[1:]}={quoteattr('' if value is None else _scalar(value))}"
 
 
-def _comment(out: list[str], value: Any) -> None:
+def _comment(out: _Out, value: Any) -> None:
     for part in value if isinstance(value, list) else [value]:
         text = "" if part is None else _scalar(part)
         if "--" in text or text.endswith("-"):

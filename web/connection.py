@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.streams import EMPTY_PAYLOAD
 from loguru import logger
 
 from pipe.errors import BadRequest, Crowded, GatewayDefect, HeadersTooLarge, PipeError, TooSlow, UrlTooLong
-from web.problem import problem_response
+from web import plain
+from web.problem import problem_bytes, problem_response
 from web.request_loop import RequestLoop
 
 if TYPE_CHECKING:
@@ -21,11 +24,16 @@ if TYPE_CHECKING:
     from web.server import Server
 
 
+HOLD_S = 0.5
+"""how long the rest of a plain request's body is awaited here, before aiohttp takes what has come"""
+
+
 class Connection(RequestLoop):
     """aiohttp's protocol, watched: `look` is called every second and ends what is too slow."""
 
     __slots__ = (
-        "_body", "_header_bytes", "_header_since", "_limits", "_most", "_received", "_stuck", "_window", "address",
+        "_body", "_fresh", "_header_bytes", "_header_since", "_held", "_limits", "_most", "_received", "_stuck",
+        "_window", "address",
     )  # fmt: skip
 
     def __init__(self, server: Server, limits: HttpLimits, **options: Any) -> None:
@@ -40,11 +48,15 @@ class Connection(RequestLoop):
         self._window = (0.0, 0)
         self._stuck: tuple[float, int] | None = None
         """since when so many bytes wait for a peer that does not read"""
+        self._fresh = True
+        """whether aiohttp's parser is between two requests, so that the next one may be read without it"""
+        self._held = b""
+        """a plain request whose body is still on its way"""
 
     @property
     def resting(self) -> bool:
         """Whether no request is in progress, so that closing costs the peer nothing."""
-        return self._current_request is None and not self._messages
+        return self._current_request is None and not self._messages and not self._held
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Starts the connection, or refuses it where there are too many."""
@@ -63,15 +75,57 @@ class Connection(RequestLoop):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """Takes a plain request itself; anything else is aiohttp's to parse."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        if not self._fresh or not self._takes(data):
+            self._parse(data)
+
+    def _takes(self, data: bytes) -> bool:
+        """Whether the bytes are a plain request that somebody answers, or will be when the rest of its body is here."""
+        if self._messages or self._current_request is not None or self._force_close or self._close:
+            return False
+        request = plain.read(data)
+        if request is None:
+            return False
+        if request == plain.MORE:
+            self._held, self._header_since = data, None
+            self._window = (self._loop.time(), self._received)
+            return True
+        server: Any = self._manager
+        work = server.plain(request)
+        if work is None:
+            return False
+        request.peer, request.work = self, work
+        self._header_since = None
+        self._request_count += 1
+        self._messages.append((cast("Any", request), EMPTY_PAYLOAD))
+        if self._waiter is not None:
+            self._waiter.set_result(None)
+        return True
+
+    def _parse(self, data: bytes) -> None:
         """Counts the bytes that belong to a header still in progress, then lets aiohttp parse."""
         before = self._request_count
         self._received += len(data)
         super().data_received(data)
+        self._fresh = self._fresh and self._request_count == before + 1 and self._is_bare_header(data)
         if self._request_count != before:
             self._most = max(self._most, self._header_bytes + len(data))
             self._header_since, self._header_bytes = None, 0
         elif not self._messages and (self._waiter is not None or not before) and data and self._payload_parser is None:
             self._wait_for_header(len(data))
+
+    def _is_bare_header(self, data: bytes) -> bool:
+        """Whether the request just parsed, the only one in these bytes, was a header and nothing else."""
+        message, payload = self._messages[-1]
+        whole = isinstance(message, RawRequestMessage) and payload is EMPTY_PAYLOAD and not self._upgraded
+        return whole and data.endswith(b"\r\n\r\n")
+
+    def told_address(self, headers: Any) -> str:
+        """The address of the client, as trusted proxies tell it."""
+        server: Any = self._manager
+        return self.address if server is None else str(server.told(self.address, headers).get("remote", self.address))
 
     def _wait_for_header(self, arrived: int) -> None:
         self._header_bytes += arrived
@@ -105,6 +159,10 @@ class Connection(RequestLoop):
         limits = self._limits
         if self._paused:
             self._look_at_reader(now)
+        elif self._held:
+            if now - self._window[0] > HOLD_S:
+                held, self._held = self._held, b""
+                self._parse(held)
         elif self._header_since is not None and self._waiter is not None:
             if now - self._header_since > limits.header_seconds:
                 self._refuse(TooSlow(f"the header was not complete within {limits.header_seconds:g} s"))
@@ -163,10 +221,5 @@ class Connection(RequestLoop):
     def _refuse(self, error: PipeError) -> None:
         """Answers without a request, where there never was a whole one, and closes."""
         if self.transport is not None and not self.transport.is_closing():
-            response = problem_response(error)
-            lines = [f"HTTP/1.1 {response.status} {response.reason}", "Connection: close"]
-            lines += [f"{name}: {value}" for name, value in response.headers.items()]
-            body = response.body
-            lines += [f"Content-Length: {len(body)}" if isinstance(body, bytes) else "Content-Length: 0", "", ""]
-            self.transport.write("\r\n".join(lines).encode() + (body if isinstance(body, bytes) else b""))
+            self.transport.write(problem_bytes(error, "Connection: close"))
         self.force_close()

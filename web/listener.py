@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 from loguru import logger
 
 from pipe.config.models import Listener
+from pipe.contract import Listening
 from pipe.errors import BadRequest, ConfigError, GatewayDefect, NotFound, PipeError
 from web.certificates import context_of, stamp_of
 from web.limits import HttpLimits
-from web.problem import from_http_exception, problem_response
-from web.server import Handler, Request, Server
+from web.plain import Plain
+from web.problem import from_http_exception, problem_bytes, problem_response
+from web.server import Handler, Request, Server, Work
+
+PlainHandler = Callable[[Plain], Work | None]
 
 DEFAULT = "default"
 """the listener that serves what names none"""
@@ -39,12 +45,15 @@ class Listeners:
         self._default = DEFAULT if DEFAULT in listeners else next(iter(listeners))
         self._sites = {name: _Site(name, config, limits or HttpLimits()) for name, config in listeners.items()}
 
-    def mount(self, listener: str | None, prefix: str, handler: Handler) -> Callable[[], None]:
+    def mount(
+        self, listener: str | None, prefix: str, handler: Handler, plain: PlainHandler | None = None
+    ) -> Callable[[], None]:
         """Serves everything below `prefix`; the longest prefix wins, a second mount replaces the first in one step.
 
-        Returns what takes this handler away again; harmless where another has taken its place.
+        `plain` is asked first about plain requests (see web/plain.py); what it leaves is the handler's.
+        Returns what takes both away again; harmless where another has taken their place.
         """
-        return self._site(listener).mount(prefix.rstrip("/"), handler)
+        return self._site(listener).mount(prefix.rstrip("/"), _Mount(handler, plain))
 
     def secured(self, listener: str | None) -> bool:
         """Whether only this machine reaches the listener, or only callers with a client certificate."""
@@ -54,6 +63,13 @@ class Listeners:
     def addresses(self) -> dict[str, tuple[str, int]]:
         """Host and port of every listener that stands, as bound."""
         return {name: site.bound for name, site in self._sites.items() if site.bound is not None}
+
+    def listening(self, listener: str | None) -> Listening:
+        """Where a listener is, bound or as configured."""
+        site = self._site(listener)
+        tls = site.config.tls
+        host, port = site.bound or split_address(site.config.address)
+        return Listening(host, port, site.bound is not None, Path(tls.cert) if tls is not None else None)
 
     async def start(self) -> None:
         """Binds them all, or none: raises ConfigError naming the address that cannot be had."""
@@ -78,6 +94,7 @@ class Listeners:
 @dataclass(frozen=True, slots=True, eq=False)
 class _Mount:
     handler: Handler
+    plain: PlainHandler | None
 
 
 class _Site:
@@ -95,8 +112,8 @@ class _Site:
         self._stamp: object = None
         self._watch: asyncio.Task[None] | None = None
 
-    def mount(self, prefix: str, handler: Handler) -> Callable[[], None]:
-        entry = self._mounts[prefix] = _Mount(handler)
+    def mount(self, prefix: str, entry: _Mount) -> Callable[[], None]:
+        self._mounts[prefix] = entry
 
         def unmount() -> None:
             if self._mounts.get(prefix) is entry:
@@ -107,7 +124,7 @@ class _Site:
     async def start(self) -> None:
         host, port = split_address(self.config.address)
         trusted = [ip_network(network, strict=False) for network in self.config.trusted_proxies]
-        self._server = Server(self._handle, self._limits, trusted)
+        self._server = Server(self._handle, self._limits, trusted, self._plain)
         context = await self._fresh_context()
         try:
             self._socket = _listening(host, port)
@@ -144,7 +161,10 @@ class _Site:
         try:
             if request.refusal is not None:
                 raise request.refusal
-            return await self._find(request.rel_url.raw_path)(request)
+            mount = self._find(request.rel_url.raw_path)
+            if mount is None:
+                raise NotFound("nothing is served at this address")
+            return await mount.handler(request)
         except PipeError as error:
             return _closing(request, problem_response(error))
         except web.HTTPException as error:
@@ -157,14 +177,28 @@ class _Site:
             self._log.opt(exception=error).error("A handler of HTTP requests broke", action="http")
             return _closing(request, problem_response(GatewayDefect()))
 
-    def _find(self, path: str) -> Handler:
+    def _plain(self, request: Plain) -> Work | None:
+        """What answers a plain request; None where the handler must."""
+        mount = self._find(request.raw_path)
+        work = mount.plain(request) if mount is not None and mount.plain is not None else None
+        return None if work is None else functools.partial(self._worked, work)
+
+    async def _worked(self, work: Work) -> bytes:
+        """The answer to a plain request; every failure is a problem."""
+        try:
+            return await work()
+        except PipeError as error:
+            return problem_bytes(error)
+        except Exception as error:  # boundary: a handler's defect must not show its inside
+            self._log.opt(exception=error).error("A handler of HTTP requests broke", action="http")
+            return problem_bytes(GatewayDefect())
+
+    def _find(self, path: str) -> _Mount | None:
         mounts, prefix = self._mounts, path.rstrip("/")
         while True:
             mount = mounts.get(prefix)
-            if mount is not None:
-                return mount.handler
-            if not prefix:
-                raise NotFound("nothing is served at this address")
+            if mount is not None or not prefix:
+                return mount
             prefix = prefix.rpartition("/")[0]
 
     async def _accept(self, context: ssl.SSLContext | None) -> asyncio.AbstractServer:

@@ -12,6 +12,8 @@ from aiohttp import web
 
 from pipe.config.models import Configuration, RouteConfig
 from pipe.errors import NoCredentials, PipeError, every_error
+from web.pages.described import SECURITY, Described
+from web.pages.router import Operation
 
 Document = dict[str, Any]
 
@@ -26,9 +28,10 @@ _SEGMENT, _REST = r"^(?!\.{1,2}$)[^/\x00-\x1f\x7f]+$", r"^[^\x00-\x1f\x7f]+$"
 _TEXT = {"text/plain": {"schema": {"type": "string"}}}
 
 
-def document(configuration: Configuration) -> Document:
-    """The whole document."""
+def document(configuration: Configuration, operations: Iterable[Operation] = ()) -> Document:
+    """The whole document; `operations` are those of the pages, of which some are for programs, too."""
     writer = _Writer(configuration)
+    described = Described(operations, _problem)
     paths: dict[str, Any] = {}
     for route in configuration.routes.values():
         options: Any = route.source.options
@@ -38,7 +41,8 @@ def document(configuration: Configuration) -> Document:
                 entry[method.lower()] = writer.operation(route, method, options.path)
     if paths:
         paths["/pipe/messages/{id}"] = {"get": writer.story()}
-    paths |= _OWN
+    paths |= {**_OWN, **described.paths}
+    ways = SECURITY if described.paths else {}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -47,15 +51,20 @@ def document(configuration: Configuration) -> Document:
             "description": "What this gateway takes and tells.",
         },
         "paths": paths,
-        "components": {"schemas": {**_SCHEMAS, **writer.schemas}, "securitySchemes": writer.security},
+        "components": {
+            "schemas": {**_SCHEMAS, **writer.schemas, **described.schemas},
+            "securitySchemes": {**writer.security, **ways},
+        },
     }
 
 
 class Api:
     """Serves the document; it is made again when another configuration is in use."""
 
-    def __init__(self, configuration: Callable[[], Configuration], *, open_to_all: bool) -> None:
-        self._configuration, self._open = configuration, open_to_all
+    def __init__(
+        self, configuration: Callable[[], Configuration], operations: Iterable[Operation] = (), *, open_to_all: bool
+    ) -> None:
+        self._configuration, self._operations, self._open = configuration, tuple(operations), open_to_all
         self._made: tuple[str, bytes] | None = None
 
     async def serve(self, request: web.Request) -> web.Response:
@@ -64,7 +73,7 @@ class Api:
             raise NoCredentials("what is offered here is told on a loopback listener only")
         configuration = self._configuration()
         if self._made is None or self._made[0] != configuration.revision:
-            self._made = (configuration.revision, orjson.dumps(document(configuration)))
+            self._made = (configuration.revision, orjson.dumps(document(configuration, self._operations)))
         return web.Response(body=self._made[1], content_type="application/json")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from email.utils import formatdate
 from typing import Any
 
 import orjson
@@ -41,6 +42,17 @@ def problem_response(error: PipeError, message_id: str | None = None) -> web.Res
         content_type="application/problem+json",
         headers=problem_headers(error),
     )
+
+
+def problem_bytes(error: PipeError, *fields: str) -> bytes:
+    """The same answer as it is sent, with further header fields, where no request of aiohttp's waits for one."""
+    response = problem_response(error)
+    body = response.body
+    assert isinstance(body, bytes)
+    lines = [f"HTTP/1.1 {response.status} {response.reason}", *fields]
+    lines += [f"{name}: {value}" for name, value in response.headers.items() if name != "Content-Length"]
+    lines += ["X-Content-Type-Options: nosniff", f"Date: {formatdate(usegmt=True)}", f"Content-Length: {len(body)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def from_http_exception(error: web.HTTPException) -> PipeError:

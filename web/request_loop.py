@@ -7,11 +7,13 @@ nothing there, and a task costs as much as parsing the request. What is unusual 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp.http import RawRequestMessage, StreamWriter
 from aiohttp.web_protocol import PayloadAccessError, RequestHandler
 from loguru import logger
+
+from web.plain import Plain
 
 if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
@@ -33,16 +35,44 @@ class RequestLoop(RequestHandler):
                     await self._waiter
                 finally:
                     self._waiter = None
-            if self._upgraded or not isinstance(self._messages[0][0], RawRequestMessage):
+            first: Any = self._messages[0][0]
+            if isinstance(first, Plain):
+                self._messages.popleft()
+                if not await self._answered(first):
+                    break
+            elif self._upgraded or not isinstance(first, RawRequestMessage):
                 await super().start()
                 return
-            if not await self._served(*self._messages.popleft()):
+            elif not await self._served(*self._messages.popleft()):
                 break
             self._stay()
         if not self._force_close:
             self._task_handler = None
             if self.transport is not None:
                 self.transport.close()
+
+    async def _answered(self, request: Plain) -> bool:
+        """Answers a plain request; whether another may follow."""
+        server, current = self._manager, cast("Any", request)
+        assert server is not None
+        server.requests_count += 1
+        self._request_in_progress, self._current_request = True, current
+        try:
+            answer = await request.work()
+            if self.transport is not None:
+                self.transport.write(answer)
+                if self._paused:
+                    await self._drain_helper()
+        except ConnectionError:
+            return False
+        except asyncio.CancelledError:
+            self.force_close()
+            raise
+        finally:
+            self._request_in_progress, self._current_request = False, None
+            if self._handler_waiter is not None:
+                self._handler_waiter.set_result(None)
+        return not self._close and not self._force_close
 
     async def _served(self, message: Any, payload: StreamReader) -> bool:
         """Answers one request; whether another may follow."""

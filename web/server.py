@@ -12,6 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 from pipe.errors import PipeError
 from web.connection import Connection
 from web.limits import HttpLimits, affordable
+from web.plain import Plain
 
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
@@ -33,13 +34,22 @@ class Request(web.Request):
 
 
 Handler = Callable[[Request], Awaitable[web.StreamResponse]]
+Work = Callable[[], Awaitable[bytes]]
+"""answers one plain request"""
 
 
 class Server(web.Server):
-    """Makes connections and requests; `handler` gets every request that is well made."""
+    """Makes connections and requests; `handler` gets every request that is well made and that `plain` leaves."""
 
-    def __init__(self, handler: Handler, limits: HttpLimits, trusted: Sequence[Network] = ()) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        limits: HttpLimits,
+        trusted: Sequence[Network] = (),
+        plain: Callable[[Plain], Work | None] = lambda request: None,
+    ) -> None:
         super().__init__(handler, request_factory=self._request)  # type: ignore[arg-type]  # ours get web.Request
+        self.plain = plain
         self.limits = limits
         self._most = affordable(limits.connections)
         self._handler = handler
@@ -89,6 +99,12 @@ class Server(web.Server):
             if isinstance(connection, Connection):
                 connection.look(now)
 
+    def told(self, address: str, headers: Any) -> dict[str, Any]:
+        """`remote` and `scheme` of a request as the proxy at that address tells them; nothing where it is none."""
+        if self._trusted and self._trusts(address):
+            return _forwarded(headers, address, self._trusted)
+        return {}
+
     def _make_room(self, peers: dict[Connection, None], newcomer: Connection) -> bool:
         for other in peers:
             if other is not newcomer and other.resting:
@@ -105,9 +121,7 @@ class Server(web.Server):
     ) -> Request:
         connection: Any = protocol
         error = connection.began(message, payload)
-        told: dict[str, Any] = {}
-        if self._trusted and self._trusts(connection.address):
-            told = _forwarded(message.headers, connection.address, self._trusted)
+        told = self.told(connection.address, message.headers)
         request = Request(message, payload, protocol, writer, task, self._loop, **told)
         if error is not None:
             request.refusal = error

@@ -8,17 +8,19 @@ from typing import Any, ClassVar, Literal
 
 from paho.mqtt.client import MQTTMessage
 
-from adapters.mqtt.arrivals import properties_of
+from adapters.http_dialling import Dialler
+from adapters.http_network import Permissions, TlsFiles
+from adapters.mqtt.arrivals import properties_of, topic_of
 from adapters.mqtt.codes import no_publish, said
 from adapters.mqtt.config import MqttConfig, MqttSubscription, MqttTarget
-from adapters.mqtt.dialling import Dialler
 from adapters.mqtt.examining import climbed
 from adapters.mqtt.link import Link
 from adapters.mqtt.receiving import Receiver
-from adapters.mqtt.topics import filled, overlap
+from adapters.mqtt.topics import overlap
 from pipe import blocking
 from pipe.contract import (
     Blob,
+    Certificate,
     ConnectionConfig,
     Doors,
     Health,
@@ -47,12 +49,13 @@ class Mqtt:
     def __init__(self, name: str, config: MqttConfig, services: Services) -> None:
         self.name, self.config, self._services = name, config, services
         self._timeout = config.timeout or services.default_timeout
-        self._dialler = Dialler(config)
+        tls = TlsFiles(config.tls, config.mtls, speaks=None) if config.secure else None
+        self._dialler = Dialler(*config.place, Permissions(config.allow, config.url), tls)
         self._pool = f"mqtt {name}"
         self._making = asyncio.Lock()
         self._out: Link | None = None
         self._sends = self._closed = False
-        self._receiver = Receiver(config, services, self._timeout, self._linked)
+        self._receiver = Receiver(name, config, services, self._timeout, self._linked)
 
     # --- what the configuration asks
 
@@ -108,6 +111,10 @@ class Mqtt:
                 blocking.close(self._pool)
         return self._receiver.health()
 
+    def certificates(self) -> list[Certificate]:
+        """The broker's and ours."""
+        return self._dialler.tls.certificates() if self._dialler.tls is not None else []
+
     async def examine(self, uses: Sequence[Any]) -> AsyncIterator[Rung]:
         """Name, TCP, TLS, sign-in, right to listen; under a name of its own, so that nobody is pushed out."""
         async for rung in climbed(self.config, self._dialler, self._timeout, uses, f"{self._pool} doctor"):
@@ -122,7 +129,7 @@ class Mqtt:
         connection broke before it said anything.
         """
         target, message = outgoing.target, outgoing.message
-        topic = filled(target.publish, outgoing.data)
+        topic = topic_of(target, outgoing.data)
         properties = properties_of(outgoing) if self.config.five else None
         body = message.body or b""
         if isinstance(body, Blob):

@@ -9,8 +9,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from adapters.mqtt.config import MqttTarget
-from adapters.mqtt.topics import filled
-from pipe.contract import Arrival, Blob, Outgoing
+from adapters.mqtt.topics import answered, filled
+from pipe.contract import Arrival, Blob, Message, Outgoing
 from pipe.errors import BadHeader
 
 MOST_PROPERTIES, MOST_SIGNS = 128, 16 << 10
@@ -58,6 +58,14 @@ def _text(data: bytes) -> str:
     return text if text.isprintable() and not text.startswith("hex:") else f"hex:{data.hex()}"
 
 
+def topic_of(target: MqttTarget, message: Message) -> str:
+    """Where it goes. Raises BadHeader."""
+    if target.publish is not None:
+        return filled(target.publish, message, percent=target.values == "percent")
+    assert target.respond is not None
+    return answered(target.respond, message)
+
+
 def properties_of(outgoing: Outgoing) -> Properties:
     """What 5.0 says beside the body; our id always, so that a receiver can tell a repetition."""
     target: MqttTarget = outgoing.target
@@ -70,10 +78,12 @@ def properties_of(outgoing: Outgoing) -> Properties:
     if target.expires is not None:
         made.MessageExpiryInterval = int(target.expires)
     if target.response_topic is not None:
-        made.ResponseTopic = filled(target.response_topic, data)
+        made.ResponseTopic = filled(target.response_topic, data, percent=target.values == "percent")
     if target.correlation is not None:
         text = _clean("correlation", target.correlation.fill(data))
         made.CorrelationData = _bytes(text)
+    elif target.respond is not None and "correlation" in data.headers:
+        made.CorrelationData = _bytes(data.headers["correlation"])
     properties: Properties = made
     return properties
 

@@ -134,9 +134,21 @@ class MqttSubscription(Options):
 class MqttTarget(Options):
     """What is published."""
 
-    publish: Annotated[Template, AfterValidator(writable)] = Field(
-        description="The topic. Values are within a level: 1 to 64 of `A-Z a-z 0-9 _ -`, others are refused.",
+    publish: Annotated[Template, AfterValidator(writable)] | None = Field(
+        default=None,
+        description="The topic. Values are within a level; `values` says how they stand there.",
         examples=["meters/${params.meter}/command"],
+    )
+    respond: Annotated[str, AfterValidator(listened)] | None = Field(
+        default=None,
+        description="Instead of `publish`: to the response topic that the message came with (5.0), where it fits this "
+        "pattern; the correlation goes back as well.",
+        examples=["replies/+"],
+    )
+    values: Literal["word", "percent"] = Field(
+        default="word",
+        description="How a value stands in a topic. `word`: as it is, 1 to 64 of `A-Z a-z 0-9 _ -`, others are "
+        "refused. `percent`: any text, and what is not of `A-Z a-z 0-9 _ - . ~` as `%XX` of its UTF-8.",
     )
     qos: Quality = Field(
         default=1,
@@ -157,5 +169,11 @@ class MqttTarget(Options):
     @property
     def needs_five(self) -> list[str]:
         """The keys that 3.1.1 cannot say."""
-        names = ("expires", "properties", "response_topic", "correlation")
+        names = ("respond", "expires", "properties", "response_topic", "correlation")
         return [name for name in names if getattr(self, name)]
+
+    @model_validator(mode="after")
+    def _one_topic(self) -> MqttTarget:
+        if (self.publish is None) == (self.respond is None):
+            raise ValueError("a target has exactly one of publish, respond")
+        return self

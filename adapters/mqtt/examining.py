@@ -2,70 +2,46 @@
 
 from __future__ import annotations
 
-import ssl
-import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from adapters.http_dialling import Dialler
+from adapters.http_rungs import Ladder, failed
 from adapters.mqtt.codes import said
 from adapters.mqtt.config import MqttConfig, MqttSubscription, MqttTarget
-from adapters.mqtt.dialling import Dialler
 from adapters.mqtt.link import Link
 from adapters.mqtt.topics import subscribed
-from pipe import blocking
 from pipe.contract import Rung, Timeout
 from pipe.errors import PipeError
-
-SOON = 14
-"""days of a certificate that are worth a warning"""
 
 
 async def climbed(
     config: MqttConfig, dialler: Dialler, timeout: Timeout, uses: Sequence[Any], pool: str
 ) -> AsyncIterator[Rung]:
     """The rungs until one fails."""
-    name, link, sock = "name", None, None
-    limit = float(timeout.connect)
-    try:
-        found = await blocking.run(pool, dialler.addresses, timeout=limit)
-        yield Rung("name", "ok", f"{dialler.host} is {', '.join(sorted({place[4][0] for place in found}))}")
-        name = "tcp"
-        sock = await blocking.run(pool, dialler.connected, found, time.monotonic() + limit)
-        yield Rung("tcp", "ok", f"{dialler.where} takes connections")
-        if dialler.tls is not None:
-            name = "tls"
-            sock = await blocking.run(pool, dialler.secured, sock, time.monotonic() + limit)
-            yield _certificate(sock)
-        name = "sign-in"
-        # Without a will: an examination that breaks off must not say that the gateway is gone.
-        link = Link(config, f"{config.client_id}-doc", sock, dialler.where, will=False)
-        await link.sign_in(timeout.read)
-        who = f" as {config.username}" if config.username else ""
-        yield Rung("sign-in", "ok", f"MQTT {config.version}{who}, client id {config.client_id}-doc")
-        name = "listen"
-        async for rung in _rights(config, link, timeout, uses):
+    async with Ladder(dialler, timeout, pool) as ladder:
+        async for rung in ladder.climbed():
             yield rung
-    except PipeError as error:
-        yield Rung(name, "fail", error.text, error.hint)
-    except TimeoutError:
-        yield Rung(name, "fail", f"no answer within {limit:g} s", "ask whoever runs the name server")
-    finally:
-        if link is not None:
-            await link.close(pool)
-        elif sock is not None:
-            sock.close()
-        blocking.close(pool)
-
-
-def _certificate(sock: ssl.SSLSocket) -> Rung:
-    certificate: Any = sock.getpeercert() or {}
-    days = int((ssl.cert_time_to_seconds(certificate["notAfter"]) - time.time()) // 86_400)
-    text = f"{sock.version()}, the chain is trusted, the certificate fits the name and ends in {days} days"
-    if days < SOON:
-        return Rung("tls", "warn", text, "ask the broker's owner to renew it")
-    return Rung("tls", "ok", text)
+        if ladder.sock is None:
+            return
+        name, link = "sign-in", None
+        try:
+            # Without a will: an examination that breaks off must not say that the gateway is gone.
+            link = Link(config, f"{config.client_id}-doc", ladder.sock, dialler.where, will=False)
+            ladder.take()
+            await link.sign_in(timeout.read)
+            who = f" as {config.username}" if config.username else ""
+            yield Rung("sign-in", "ok", f"MQTT {config.version}{who}, client id {config.client_id}-doc")
+            name = "listen"
+            async for rung in _rights(config, link, timeout, uses):
+                yield rung
+        except PipeError as error:
+            yield failed(name, error)
+        finally:
+            if link is not None:
+                await link.close(pool)
 
 
 async def _rights(config: MqttConfig, link: Link, timeout: Timeout, uses: Sequence[Any]) -> AsyncIterator[Rung]:
@@ -82,6 +58,5 @@ async def _rights(config: MqttConfig, link: Link, timeout: Timeout, uses: Sequen
             yield Rung("listen", "ok", f"we may listen to {plain}")
         elif isinstance(use, MqttTarget):
             hint = "publish a message to a topic of your own through a test route to be sure"
-            yield Rung(
-                "publish", "warn", f"brokers tell only by a message whether `{use.publish.text}` is allowed", hint
-            )
+            topic = use.publish.text if use.publish is not None else use.respond
+            yield Rung("publish", "warn", f"brokers tell only by a message whether `{topic}` is allowed", hint)

@@ -14,6 +14,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from adapters.mqtt.arrivals import arrival
 from adapters.mqtt.codes import said
 from adapters.mqtt.config import MqttConfig, MqttSubscription
+from adapters.mqtt.held import Held
 from adapters.mqtt.inbox import Entry, Inbox
 from adapters.mqtt.link import Link
 from adapters.mqtt.topics import params_of, subscribed
@@ -36,8 +37,9 @@ class Linked(Protocol):
 class Receiver:
     """The receiving side of one connection. A cancelled `run` keeps its link: the next one goes on where it stood."""
 
-    def __init__(self, config: MqttConfig, services: Services, timeout: Timeout, linked: Linked) -> None:
+    def __init__(self, name: str, config: MqttConfig, services: Services, timeout: Timeout, linked: Linked) -> None:
         self._config, self._services, self._timeout, self._linked = config, services, timeout, linked
+        self._held = Held(name, config, services)
         self._link: Link | None = None
         self._inbox: Inbox | None = None
         self._stirred = asyncio.Event()
@@ -95,12 +97,14 @@ class Receiver:
             inbox.turn_over(resumed=link.resumed)
             link.on_lost = self._stirred.set
             self._link, self._listening = link, {}
+            await self._held.recall(resumed=link.resumed)
         return self._link, inbox
 
     async def _listen(self, link: Link, doors: Doors) -> None:
         """Asks for what is not asked for yet, and takes back what no door wants any more."""
         wanted = {subscribed(door.options.topic, door.options.share): door.options for door in doors}
-        gone = [name for name in self._listening if name not in wanted]
+        gone = [name for name in {*self._held.topics, *self._listening} if name not in wanted]
+        await self._held.keep({*self._held.topics, *wanted})  # before the broker knows them
         if gone:
             await link.unsubscribe(gone, self._timeout.read)
         fresh = {name: options for name, options in wanted.items() if self._listening.get(name) != options}
@@ -111,6 +115,7 @@ class Receiver:
                 if code.is_failure:
                     raise NotAuthorised(f"{link.where} does not let us listen to {name!r}: {said(code)}")
         self._listening = wanted
+        await self._held.keep(set(wanted))
 
     def _options(self, options: MqttSubscription) -> SubscribeOptions | int:
         if not self._config.five:

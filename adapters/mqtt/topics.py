@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from urllib.parse import quote
 
 from pipe.contract import Message, Template
 from pipe.errors import BadHeader
@@ -86,9 +87,12 @@ def writable(template: Template) -> Template:
     return template
 
 
-def filled(template: Template, message: Message) -> str:
-    """The topic for this message. Raises BadHeader where a value would be more than a word, or the whole no topic."""
-    topic = template.fill(message, _word)
+def filled(template: Template, message: Message, *, percent: bool = False) -> str:
+    """The topic for this message. Raises BadHeader where a value would be more than a word, or the whole no topic.
+
+    `percent`: a value may be any text, and is encoded.
+    """
+    topic = template.fill(message, _encoded if percent else _word)
     if (problem := wrong(topic)) is not None:
         raise BadHeader(f"the topic made by `{template.text}` is not usable: {topic[:80]!r} {problem}")
     return topic
@@ -103,6 +107,22 @@ def wrong(topic: str) -> str | None:
     if not topic or _CONTROL.search(topic) or len(topic.encode()) > LONGEST:
         return "must have 1 to 65,535 bytes and no control characters"
     return None
+
+
+def answered(pattern: str, message: Message) -> str:
+    """The topic that the message wants its answer on. Raises BadHeader where it names none that the pattern allows."""
+    topic = message.headers.get("response_topic")
+    if topic is None:
+        raise BadHeader("the message names no response topic: it cannot be answered")
+    if params_of(pattern, topic) is None or wrong(topic) is not None:
+        raise BadHeader(f"the message wants its answer on {topic[:80]!r}, and `respond` allows `{pattern}`")
+    return topic
+
+
+def _encoded(value: str) -> str:
+    if not value:
+        raise BadHeader("a value for the topic is empty")
+    return quote(value, safe="", errors="surrogatepass")
 
 
 def _word(value: str) -> str:

@@ -203,6 +203,7 @@ def _whole(letter: dict[str, Any]) -> str:
         )
     parts = [
         ("the original", letter["original"]),
+        ("as it came over the line", letter["wire"]),
         ("the body where it failed", letter["body_at_step"]),
         ("the partner's reply", letter["partner_reply"]),
     ]

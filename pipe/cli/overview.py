@@ -88,7 +88,7 @@ def status_words(found: dict[str, Any]) -> str:
 
 def connections_words(found: list[dict[str, Any]]) -> str:
     """A table; the reason last, as it may be long."""
-    columns = ("connection", "type", "state", "since", "last ok", "waiting", "reason")
+    columns = ("connection", "type", "state", "since", "last ok", "waiting", "certificate", "reason")
     rows = [
         [
             row["connection"],
@@ -97,11 +97,17 @@ def connections_words(found: list[dict[str, Any]]) -> str:
             moment(row["since"]),
             moment(row["last_ok"]),
             row["waiting"],
+            _days(row["certificates"]),
             row["reason"],
         ]
         for row in found
     ]
     return table(columns, rows) or "There are no connections."
+
+
+def _days(certificates: list[dict[str, Any]]) -> str:
+    """What is left of the one that ends first; it may be over already."""
+    return f"{certificates[0]['days']} d" if certificates else "-"
 
 
 def ledger_words(found: list[dict[str, Any]]) -> str:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import typer
 
 from pipe.cli import (
+    access_rights,
+    audit,
+    companies,
     configuration,
     credentials,
     dead,
@@ -54,5 +57,8 @@ app.command("restore")(safekeeping.restore)
 app.command("erase")(safekeeping.erase)
 app.add_typer(credentials.keys_app, name="keys")
 app.add_typer(credentials.secrets_app, name="secrets")
+app.add_typer(audit.app, name="audit")
+app.add_typer(companies.app, name="companies")
+app.add_typer(access_rights.app, name="access")
 app.add_typer(wsdl.app, name="wsdl")
 app.add_typer(partners.app, name="partners")

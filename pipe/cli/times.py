@@ -10,6 +10,16 @@ from pipe.config.units import Duration
 from pipe.errors import BadRequest
 
 
+def moment_after(text: str | None) -> float | None:
+    """Seconds since 1970 of `30d` (from now), `18:00` (today), a date, or a date with a time. Raises BadRequest."""
+    if text is None:
+        return None
+    try:
+        return time.time() + Duration.parse(text)
+    except ValueError:
+        return moment_of(text)
+
+
 def moment_of(text: str | None) -> float | None:
     """Seconds since 1970 of `2h` (ago), `18:00` (today), a date, or a date with a time; Kyiv unless it has its zone."""
     if text is None:

@@ -59,15 +59,22 @@ def _reviews(configuration: Configuration, adapters: Adapters) -> Iterator[Findi
 
 
 def _secrets(configuration: Configuration) -> Iterator[Finding]:
-    holders: list[ConnectionSpec | RouteConfig] = [*configuration.connections.values(), *configuration.routes.values()]
-    for holder in holders:
+    first = Place(next(iter(configuration.files), "connections.yaml"), 1)
+    named: list[ConnectionSpec | RouteConfig] = [*configuration.connections.values(), *configuration.routes.values()]
+    for holder, stands_at in [*((each, each.place) for each in named), (configuration.metrics, first)]:
         for secret in found_in(holder, Secret):
             try:
                 secret.reveal()
             except SecretMissing as error:
                 file, _, line = secret.place.rpartition(":")
-                place = Place(file, int(line)) if line.isdigit() else holder.place
+                place = Place(file, int(line)) if line.isdigit() else stands_at
                 yield _finding(place, "secret-missing", error.text, "warning")
+    for secret in found_in(configuration.sign_in, Secret):
+        try:
+            secret.reveal()
+        except SecretMissing as error:
+            file, _, line = secret.place.rpartition(":")
+            yield _finding(Place(file, int(line or 1)), "secret-missing", error.text, "warning")
 
 
 # --- listeners ----------------------------------------------------------------------------------------------------
@@ -92,7 +99,7 @@ def _line_of(configuration: Configuration, file: str, name: str) -> int:
 def _open_connections(configuration: Configuration, adapters: Adapters) -> Iterator[Finding]:
     for name, spec in configuration.connections.items():
         fields = type(spec.config).model_fields
-        if hooks.subscription(adapters[spec.type]) is None or "listener" not in fields or "auth" not in fields:
+        if hooks.subscription(adapters[spec.type]) is None or "listener" not in fields:
             continue
         yield from _listening(name, spec, configuration.listeners)
 
@@ -102,6 +109,8 @@ def _listening(name: str, spec: ConnectionSpec, listeners: Mapping[str, Listener
     if wanted is not None and wanted not in listeners:
         yield _finding(spec.place, "unknown-listener", f"unknown listener `{wanted}`{nearest(wanted, listeners)}")
         return
+    if "auth" not in type(spec.config).model_fields:
+        return  # it makes sure of its callers by ways of its own, as webhooks do by their signature
     serving = [listeners[wanted]] if wanted is not None else list(listeners.values())
     if all(is_loopback(each) or (each.tls is not None and each.tls.client_ca is not None) for each in serving):
         return

@@ -17,13 +17,16 @@ from pipe.config.models import (
     Defaults,
     Limits,
     Listener,
+    MetricsAccess,
     Retention,
     RouteConfig,
     RouteTest,
 )
 from pipe.config.reading import Reading
+from pipe.config.redirecting import Redirects, redirected
 from pipe.config.references import SecretStore
 from pipe.config.route_reader import read_route
+from pipe.config.sign_in import SignIn
 from pipe.config.target_reader import NAME, merged
 from pipe.config.yaml_source import Node, read_yaml
 from pipe.contract import Adapter, FlowStep, Strict, Transformer
@@ -38,7 +41,9 @@ class TopKeys(Strict):
     )
     limits: Limits = Field(default=Limits(), description="What the gateway as a whole may hold.")
     retention: Retention = Field(default=Retention(), description="How long what is finished is kept.")
+    metrics: MetricsAccess = Field(default=MetricsAccess(), description="Who may read `/metrics`.")
     listeners: dict[str, Listener] = Field(default={}, description="Addresses that the gateway serves HTTP on.")
+    sign_in: SignIn = Field(default=SignIn(), description="How staff come in.")
     include: list[str] = Field(
         default=[], description="More files with connections, routes and tests; `*` stands for any name."
     )
@@ -79,14 +84,15 @@ def load(
     flows: Mapping[str, FlowStep],
     secrets: SecretStore | None = None,
     files: Mapping[str, str] | None = None,
+    redirects: Redirects | None = None,
 ) -> Configuration:
     """The configuration that starts at `path`.
 
     `files` (texts by their path relative to the folder of `path`) stand for the disk where a stored revision is loaded
-    again. Raises ConfigInvalid, and nothing else, with every mistake.
+    again; `redirects` lead connections to stand-ins. Raises ConfigInvalid, and nothing else, with every mistake.
     """
     reading = Reading(adapters, transformers, flows, Files(path.parent, files), secrets)
-    configuration = _Loader(reading).configuration(path.name)
+    configuration = _Loader(reading, redirects or {}).configuration(path.name)
     if any(finding.severity == "error" for finding in reading.findings):
         raise ConfigInvalid(reading.findings)
     return configuration
@@ -95,8 +101,8 @@ def load(
 class _Loader:
     """Reads top to bottom: files, names, connections, routes, tests."""
 
-    def __init__(self, reading: Reading) -> None:
-        self.reading = reading
+    def __init__(self, reading: Reading, redirects: Redirects) -> None:
+        self.reading, self._redirects = reading, redirects
         self.tests: list[Node] = []
         self.connection_nodes: dict[str, Node] = {}
         self._defined: dict[str, Node] = {}
@@ -128,6 +134,8 @@ class _Loader:
             defaults=reading.defaults,
             limits=top.limits,
             retention=reading.retention,
+            metrics=top.metrics,
+            sign_in=top.sign_in,
             listeners={name: self._located(listener) for name, listener in top.listeners.items()},
             files=reading.files.seen,
             revision=reading.files.revision(),
@@ -140,7 +148,7 @@ class _Loader:
         reading = self.reading
         if "version" not in root.items and root.items:
             reading.note(root, "missing-key", "`version: 1` is missing")
-        keys = reading.validated(TopKeys, _shallow(root, version=True)) if root.items else None
+        keys = reading.validated(TopKeys, _shallow(root, version=True), references=True) if root.items else None
         keys = keys or TopKeys(version=1)
         reading.defaults, reading.retention = keys.defaults, keys.retention
         self._gather_names(root)
@@ -221,6 +229,7 @@ class _Loader:
             reading.note(written, "unknown-type", f"unknown type `{word}`{nearest(word, reading.adapters)}")
             return None
         adapter = reading.adapters[str(written.value)]
+        node = redirected(node, self._redirects.get(name, {}))
         config: Any = reading.validated(adapter.Config, node, name, references=True)
         if config is None:
             return None

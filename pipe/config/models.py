@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipe.contract import Duration, Expression, Options, Size, Strict, Timeout
+from pipe.config.sign_in import SignIn
+from pipe.contract import Duration, Expression, Options, Secret, Size, Strict, Timeout
 
 OutcomeName = Literal["delivered", "consumed", "answered", "dead", "expired", "discarded"]
 
@@ -95,6 +96,16 @@ class Retention(Strict):
     bodies: Duration = Field(default=Duration(7 * 86400), description="Bodies of delivered messages.")
     dead: Duration = Field(default=Duration(30 * 86400), description="Dead letters.")
     metadata: Duration = Field(default=Duration(365 * 86400), description="The story of a message.")
+
+
+class MetricsAccess(Strict):
+    """Who may read `/metrics` where others than this machine reach the listener."""
+
+    api_keys: Secret | None = Field(
+        default=None,
+        description="Lines `name:sha256hex[:last day]`, see `pipe keys issue`; without them only loopback.",
+        examples=["${file:secrets/metrics.keys}"],
+    )
 
 
 class Tls(Strict):
@@ -301,7 +312,9 @@ class Configuration:
     defaults: Defaults = Defaults()
     limits: Limits = Limits()
     retention: Retention = Retention()
+    metrics: MetricsAccess = MetricsAccess()
     listeners: dict[str, Listener] = field(default_factory=dict)
+    sign_in: SignIn = SignIn()
     files: dict[str, str] = field(default_factory=dict)
     """every file that was read (YAML, schemas), by its path relative to the first one: the revision's content"""
     revision: str = ""

@@ -133,7 +133,7 @@ def _findings(
     told = [details for details in all_details if complete or (details["loc"] and details["type"] != "missing")]
     located = [_Located.of(details, node) for details in told]
     # That it is no ready-made object is no advice to somebody who writes YAML.
-    located = [each for each in located if each.details["type"] != "is_instance_of"] or located
+    located = [each for each in located if not _ready_made(each.details)] or located
     merged: dict[tuple[int, int, str], Finding] = {}
     for each in _best(located):
         finding = each.finding(model, name)
@@ -143,6 +143,11 @@ def _findings(
             finding = Finding(finding.file, *at, f"{known.text}; or {finding.text}")
         merged[at] = finding if known is None or finding.text != known.text else known
     return list(merged.values())
+
+
+def _ready_made(details: ErrorDetails) -> bool:
+    """Whether it says that an object of a class would be taken; a Path is written as text, so that one is meant."""
+    return details["type"] == "is_instance_of" and details.get("ctx", {}).get("class") != "Path"
 
 
 @dataclass(slots=True)

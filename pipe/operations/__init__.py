@@ -1,7 +1,8 @@
 """What people and programs may ask of a gateway: one function each, called over the control socket or in this process.
 
 An operation is an async function of a Host and typed arguments; it returns plain values and raises PipeErrors. An
-action writes its audit row in the transaction of what it does. Adding one: write the function, add it to OPERATIONS.
+action writes its audit row in the transaction of what it does. Adding one: write the function, add it to OPERATIONS;
+those of a flow stand in its `Flow.operations`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import ValidationError, validate_call
 
 from pipe.errors import BadRequest
 from pipe.operations import (
+    auditing,
     backing_up,
     configuring,
     credentials,
@@ -30,6 +32,7 @@ from pipe.operations import (
     story,
     switching,
 )
+from pipe.operations.doctor.connections import doctor_connections
 from pipe.operations.host import Host, Progress, World
 
 __all__ = ["OPERATIONS", "Host", "Progress", "World", "perform"]
@@ -60,6 +63,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "resume.all": switching.resume_all,
     "drain": switching.drain,
     "doctor": doctor.doctor,
+    "doctor.connections": doctor_connections,
+    "audit.list": auditing.find,
+    "audit.verify": auditing.verify,
+    "audit.key": auditing.key,
     "backup": backing_up.backup,
     "erase": erasing.erase,
     "keys.issue": credentials.issue_key,
@@ -72,7 +79,7 @@ OPERATIONS: Mapping[str, Operation] = {
 
 async def perform(host: Host, name: str, arguments: Mapping[str, Any]) -> Any:
     """Runs an operation. Raises BadRequest for an unknown one or arguments of a wrong type, else what it raises."""
-    operation = OPERATIONS.get(name)
+    operation = OPERATIONS.get(name) or (host.world.operations().get(name) if host.world is not None else None)
     if operation is None:
         raise BadRequest(f"there is no operation `{name}`")
     try:

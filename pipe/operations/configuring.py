@@ -13,7 +13,7 @@ from pipe.applying import plan as plan_of
 from pipe.capturing import attempts_of, case_of, stored
 from pipe.config.checked import check
 from pipe.config.models import Configuration
-from pipe.errors import NotFound
+from pipe.errors import ConfigError, NotFound, RevisionUnknown
 from pipe.operations.host import Host
 from pipe.operations.stubs import Offline
 from pipe.route import Route
@@ -48,7 +48,14 @@ async def _in_use(host: Host) -> Configuration:
         return host.engine.configuration
     r = schema.revision.c
     row = await host.store.read(lambda c: c.execute(select(r.files).order_by(r.at.desc()).limit(1)).first())
-    return host.built.revision(orjson.loads(bytes(row.files))) if row is not None else Configuration()
+    if row is None:
+        return Configuration()
+    try:
+        return host.built.revision(orjson.loads(bytes(row.files)))
+    except ConfigError as error:
+        raise RevisionUnknown(
+            f"the configuration that was last in use cannot be read any more: {error.text}"
+        ) from error
 
 
 async def capture(host: Host, route: str, count: int = 20, masked: bool = True) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from pipe.operations.selection import (
     told,
     values_of,
 )
+from pipe.operations.wires import wire_of
 from pipe.redact import mask
 from pipe.store import codec
 from pipe.store.journal import Work
@@ -91,6 +92,7 @@ def _whole(connection: Connection, host: Host, row: Any) -> dict[str, Any]:
     told_ = {
         "attempts": attempts,
         "original": _original(stored, loader, values),
+        "wire": _wire(stored, loader),
         "body_at_step": _body_at_step(letter, host, stored, values),
         "partner_reply": attempts[-1]["reply"] if attempts else None,
         "traceback": letter["traceback"] if letter is not None else None,
@@ -108,6 +110,13 @@ def _original(stored: Any, loader: Any, values: Sequence[str]) -> dict[str, Any]
         return {"damaged": error.text}
     shown = {"content_type": original.content_type, "headers": dict(original.headers), "caller": original.caller}
     return {**shown, "size": stored["size"], "sha256": sha256_of(original), **shown_of(original.body, stored, values)}
+
+
+def _wire(stored: Any, loader: Any) -> dict[str, Any] | None:
+    try:
+        return wire_of(stored, loader) if stored["kind"] != "gone" else None
+    except PipeError as error:
+        return {"damaged": error.text}
 
 
 def _body_at_step(letter: Any, host: Host, stored: Any, values: Sequence[str]) -> Any:

@@ -19,9 +19,11 @@ from pipe.store import schema
 if TYPE_CHECKING:
     from pipe.applying import Orphans, Plan
     from pipe.clock import Clock
+    from pipe.contract import Services
     from pipe.engine import Catalogue, Engine
     from pipe.stations.station import Station
     from pipe.store.migrations import Migration
+    from pipe.store.secret_store import SecretStore
     from pipe.store.store import Store
 
 Progress = Callable[[int, int | None, str], None]
@@ -46,6 +48,13 @@ class World(Protocol):
     def migrations(self) -> Iterable[tuple[str, Sequence[Migration]]]:
         """The tables of flows."""
 
+    @property
+    def secrets(self) -> SecretStore:
+        """What `${secret:NAME}` names, as far as it was loaded."""
+
+    def operations(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
+        """What flows can be asked: see `pipe.contract.Flow.operations`."""
+
     def secrets_changed(self) -> Awaitable[None]:
         """Takes up what was written into the secret store."""
 
@@ -54,6 +63,9 @@ class World(Protocol):
 
     def revoke_key(self, text: str, name: str) -> tuple[str, int]:
         """The key file's text without the keys of `name`, and how many went."""
+
+    def lent(self, configuration: Configuration, store: Store | None) -> Services:
+        """What the gateway lends to adapters; where none runs, as much of it as one needs that is only looked at."""
 
     async def apply(self, configuration: Configuration, actor: str, orphans: Orphans = "refuse") -> Plan:
         """Takes up a configuration, whole or not at all. Raises ConfigError where it may not be, or no gateway runs."""

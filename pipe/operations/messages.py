@@ -10,6 +10,7 @@ from pipe.contract import Blob, Message
 from pipe.errors import NotFound
 from pipe.operations.host import Host, reason_given
 from pipe.operations.selection import message_row
+from pipe.operations.wires import wire_of
 from pipe.redact import MASK, mask
 
 SHOWN = 64 << 10
@@ -47,6 +48,8 @@ async def show(host: Host, id: str, reveal: bool = False, reason: str | None = N
         "origin": row["origin"],
         **(body_of(message.body) if reveal else shown_of(message.body, row, values)),
     }
+    if (wire := wire_of(row, loader, whole=reveal)) is not None:
+        shown["wire"] = wire
     hidden = row["sealed"] is not None
     return shown if reveal else {**mask(shown, values), "id": message.id, "masked": hidden}
 

@@ -51,17 +51,22 @@ async def connections(host: Host) -> list[dict[str, Any]]:
         return [_closed(name, spec.type, row) for name, spec, row in await _configured(host)]
     rows = []
     for name, connection in sorted(host.engine.connections.items()):
+        health = connection.health
         rows.append(
             {
                 "connection": name,
                 "type": connection.config.type,
-                "state": connection.state,
-                "reason": mask(connection.reason, ()),
+                "state": health.state,
+                "reason": mask(health.reason, ()),
                 "since": connection.since,
                 "last_ok": connection.last_ok,
                 "last_error": mask(connection.last_error[1], ()) if connection.last_error else None,
                 "last_error_at": connection.last_error[0] if connection.last_error else None,
                 "waiting": sum(n for at, n in waiting.items() if _connection_of(host, *at) == name),
+                "certificates": [
+                    {"whose": each.whose, "for": each.name, "issuer": each.issuer, "ends": each.ends, "days": each.days}
+                    for each in connection.certificates()
+                ],
             }
         )
     return rows
@@ -147,7 +152,7 @@ def _closed(name: str, kind: str, switched: str | None) -> dict[str, Any]:
     empty = dict.fromkeys(("since", "last_ok", "last_error", "last_error_at"))
     return {
         "connection": name, "type": kind, "state": switched or "unknown", "reason": "no gateway runs on this folder",
-        **empty, "waiting": 0,
+        **empty, "waiting": 0, "certificates": [],
     }  # fmt: skip
 
 

@@ -13,8 +13,10 @@ from pipe.config import hooks
 from pipe.config.editor_schema import editor_schema
 from pipe.contract import Adapter, FlowStep, Transformer
 from pipe.reference import pages
+from pipe.reference.examples import examples
 from pipe.reference.limits import all_limits, limits_page
 from pipe.reference.shapes import undescribed
+from pipe.reference.soap_matrix import soap_page
 from pipe.reference.tables import tables_page
 
 __all__ = ["reference", "silent", "stale"]
@@ -39,8 +41,11 @@ def reference(
         "reference/tables.md": tables_page(),
         "reference/connections.schema.json": orjson.dumps(schema, option=orjson.OPT_INDENT_2).decode() + "\n",
     }
+    if (soap := soap_page(root)) is not None:
+        files["reference/soap.md"] = soap
+    shown = examples(root)
     for name, adapter in adapters.items():
-        files[f"reference/connections/{name}.md"] = pages.connection_page(name, adapter)
+        files[f"reference/connections/{name}.md"] = pages.connection_page(name, adapter, shown.get(name, ()))
     return files
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -65,8 +65,8 @@ def keys_page() -> str:
     return page("Keys of the configuration", *parts, "## Blocks", *inner_blocks(TOP.values()))
 
 
-def connection_page(name: str, adapter: type[Adapter]) -> str:
-    """One type of connection."""
+def connection_page(name: str, adapter: type[Adapter], shown: Sequence[tuple[str, str]] = ()) -> str:
+    """One type of connection; `shown` are the titles and links of pages where it is at work."""
     common = ConnectionConfig.model_fields
     parts = [summary(adapter), block("Connection", adapter.Config, without=common)]
     parts.append("Beside these it has the keys that [every connection](../keys.md) has.")
@@ -89,6 +89,9 @@ def connection_page(name: str, adapter: type[Adapter]) -> str:
         if hooks.is_caller(adapter):
             parts.append("Its answers can answer a synchronous route, and it can be asked by `enrich` and `confirm`.")
     inside = [part for part in inner_blocks(models) if part.partition("\n")[0].removeprefix("### ") not in _COMMON]
+    if shown:
+        links = "\n".join(f"- [{title}]({link})" for title, link in shown)
+        parts += ["## At work", "Whole configurations with their tests:", links]
     written = page(name, *parts, *(["## Blocks", *inside] if inside else []))
     for common_block in _COMMON:
         written = written.replace(f"(#{common_block.lower()})", f"(../keys.md#{common_block.lower()})")

@@ -28,6 +28,7 @@ MEANINGS = {
     "identity": "Arrivals that a source names itself, taken once.",
     "erasure": "Whose data was wiped, by keyed hash, so that it is wiped again after a restore.",
     "backup": "Where the backups were put.",
+    "memo": "What a connection's adapter must know after a restart, such as what a broker still holds for it.",
     "schema_version": "How far each component's tables have been migrated.",
 }
 _COMMENT = re.compile(r'Column\("(\w+)".*\)\s*,\s*#\s*(.+)')

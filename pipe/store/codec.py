@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import zlib
+from base64 import b64decode, b64encode
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from pipe.contract import Blob, Message
+from pipe.contract import Blob, Message, Wire
 from pipe.errors import MappingFailed, NotFound, RowDamaged
 from pipe.store.vault import Vault
 
 _DECIMAL = "\x00decimal"
 _EXACT = b" "  # before what orjson would not give back exactly
 _ENVELOPE = ("headers", "params", "query", "content_type", "deadline", "caller", "company", "item", "parent", "hops")
+_WIRE = "wire"
 
 
 def dump(value: Any) -> bytes:
@@ -66,17 +68,31 @@ def unpack(kind: str, data: bytes, blobs: Path, vault: Vault, about: str) -> Any
     return load(data)
 
 
-def envelope(message: Message, vault: Vault | None = None) -> bytes:
+def envelope(message: Message, vault: Vault | None = None, wire: Wire | None = None) -> bytes:
     """All of a message but body, id, route and time; sealed where a vault is given, as it may hold the same values."""
     fields = {
         name: value for name in _ENVELOPE if (value := getattr(message, name)) is not None and (value or name == "item")
     }
+    if wire is not None:
+        fields[_WIRE] = [wire.content_type, b64encode(wire.data).decode(), wire.size]
     data = dump(fields)
     return b"+" + vault.seal(data, f"{message.id} envelope") if vault is not None else data
 
 
 def read_envelope(data: bytes, vault: Vault, message_id: str) -> dict[str, Any]:
-    """The fields that `envelope` stored."""
+    """The message's fields that `envelope` stored."""
+    fields = _fields(data, vault, message_id)
+    fields.pop(_WIRE, None)
+    return fields
+
+
+def read_wire(data: bytes, vault: Vault, message_id: str) -> Wire | None:
+    """What came over the line, where `envelope` stored it."""
+    kept = _fields(data, vault, message_id).get(_WIRE)
+    return None if kept is None else Wire(kept[0], b64decode(kept[1]), kept[2])
+
+
+def _fields(data: bytes, vault: Vault, message_id: str) -> dict[str, Any]:
     if data[:1] == b"+":
         data = vault.open(data[1:], f"{message_id} envelope")
     fields: dict[str, Any] = load(data)

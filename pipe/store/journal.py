@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipe.contract import Message
+from pipe.contract import Message, Wire
 from pipe.errors import PipeError
 from pipe.redact import mask
 from pipe.store import codec
@@ -82,6 +82,8 @@ class Entry:
     answering: str | None = None
     """the station whose answer a caller waits for"""
     counter: str = "accepted"
+    wire: Wire | None = None
+    """what came over the line, for people to look at"""
 
     def guard(self, sensitive: Iterable[str], *, secret: bool) -> None:
         """Takes over what must be masked, and whether it is sealed, from the message that this one was made of."""
@@ -118,7 +120,7 @@ def store(tx: Tx, entry: Entry, vault: Vault) -> list[Work]:
     """Writes a message and its deliveries; hands those that can go at once to the engine."""
     message, secret = entry.message, vault if entry.secret else None
     kind, body, size = codec.pack(message.body, secret, message.id)
-    envelope = codec.envelope(message, secret)
+    envelope = codec.envelope(message, secret, entry.wire)
     seq = tx.number("message")
     tx.later(
         sql.MESSAGES,

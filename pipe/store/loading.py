@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, select
 
 from pipe.contract import Message
 from pipe.errors import PipeError
@@ -26,9 +27,16 @@ class Loader:
     ) -> tuple[list[Work], list[tuple[Work, PipeError]]]:
         """Deliveries in order of acceptance: the good ones, and the damaged ones with the reason."""
         statement = _WORKS.where(delivery.c.id > after, *conditions).order_by(delivery.c.id).limit(limit)
+        return self._told(connection.execute(statement).mappings())
+
+    def open_works(self, connection: Connection, numbers: list[int]) -> tuple[list[Work], list[tuple[Work, PipeError]]]:
+        """The same of these deliveries, without those that are done."""
+        return self._told(connection.execute(_OPEN_WORKS, {"numbers": numbers}).mappings())
+
+    def _told(self, rows: Iterable[Any]) -> tuple[list[Work], list[tuple[Work, PipeError]]]:
         good: list[Work] = []
         damaged: list[tuple[Work, PipeError]] = []
-        for row in connection.execute(statement).mappings():
+        for row in rows:
             try:
                 good.append(self.work(row))
             except PipeError as error:
@@ -86,6 +94,9 @@ def _joined() -> Select[Any]:
 
 
 _WORKS = _joined()
+_OPEN_WORKS = _WORKS.where(
+    delivery.c.id.in_(bindparam("numbers", expanding=True)), delivery.c.done_at.is_(None)
+).order_by(delivery.c.id)
 
 
 def _shell(row: Any) -> Work:

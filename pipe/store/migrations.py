@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterable, Sequence
 from sqlalchemy import Connection, insert, select, text, update
 
 from pipe.errors import SchemaTooNew
-from pipe.store import schema
+from pipe.store import audit_guard, schema
 
 Migration = Callable[[Connection], None]
 
 
 _SECOND = (schema.erasure, schema.backup)
+_THIRD = (schema.memo,)
 _INDEXES = ("message_gone_at", "message_blob")
 
 
 def _first(connection: Connection) -> None:
-    later = {table.name for table in _SECOND}
+    later = {table.name for table in (*_SECOND, *_THIRD)}
     tables = [table for table in schema.metadata.sorted_tables if table.name not in later]
     schema.metadata.create_all(connection, tables=tables)
 
@@ -34,7 +35,18 @@ def _second(connection: Connection) -> None:
             index.create(connection, checkfirst=True)
 
 
-STORE: tuple[Migration, ...] = (_first, _second)
+def _third(connection: Connection) -> None:
+    """What adapters note about their partners."""
+    schema.metadata.create_all(connection, tables=_THIRD)
+
+
+def _fourth(connection: Connection) -> None:
+    """The audit is only added to: the database itself refuses to alter or remove its rows."""
+    for statement in audit_guard.statements(connection.dialect.name):
+        connection.execute(text(statement))
+
+
+STORE: tuple[Migration, ...] = (_first, _second, _third, _fourth)
 """append only; a released one never changes"""
 
 

@@ -276,6 +276,14 @@ backup = Table(
     Column("bytes", Big, nullable=False),
 )
 
+memo = Table(
+    "memo",
+    metadata,
+    Column("connection", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("value", LargeBinary, nullable=False),  # JSON
+)
+
 version = Table(
     "schema_version",
     metadata,

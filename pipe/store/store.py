@@ -26,11 +26,14 @@ from pipe.store.vault import Vault
 from pipe.store.writer import Committed, Writer
 
 T = TypeVar("T")
-NUMBERED = {
-    "message": schema.message.c.seq,
-    "delivery": schema.delivery.c.id,
-    "feed": schema.feed.c.seq,
-    "audit": schema.audit.c.seq,
+_LAST_NUMBERS = {
+    name: select(func.max(column))
+    for name, column in (
+        ("message", schema.message.c.seq),
+        ("delivery", schema.delivery.c.id),
+        ("feed", schema.feed.c.seq),
+        ("audit", schema.audit.c.seq),
+    )
 }
 
 
@@ -91,10 +94,7 @@ class Store:
                 self._guard = database.only_gateway(engine)
             with engine.begin() as connection:
                 migrate(connection, components)
-                last = {
-                    name: connection.execute(select(func.max(column))).scalar() or 0
-                    for name, column in NUMBERED.items()
-                }
+                last = {name: connection.execute(most).scalar() or 0 for name, most in _LAST_NUMBERS.items()}
         except DBAPIError as error:
             raise StoreUnavailable(
                 f"the store at {self.url.rpartition('@')[2]} cannot be opened: {error.orig}"
@@ -204,29 +204,39 @@ class Store:
                 event.set()
 
     async def follow(self, topic: str, after: int, limit: int = 500) -> list[tuple[int, float, bytes]]:
-        """The next events of a feed after number `after`; waits until there is one."""
+        """The next events of a feed after number `after`: number, time, event; waits until there is one."""
+        rows = await self._follow([topic], after, limit)
+        return [(row.seq, row.at, bytes(row.event)) for row in rows]
+
+    async def follow_all(self, topics: Sequence[str], after: int, limit: int = 500) -> list[tuple[int, str, bytes]]:
+        """The next events of several feeds in one order: number, topic, event; waits until there is one."""
+        rows = await self._follow(topics, after, limit)
+        return [(row.seq, row.topic, bytes(row.event)) for row in rows]
+
+    async def _follow(self, topics: Sequence[str], after: int, limit: int) -> Sequence[Any]:
         arrived = asyncio.Event()
-        listeners = self._listeners.setdefault(topic, set())
-        listeners.add(arrived)
+        for topic in topics:
+            self._listeners.setdefault(topic, set()).add(arrived)
         try:
             while True:
                 arrived.clear()
-                events = await self.read(lambda connection: _events(connection, topic, after, limit))
+                events = await self.read(lambda connection: _events(connection, topics, after, limit))
                 if events:
                     return events
                 await arrived.wait()
         finally:
-            listeners.discard(arrived)
-            if not listeners:
-                self._listeners.pop(topic, None)
+            for topic in topics:
+                listeners = self._listeners[topic]
+                listeners.discard(arrived)
+                if not listeners:
+                    del self._listeners[topic]
 
 
-def _events(connection: Connection, topic: str, after: int, limit: int) -> list[tuple[int, float, bytes]]:
+def _events(connection: Connection, topics: Sequence[str], after: int, limit: int) -> Sequence[Any]:
     feed = schema.feed.c
-    rows = connection.execute(
-        select(feed.seq, feed.at, feed.event)
-        .where(feed.topic == topic, feed.seq > after)
+    return connection.execute(
+        select(feed.seq, feed.topic, feed.at, feed.event)
+        .where(feed.topic.in_(list(topics)), feed.seq > after)
         .order_by(feed.seq)
         .limit(limit)
-    )
-    return [(row.seq, row.at, bytes(row.event)) for row in rows]
+    ).all()

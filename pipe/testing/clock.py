@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from typing import Any
 
 SETTLE = 50
 """turns of the event loop that woken tasks get before time moves on"""
+IDLE = 8
+"""turns in a row in which nobody had anything to do"""
 
 
 class FakeClock:
@@ -74,5 +77,11 @@ class FakeClock:
         self._monotonic = monotonic
 
     async def _settle(self) -> None:
+        ready: Any = getattr(asyncio.get_running_loop(), "_ready", None)
+        idle = 0
         for _ in range(SETTLE):
             await asyncio.sleep(0)
+            # Where the loop shows what it has to do, some turns without anything are enough.
+            idle = idle + 1 if ready is not None and not ready else 0
+            if idle == IDLE:
+                return

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pipe.contract import Accepted, Arrival, Blob, Door, Receipt
-from pipe.errors import PipeError
+from pipe.errors import NoCredentials, PipeError
 
 
 class FakeDoor:
     """A Door that keeps arrivals in memory.
 
-    Like the real one it takes an `identity` once, and stores nothing of what it refuses.
+    Like the real one it takes an `identity` once, refuses the second `once`, and stores nothing of what it refuses.
     """
 
     def __init__(
@@ -33,6 +33,7 @@ class FakeDoor:
         """while this is an event that is not set, `accept` hangs, as on a slow disk"""
         self._ids = (f"message-{number}" for number in itertools.count(1))
         self._known: dict[str, str] = {}
+        self._used: set[str] = set()
         self._changed = asyncio.Condition()
 
     @property
@@ -53,11 +54,15 @@ class FakeDoor:
             await self.held.wait()
         if self.refusals:
             raise self.refusals.pop(0)
+        if arrival.once is not None and arrival.once in self._used:
+            raise NoCredentials("what may be used once was used before")
         if arrival.identity is not None and arrival.identity in self._known:
             return Accepted(self._known[arrival.identity], self.reply, replayed=True)
         accepted = Accepted(next(self._ids), self.reply)
         if arrival.identity is not None:
             self._known[arrival.identity] = accepted.id
+        if arrival.once is not None:
+            self._used.add(arrival.once)
         self.arrivals.append(arrival)
         await self._tell()
         return accepted

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipe.contract import Blob, Clock, Duration, Timeout
+from pipe.contract import Blob, Clock, Duration, Listening, PlainHandler, Timeout
 from pipe.errors import TooLarge
 from pipe.testing.clock import FakeClock
 
@@ -66,13 +66,19 @@ class FakeServices:
         """what adapters serve, by listener and prefix"""
         self.fates: dict[tuple[str, str | None], Mapping[str, Any]] = {}
         """the stories of messages, by id and caller"""
+        self.listens = Listening("127.0.0.1", 0, bound=False)
+        """where every listener is"""
+        self.notes: dict[tuple[str, str], Any] = {}
+        """what adapters noted, by connection and name"""
         self._folder, self._secured = folder, secured
 
     def spool(self, limit: int) -> FakeSpool:
         """A spool of the given limit in bytes."""
         return FakeSpool(limit, self._folder)
 
-    def mount(self, listener: str | None, prefix: str, handler: Handler) -> Callable[[], None]:
+    def mount(
+        self, listener: str | None, prefix: str, handler: Handler, plain: PlainHandler | None = None
+    ) -> Callable[[], None]:
         """Notes the handler in `mounted`; the result takes it out again."""
         self.mounted[listener, prefix] = handler
         return lambda: self.mounted.pop((listener, prefix), None) and None
@@ -81,6 +87,18 @@ class FakeServices:
         """What the test put into `fates` for this message and caller."""
         return self.fates.get((id, caller))
 
+    async def noted(self, connection: str, name: str) -> Any:
+        """What is in `notes`."""
+        return self.notes.get((connection, name))
+
+    async def note(self, connection: str, name: str, value: Any) -> None:
+        """Puts it into `notes`."""
+        self.notes[connection, name] = value
+
     def secured(self, listener: str | None) -> bool:
         """What the test said."""
         return self._secured
+
+    def listening(self, listener: str | None) -> Listening:
+        """What the test put into `listens`."""
+        return self.listens

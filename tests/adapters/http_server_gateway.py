@@ -13,7 +13,7 @@ from aiohttp import web
 from adapters.http_server import HttpServer, HttpServerConfig, HttpSubscription
 from pipe.clock import SystemClock
 from pipe.config.models import Listener
-from pipe.contract import Accepted, Arrival, Blob, Clock, Timeout
+from pipe.contract import Accepted, Arrival, Blob, Clock, Listening, PlainHandler, Timeout
 from pipe.errors import PipeError, TooLarge
 from web.limits import HttpLimits
 from web.listener import Listeners
@@ -114,14 +114,28 @@ class FakeServices:
         return self.spools[-1]
 
     def mount(
-        self, listener: str | None, prefix: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        self,
+        listener: str | None,
+        prefix: str,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+        plain: PlainHandler | None = None,
     ) -> Callable[[], None]:
         """On the real listeners."""
-        return self.listeners.mount(listener, prefix, handler)
+        return self.listeners.mount(listener, prefix, handler, plain)
 
     def secured(self, listener: str | None) -> bool:
         """As the real listeners say."""
         return self.listeners.secured(listener)
+
+    def listening(self, listener: str | None) -> Listening:
+        """As the real listeners say."""
+        return self.listeners.listening(listener)
+
+    async def noted(self, connection: str, name: str) -> Any:
+        """Nothing here keeps anything."""
+
+    async def note(self, connection: str, name: str, value: Any) -> None:
+        """As above."""
 
     async def fate(self, id: str, caller: str | None) -> Mapping[str, Any] | None:
         """What the test has put into `stories`."""

@@ -28,6 +28,8 @@ from pipe.testing.suites import outgoing
 PATIENCE = 20.0
 _SENT = re.compile(r"Sending PUBLISH to (\S+) \(d(\d), q(\d), r\d, m(\d+), '([^']*)'")
 _ACKED = re.compile(r"Received PUBACK from (\S+) \(Mid: (\d+)")
+_NATS_SENT = re.compile(r'"(\S+)" - ->> \[PUBLISH (\S+) dup=\w+ QoS=1 .* pi=(\d+)\]')
+_NATS_ACKED = re.compile(r'"(\S+)" - <<- \[PUBACK pi=(\d+)\]')
 
 
 async def until(question: Callable[[], object], what: str = "it") -> None:
@@ -83,6 +85,10 @@ class Broker:
     def said(self) -> str:
         """Its log."""
         return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def acknowledged(self, client: str) -> list[str]:
+        """The topics of the messages that this client has acknowledged, by the log."""
+        raise NotImplementedError
 
 
 class Mosquitto(Broker):
@@ -145,7 +151,18 @@ class Nats(Broker):
             f'mqtt {{ listen: "127.0.0.1:{self.port}", ack_wait: "1s" }}\n{self.extra()}',
             encoding="utf-8",
         )
-        return [str(Path(sys.executable).with_name("nats-server")), "-c", str(config)]
+        return [str(Path(sys.executable).with_name("nats-server")), "-c", str(config), "-V"]
+
+    def acknowledged(self, client: str) -> list[str]:
+        """See Broker."""
+        under_way: dict[tuple[str, str], str] = {}
+        found = []
+        for line in self.said().splitlines():
+            if sent := _NATS_SENT.search(line):
+                under_way[sent[1], sent[3]] = sent[2]
+            elif (acked := _NATS_ACKED.search(line)) and acked[1] == client:
+                found.append(under_way[client, acked[2]])
+        return found
 
     def extra(self) -> str:
         """Further lines of its configuration."""
@@ -241,7 +258,7 @@ def adapter(broker: Broker, **keys: Any) -> Mqtt:
     return Mqtt("broker", config(broker, **keys), FakeServices())
 
 
-def target(publish: str = "out/${message.id}", **keys: Any) -> MqttTarget:
+def target(publish: str | None = "out/${message.id}", **keys: Any) -> MqttTarget:
     """A target."""
     return MqttTarget.model_validate({"publish": publish, **keys})
 

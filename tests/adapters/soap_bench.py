@@ -14,11 +14,11 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from adapters.soap_client import SoapClient, SoapConfig, SoapTarget
-from adapters.soap_files import Wsdl, read_wsdl
-from adapters.soap_reading import service_of
-from adapters.soap_server import SoapServer, SoapServerConfig, SoapSubscription
-from adapters.soap_service import Service
+from adapters.soap.client import SoapClient, SoapConfig, SoapTarget
+from adapters.soap.files import Wsdl, read_wsdl
+from adapters.soap.reading import service_of
+from adapters.soap.server import SoapServer, SoapServerConfig, SoapSubscription
+from adapters.soap.service import Service
 from pipe.clock import SystemClock
 from pipe.config.models import Listener
 from pipe.contract import Accepted, Arrival, Clock, Duration, Message, Outgoing, Receipt, Timeout

@@ -19,6 +19,7 @@ from adapters.http_client import HttpConfig
 from adapters.http_network import Allow, Permissions, plain
 from pipe.errors import AddressForbidden, NotAuthorised, SecretMissing, TlsFailed, Unreachable
 from tests.adapters.http_bench import client, outgoing
+from tests.adapters.pki import Pki
 from tests.adapters.raw_server import RawServer, Received, handshaking, reply, says, serving
 
 LOOPBACK = {"networks": ["127.0.0.0/8"]}
@@ -198,29 +199,6 @@ async def test_the_environments_proxy_is_not_used(server: RawServer, monkeypatch
 
 
 # --- TLS
-
-
-class Pki:
-    """An authority of the test's own, with files."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.ca = folder, trustme.CA()
-        self.ca_file = str(folder / "ca.pem")
-        self.ca.cert_pem.write_to_path(self.ca_file)
-
-    def server(self, *names: str, **issue: Any) -> ssl.SSLContext:
-        """What a server with a certificate for these names needs."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.ca.issue_cert(*names, **issue).configure_cert(context)
-        return context
-
-    def files(self, name: str, ca: trustme.CA | None = None) -> dict[str, str]:
-        """Our certificate and its key, as the configuration names them."""
-        issued = (ca or self.ca).issue_cert(name)
-        cert, key = self.folder / "client.pem", self.folder / "client.key"
-        cert.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-        issued.private_key_pem.write_to_path(str(key))
-        return {"cert": str(cert), "key": str(key)}
 
 
 @pytest.fixture

@@ -25,7 +25,10 @@ from pipe.config.models import Listener, Tls
 from pipe.errors import ConfigError
 from pipe.testing import FakeClock
 from tests.adapters.http_server_gateway import ID, FakeDoor, FakeServices, Gateway, gateway
+from tests.web.loops import request_loop
 from web.listener import Listeners
+
+__all__ = ["request_loop"]
 
 UNKNOWN = {
     "type": "urn:pipe:error:no_credentials",

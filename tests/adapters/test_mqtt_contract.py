@@ -34,7 +34,6 @@ class Publisher:
 
     async def told(self, body: bytes) -> bool:
         """What the broker's log says of acknowledgements."""
-        assert isinstance(self._broker, Mosquitto)
         return self._topics[body] in self._broker.acknowledged("gw")
 
     async def leave(self) -> None:
@@ -70,8 +69,8 @@ class _Sources(SourceContract):
 
     @pytest.fixture
     async def peer(self, tmp_path: Path) -> AsyncIterator[Publisher]:
-        """A mosquitto that already has a session for us."""
-        broker = Mosquitto(tmp_path, version=self.version)
+        """A broker that already has a session for us."""
+        broker = self.broker(tmp_path)
         await broker.start()
         try:
             await session(broker, "gw", "in/+")
@@ -79,6 +78,10 @@ class _Sources(SourceContract):
                 yield Publisher(broker, hand)
         finally:
             await broker.stop()
+
+    def broker(self, folder: Path) -> Broker:
+        """Which one."""
+        return Mosquitto(folder, version=self.version)
 
 
 class TestSourceOfVersion5(_Sources):
@@ -89,6 +92,14 @@ class TestSourceOfVersion311(_Sources):
     """MQTT 3.1.1 from mosquitto."""
 
     version = "3.1.1"
+
+
+class TestSourceOfNats(_Sources):
+    """MQTT 3.1.1 from nats-server."""
+
+    def broker(self, folder: Path) -> Broker:
+        """See _Sources."""
+        return Nats(folder)
 
 
 class _Sinks(SinkContract):

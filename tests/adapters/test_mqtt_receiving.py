@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from adapters.mqtt import Mqtt
+from pipe.config.units import Secret
 from pipe.errors import NotAuthorised, StoreUnavailable, Unreachable
-from pipe.testing import FakeDoor, FaultProxy, faults
+from pipe.testing import FakeDoor, FakeServices, FaultProxy, faults
 from pipe.testing.clock import FakeClock
 from tests.adapters.mqtt_bench import (
     Broker,
@@ -19,6 +22,7 @@ from tests.adapters.mqtt_bench import (
     Nats,
     Onlooker,
     adapter,
+    config,
     running,
     session,
     subscription,
@@ -271,6 +275,31 @@ async def test_doors_that_change_change_the_subscriptions(broker: Mosquitto) -> 
     assert (first.bodies, second.bodies, listening.failures) == ([], [b"new"], [])
 
 
+@pytest.mark.parametrize("kind", [Mosquitto, Nats])
+async def test_a_topic_of_earlier_days_is_given_back(tmp_path: Path, kind: type[Broker]) -> None:
+    """The configuration was changed while the gateway was away: the session loses old topics, and no messages."""
+    services = FakeServices()
+    old, new = FakeDoor(subscription("old/{n}")), FakeDoor(subscription("new/{n}"))
+    both = FakeDoor(subscription("both/{n}"), route="both")
+    async with running(kind(tmp_path)) as broker, Onlooker(broker) as hand:
+        async with Listening(Mqtt("broker", config(broker), services), old, both):
+            await hand.publish("old/1", b"1", retain=True)  # so that it comes, whether we listen yet or not
+            await until(lambda: broker.acknowledged("gw") == ["old/1"], "the acknowledgement")
+        await hand.publish("both/1", b"waits")
+        made = Mqtt("broker", config(broker), services)
+        async with Listening(made, new, both):
+            await both.arrived()
+            await hand.publish("new/1", b"2", retain=True)
+            await new.arrived()
+            await hand.publish("old/2", b"nobody's")
+            await hand.publish("new/2", b"3")
+            await new.arrived(2)
+            health = await made.check()
+    assert (old.bodies, new.bodies, both.bodies) == ([b"1"], [b"2", b"3"], [b"waits"])
+    assert health.state == "up", health
+    assert services.notes["broker", "topics"]["topics"] == ["both/+", "new/+"]
+
+
 async def test_a_message_for_no_route_does_not_block_the_others(broker: Mosquitto) -> None:
     """The session remembers a topic from earlier days; it is let go, and the connection says so."""
     await session(broker, "gw", "old/+")
@@ -305,6 +334,27 @@ class NatsWithRights(Nats):
             'accounts { A { jetstream: enabled, users: [{ user: gw, password: "", permissions: '
             '{ subscribe: { deny: ["secret.>"] } } }] } }\n'
         )
+
+
+async def test_a_wrong_password_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
+    """The broker keeps what comes meanwhile; with the right one it all arrives."""
+    users, password = tmp_path / "users", tmp_path / "password"
+    users.write_text("gw:gw-password\nhand:hand-password\n", encoding="utf-8")
+    subprocess.run(["mosquitto_passwd", "-U", str(users)], check=True)
+    password.write_text("wr0ng", encoding="utf-8")
+    door = FakeDoor(subscription())
+    async with running(Mosquitto(tmp_path, f"password_file {users}", anonymous=False)) as broker:
+        async with Onlooker(broker, "gw", clean=False, user="gw") as before:
+            await before.listen("in/+")
+        made = adapter(broker, username="gw", password=Secret(f"${{file:{password}}}"))
+        async with Onlooker(broker, user="hand") as hand, Listening(made, door) as listening:
+            await until(lambda: listening.failures, "the refusal")
+            await hand.publish("in/a", b"meanwhile")
+            password.write_text("gw-password", encoding="utf-8")
+            await door.arrived()
+    assert {type(failure) for failure in listening.failures} == {NotAuthorised}
+    assert "wr0ng" not in str(listening.failures)
+    assert door.bodies == [b"meanwhile"]
 
 
 async def test_who_takes_our_name_is_told(broker: Mosquitto) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,18 @@ import trustme
 from adapters.mqtt import Mqtt
 from pipe.config.units import Secret
 from pipe.contract import Blob, Examinable, Sink, Source
-from pipe.errors import NoAnswer, NotAuthorised, PipeError, Refused, TlsFailed, Unreachable
+from pipe.errors import BadHeader, Busy, NoAnswer, NotAuthorised, PipeError, Refused, TlsFailed, Unreachable
 from pipe.testing import FaultProxy, faults
 from tests.adapters.mqtt_bench import (
     Mosquitto,
+    Nats,
     Onlooker,
     adapter,
     attempt,
     config,
     opened,
     running,
+    session,
     subscription,
     target,
     until,
@@ -105,6 +107,22 @@ async def test_what_version_5_says_besides_arrives(broker: Mosquitto) -> None:
     assert said.UserProperty == [("pipe_message_id", "delivery-1"), ("region", "київ")]
     assert (said.ResponseTopic, said.CorrelationData) == ("answers/message-1", b"\x00\xff")
     assert (said.MessageExpiryInterval, said.ContentType) == (90, "application/octet-stream")
+
+
+@pytest.mark.key("to.mqtt.respond")
+async def test_a_request_is_answered_where_it_asks(broker: Mosquitto) -> None:
+    """On its response topic, with its correlation; elsewhere than `respond` allows, or nowhere, is a dead letter."""
+    to = target(publish=None, respond="answers/{who}")
+    asked = {"response_topic": "answers/m-7", "correlation": "hex:00ff"}
+    async with Onlooker(broker) as eye, opened(adapter(broker)) as made:
+        await eye.listen("answers/+")
+        await made.send(attempt(b"x", to, headers=asked))
+        await until(lambda: eye.messages)
+        for headers in ({"response_topic": "meters/m-7"}, {"response_topic": "answers/#"}, {}):
+            with pytest.raises(BadHeader):
+                await made.send(attempt(b"x", to, headers=headers))
+    said: Any = eye.messages[0].properties
+    assert (eye.messages[0].topic, said.CorrelationData) == ("answers/m-7", b"\x00\xff")
 
 
 def test_what_3_1_1_cannot_say_is_told_when_the_configuration_is_read(tmp_path: Path) -> None:
@@ -215,6 +233,63 @@ async def test_between_publish_and_its_confirmation_nobody_knows(
         assert await outcome(made, to, seconds=0.4) == NoAnswer.__name__
         await proxy.heal()
         assert await outcome(made, to) == "confirmed"
+
+
+class FullNats(Nats):
+    """Has room for 1 MB."""
+
+    def command(self) -> Sequence[str]:
+        """See Broker."""
+        command = super().command()
+        path = Path(command[2])
+        path.write_text(path.read_text(encoding="utf-8").replace("store_dir", "max_file: 1MB, store_dir"))
+        return command
+
+
+async def test_a_full_broker_confirms_nothing_that_it_does_not_keep(tmp_path: Path) -> None:
+    """What is called delivered has arrived; the rest fails by name and is tried again."""
+    confirmed = 0
+    async with running(FullNats(tmp_path)) as broker, Onlooker(broker) as eye, opened(adapter(broker)) as made:
+        await session(broker, "away", "out/a")  # for whom everything is kept
+        await eye.listen("out/a")
+        bodies = [b"%03d" % number + b"x" * 65_000 for number in range(100)]
+        try:
+            for body in bodies:
+                await made.send(attempt(body, target("out/a")))
+                confirmed += 1
+        except (NoAnswer, Unreachable, Busy) as error:
+            assert error.verdict in {"retry", "uncertain"}  # noqa: PT017
+        await until(lambda: len(eye.bodies) >= confirmed, "what was confirmed")
+    assert 0 < confirmed < 100
+    assert [body[:3] for body in eye.bodies][:confirmed] == [b"%03d" % number for number in range(confirmed)]
+
+
+class CrowdedNats(Nats):
+    """Takes one client."""
+
+    def extra(self) -> str:
+        """See Nats."""
+        return "max_connections: 1\n"
+
+
+async def test_a_broker_with_too_many_clients_is_tried_again(tmp_path: Path) -> None:
+    """It takes the connection and ends it; once there is room the same adapter is let in."""
+    async with running(CrowdedNats(tmp_path)) as broker, opened(adapter(broker)) as made:
+        async with Onlooker(broker):
+            assert await outcome(made, target("out/a")) == Unreachable.__name__
+        await until(lambda: "DISCONNECT]" in broker.said(), "room")
+        assert await outcome(made, target("out/a")) == "confirmed"
+
+
+async def test_a_broker_that_hangs_does_not_delay_the_end(broker: Mosquitto) -> None:
+    """`close` is polite for a second at most."""
+    async with FaultProxy(("127.0.0.1", broker.port)) as proxy:
+        made = adapter(broker, port=proxy.port)
+        await made.open()
+        assert await outcome(made, target("out/a")) == "confirmed"
+        await proxy.turn(faults.HalfOpen())
+        async with asyncio.timeout(5):
+            await made.close()
 
 
 async def test_a_broker_that_is_started_again_is_found_again(broker: Mosquitto) -> None:
@@ -335,5 +410,5 @@ async def test_an_examination_looks_at_the_certificate(tmp_path: Path) -> None:
     async with running(Mosquitto(tmp_path, *authority.lines(mutual=False))) as broker:
         found = [rung async for rung in over_tls(broker, tls={"ca": tmp_path / "ca.pem"}).examine(())]
         assert [(rung.name, rung.state) for rung in found][2:] == [("tls", "ok"), ("sign-in", "ok")]
-        assert "ends in" in found[2].text
+        assert found[2].text.endswith("days left")
         assert await rungs(over_tls(broker)) == [("name", "ok"), ("tcp", "ok"), ("tls", "fail")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -105,10 +107,36 @@ def test_data_never_changes_the_shape_of_a_topic(value: str) -> None:
     assert not set(topic) & set("+#$\0")
 
 
+@pytest.mark.key("to.mqtt.values")
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [
+        ("a/b", "a%2Fb"), ("#", "%23"), ("+", "%2B"), ("ї 1", "%D1%97%201"), ("$SYS", "%24SYS"), ("\0", "%00"),
+        ("a.b~", "a.b~"),
+    ],
+)  # fmt: skip
+def test_a_value_may_be_encoded_within_its_level(value: str, level: str) -> None:
+    """`values: percent` takes any text, and it stays one level."""
+    template = target("meters/${body.meter}/command", values="percent").publish
+    assert template is not None
+    assert filled(template, message(meter=value), percent=True) == f"meters/{level}/command"
+
+
+@given(st.text(min_size=1))
+def test_an_encoded_value_is_one_level_and_can_be_read_again(value: str) -> None:
+    """Whatever it is."""
+    topic = filled(Template("${body.meter}/command"), message(meter=value), percent=True)
+    level, _, rest = topic.partition("/")
+    assert (unquote(level, errors="surrogatepass"), rest) == (value, "command")
+    assert not set(level) & set("+#$\0")
+
+
 @pytest.mark.key("to.mqtt.publish")
 def test_a_topic_is_made_from_data() -> None:
     """Words fill levels and parts of them."""
-    made = filled(target("meters/${body.meter}/to-${message.id}").publish, message(meter="M_7-a"))
+    template = target("meters/${body.meter}/to-${message.id}").publish
+    assert template is not None
+    made = filled(template, message(meter="M_7-a"))
     assert made == "meters/M_7-a/to-m-1"
 
 

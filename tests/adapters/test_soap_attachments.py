@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from adapters.soap_mime import Attachment, packed, unpacked
-from adapters.soap_names import SOAP11, SOAP12
+from adapters.soap.mime import Attachment, packed, unpacked
+from adapters.soap.names import SOAP11, SOAP12
 from pipe.errors import BadHeader, Undecodable, Unencodable
 from tests.adapters.soap_bench import APPEAL, Door, T, called, envelope, partner, serving
 

@@ -8,7 +8,7 @@ import pytest
 from lxml import etree
 from pydantic import ValidationError
 
-from adapters.soap_client import SoapClient, SoapTarget
+from adapters.soap.client import SoapClient, SoapTarget
 from pipe.contract import Receipt
 from pipe.errors import (
     NoAnswer,

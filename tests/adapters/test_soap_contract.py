@@ -13,8 +13,8 @@ import orjson
 import pytest
 from lxml import etree
 
-from adapters.soap_client import SoapClient, SoapTarget
-from adapters.soap_server import SoapServer, SoapServerConfig, SoapSubscription
+from adapters.soap.client import SoapClient, SoapTarget
+from adapters.soap.server import SoapServer, SoapServerConfig, SoapSubscription
 from pipe.config.models import Listener
 from pipe.contract import Health
 from pipe.testing import FakeServices

@@ -16,7 +16,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, RSAKey
 
 from adapters.http_keys import issue
-from adapters.soap_reading import service_of
+from adapters.soap.reading import service_of
 from pipe.clock import SystemClock
 from pipe.config.models import Listener, Tls
 from pipe.errors import AddressForbidden, ConfigError, NoAnswer, PeerError, TlsFailed

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from adapters.soap_files import read_wsdl
-from adapters.soap_reading import service_of
+from adapters.soap.files import read_wsdl
+from adapters.soap.reading import service_of
 from pipe.app import pin_wsdl
 from pipe.errors import AddressForbidden, ConfigError, PipeError, Refused, ReplyInvalid
 from tests.adapters.soap_bench import FOLDER, reader

@@ -16,10 +16,10 @@ from zeep.wsse import Signature, UsernameToken
 from zeep.wsse.signature import BinarySignature
 from zeep.wsse.signature import verify_envelope as zeep_verifies
 
-from adapters.soap_names import DS, SECURITY, SOAP11, WSSE, WSU
-from adapters.soap_security import Wsse, secured
+from adapters.soap.names import DS, SECURITY, SOAP11, WSSE, WSU
+from adapters.soap.security import Wsse, secured
 from pipe.clock import SystemClock
-from pipe.errors import NotAuthorised, PeerError, ReplyInvalid
+from pipe.errors import NoCredentials, NotAuthorised, PeerError, ReplyInvalid
 from pipe.testing import FakeClock
 from tests.adapters.soap_bench import APPEAL, Door, T, called, calling, envelope, outgoing, partner, serving
 
@@ -110,6 +110,44 @@ async def test_the_token_of_another_implementation_is_taken(papers: Papers, dige
     assert (first[0], second[0]) == (202, 500 if digest else 202)
 
 
+async def test_a_nonce_and_a_signature_are_handed_to_the_door_as_what_may_come_once(papers: Papers) -> None:
+    """So that they are known after a restart, whichever operation they are sent to."""
+    text = {"username": "olena", "password": "${env:SECRET}"}
+    digest = {**text, "digest": True}
+    door = Door("Register", GOOD)
+    async with serving(door, config=users(papers)) as served:
+        for wsse in (text, digest, digest):
+            await called(served.address, "Register", APPEAL, auth={"wsse": wsse})
+        door.answer = NoCredentials("what may be used once was used before")
+        with pytest.raises(NotAuthorised):
+            await called(served.address, "Register", APPEAL, auth={"wsse": digest})
+    async with serving(Door("Remind"), config=certificates(papers), clock=FakeClock()) as served:
+        raw = etree.tostring(signed(papers))
+        first, again = await served.post(raw), await served.post(raw)
+    once = [arrival.once for arrival in door.arrivals[:3]]
+    assert (once[0], len(set(once)), str(once[1]).startswith("nonce olena ")) == (None, 3, True)
+    assert (first[0], again[0], b"FailedAuthentication" in again[2]) == (202, 500, True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("password", ["s3cret", "<![CDATA[s3cret]]>", "s3<!-- -->cret", "s3c&#114;et"])
+async def test_what_came_is_kept_with_the_message_without_its_password(
+    papers: Papers, encoding: str, password: str
+) -> None:
+    """The very bytes, else as much of the envelope as can be said without it."""
+    door, sent = Door("Remind"), envelope(REMIND, header=token("olena", password))
+    sent = sent.decode().replace("UTF-8", encoding).encode(encoding)
+    async with serving(door, config=users(papers)) as served:
+        status, _, _ = await served.post(sent, kind=f"text/xml; charset={encoding}")
+    wire = door.arrivals[0].wire
+    assert wire is not None
+    assert (status, wire.size, b"s3c" in wire.data, etree.fromstring(wire.data).findtext(".//{*}id")) == (
+        202, len(sent), False, "7",
+    )  # fmt: skip
+    if (encoding, password) == ("utf-8", "s3cret"):
+        assert wire.data == sent.replace(b"s3cret", b"***")
+
+
 def token(name: str, password: str, more: str = "", kind: str = "PasswordText") -> str:
     """A Security header written by hand."""
     profile = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-username-token-profile-1.0"
@@ -197,14 +235,20 @@ async def test_our_signature_is_taken_by_us_and_by_another_implementation(papers
     zeep_verifies(etree.fromstring(etree.tostring(made)), papers.path("ours.pem"))
 
 
+def locked(papers: Papers, name: str) -> None:
+    """Gives a private key the passphrase `s3cret`."""
+    from cryptography.hazmat.primitives import serialization as s
+
+    file = papers.folder / f"{name}.key"
+    key: Any = s.load_pem_private_key(file.read_bytes(), None)
+    encryption = s.BestAvailableEncryption(b"s3cret")
+    file.write_bytes(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, encryption))
+
+
 @pytest.mark.key("soap_client.auth.wsse.sign.password")
 async def test_the_passphrase_of_a_key_is_used(papers: Papers, monkeypatch: pytest.MonkeyPatch) -> None:
     """An encrypted key."""
-    from cryptography.hazmat.primitives import serialization as s
-
-    key: Any = s.load_pem_private_key((papers.folder / "ours.key").read_bytes(), None)
-    encryption = s.BestAvailableEncryption(b"s3cret")
-    (papers.folder / "ours.key").write_bytes(key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, encryption))
+    locked(papers, "ours")
     config = papers.signing()
     with pytest.raises(NotAuthorised, match="cannot be used"):
         secured(etree.fromstring(envelope(REMIND)), SOAP11, Wsse.model_validate(config), 0)
@@ -298,6 +342,22 @@ async def test_a_certificate_that_is_not_trusted_is_refused(papers: Papers) -> N
     async with serving(door, config=certificates(papers, "theirs"), clock=FakeClock()) as served:
         status, _, _ = await served.post(etree.tostring(signed(papers)))
     assert (status, door.arrivals) == (500, [])
+
+
+@pytest.mark.key(
+    "soap_server.auth.wsse.sign", "soap_server.auth.wsse.sign.cert", "soap_server.auth.wsse.sign.key",
+    "soap_server.auth.wsse.sign.password",
+)  # fmt: skip
+async def test_our_answers_are_signed_where_sign_says_so(papers: Papers) -> None:
+    """Body and Timestamp, so that a caller can demand it; without it the same caller trusts no answer."""
+    locked(papers, "theirs")
+    sign = {"cert": papers.path("theirs.pem"), "key": papers.path("theirs.key"), "password": "${env:SECRET}"}
+    wsse = {"username": "olena", "password": "${env:SECRET}", "verify": papers.path("theirs.pem")}
+    async with serving(Door("Register", GOOD), config=users(papers, sign=sign)) as served:
+        assert (await called(served.address, "Register", APPEAL, auth={"wsse": wsse})).body == GOOD
+    async with serving(Door("Register", GOOD), config=users(papers)) as served:
+        with pytest.raises(ReplyInvalid, match="no Security header"):
+            await called(served.address, "Register", APPEAL, auth={"wsse": wsse})
 
 
 ANSWER = f'<t:RegisterResponse xmlns:t="{T}"><t:number>7</t:number><t:state>ok</t:state></t:RegisterResponse>'

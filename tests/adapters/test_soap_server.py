@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from lxml import etree
 
-from adapters.soap_server import SoapServer, SoapServerConfig, SoapSubscription
+from adapters.soap.server import SoapServer, SoapServerConfig, SoapSubscription
 from pipe.contract import Accepted, Receipt
 from pipe.errors import ConfigError, PeerFailed, QueueFull, SchemaMismatch, StoreUnavailable
 from pipe.testing import FakeServices

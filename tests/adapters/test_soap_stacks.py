@@ -16,7 +16,7 @@ import aiohttp
 import orjson
 import pytest
 
-from adapters.soap_files import read_wsdl
+from adapters.soap.files import read_wsdl
 from pipe.app import pin_wsdl
 from pipe.contract import Arrival, Receipt
 from pipe.errors import PeerFailed, Refused, Unencodable

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from adapters.soap_message import build, check_schema, received, values_of
-from adapters.soap_service import Operation, Port, Service
-from adapters.soap_xml import written
+from adapters.soap.message import build, check_schema, received, values_of
+from adapters.soap.service import Operation, Port, Service
+from adapters.soap.xml import written
 from pipe.errors import SchemaMismatch, TooDeep, Undecodable, Unencodable
 from tests.adapters.soap_bench import APPEAL, T, envelope, service
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from adapters.soap_files import pins_line
-from adapters.soap_message import build, received, values_of
-from adapters.soap_reading import service_of
-from adapters.soap_xml import written
+from adapters.soap.files import pins_line
+from adapters.soap.message import build, received, values_of
+from adapters.soap.reading import service_of
+from adapters.soap.xml import written
 from tests.adapters.soap_bench import FOLDER, wsdl
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.adapters.mqtt_bench import Mosquitto, Onlooker, running, until
+from tests.adapters.mqtt_bench import Broker, Mosquitto, Nats, Onlooker, running, until
 from tests.docs import pages
 from tests.journeys.gateway import Gateway
 
@@ -16,7 +17,12 @@ pytestmark = [pytest.mark.journey, pytest.mark.debian]
 
 TEXT = """version: 1
 connections:
-  broker: {{type: mqtt, url: "mqtt://127.0.0.1:{port}", client_id: gw, reconnect: {{first: 100ms, max: 1s}}}}
+  broker:
+    type: mqtt
+    version: "{version}"
+    url: mqtt://127.0.0.1:{port}
+    client_id: gw
+    reconnect: {{first: 100ms, max: 1s}}
 routes:
   readings:
     from: {{connection: broker, topic: "meters/{{meter}}/reading", max_body: 1KiB}}
@@ -34,6 +40,11 @@ async def broker(tmp_path: Path) -> AsyncIterator[Mosquitto]:
         yield started
 
 
+def text_for(broker: Broker) -> str:
+    """The configuration for this broker."""
+    return TEXT.format(port=broker.port, version=broker.version)
+
+
 async def started(folder: Path, text: str) -> Gateway:
     """A gateway with this configuration, whose subscription the broker knows."""
     config = folder / "connections.yaml"
@@ -43,12 +54,20 @@ async def started(folder: Path, text: str) -> Gateway:
     return gateway
 
 
-async def test_kill_9_between_receipt_and_acknowledgement_loses_nothing(broker: Mosquitto, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [Mosquitto, Nats])
+async def test_kill_9_between_receipt_and_acknowledgement_loses_nothing(kind: type[Broker], tmp_path: Path) -> None:
     """Whatever the broker took from its publishers arrives at the other end, three kills notwithstanding."""
-    gateway = await started(tmp_path, TEXT.format(port=broker.port))
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    async with running(kind(folder)) as broker:
+        await _killed_under_way(broker, tmp_path)
+
+
+async def _killed_under_way(broker: Broker, tmp_path: Path) -> None:
+    gateway = await started(tmp_path, text_for(broker))
     wanted = {b"%d" % number for number in range(1500)}
     try:
-        await until(lambda: "gw 1 meters/+/reading" in broker.said(), "the subscription")
+        await until(lambda: re.search(r"gw 1 meters/\+/reading|SUBACK", broker.said()), "the subscription")
         async with Onlooker(broker) as eye, Onlooker(broker) as hand:
             await eye.listen("out/+")
             for number in range(1500):
@@ -62,12 +81,13 @@ async def test_kill_9_between_receipt_and_acknowledgement_loses_nothing(broker: 
         await gateway.close()
     assert gateway.kills == 4
     assert set(eye.bodies) == wanted
-    assert broker.repeated("gw") > 0
+    if isinstance(broker, Mosquitto):
+        assert broker.repeated("gw") > 0
 
 
 async def test_what_is_too_large_is_a_dead_letter_and_blocks_nobody(broker: Mosquitto, tmp_path: Path) -> None:
     """An MQTT client cannot be told no: what it sent is kept, with the reason."""
-    gateway = await started(tmp_path, TEXT.format(port=broker.port))
+    gateway = await started(tmp_path, text_for(broker))
     try:
         await until(lambda: "gw 1 meters/+/reading" in broker.said(), "the subscription")
         async with Onlooker(broker) as eye, Onlooker(broker) as hand:

@@ -20,6 +20,7 @@ from tests.journeys.conftest import until
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
 
 README, OPERATIONS, BACKUP = ROOT / "README.md", ROOT / "docs/howto/operations.md", ROOT / "docs/howto/backup.md"
+DOCTOR = ROOT / "docs/howto/doctor.md"
 SHOWN = "127.0.0.1:8080"
 DONE = "-- done"
 DEV = """\
@@ -160,6 +161,14 @@ async def test_the_drill_of_the_backup_page(terminal: Terminal) -> None:
     assert "All of it is paused." in copied
     assert "Nothing was found." in erased
     assert "The books are right" in erased
+
+
+async def test_the_commands_of_the_doctors_page(terminal: Terminal) -> None:
+    """Each shipped connection is looked at while its stand-in lives."""
+    await terminal.type(pages.blocks(README, "sh")[0])
+    (output,) = await played(terminal, DOCTOR)
+    assert "registry: all holds." in output or "registry: nothing failed" in output
+    assert "fails at" not in output
 
 
 @pytest.mark.parametrize("page", ["first-route", "testing-routes"])

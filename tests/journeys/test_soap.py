@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from lxml import etree
+from zeep.wsse import UsernameToken
 
 from partners.stand_in import TOKENS
 from tests.journeys.conftest import World, a_world, until
@@ -30,17 +31,18 @@ async def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
     """A gateway that speaks SOAP, and its partners."""
     for name in ("sms", "civil"):
         monkeypatch.setenv(f"PIPE_{name.upper()}_TOKEN", TOKENS[name])
+    monkeypatch.setenv("PIPE_GUARDED_USERS", "olena:s3cret")
     async with a_world(tmp_path, Path(__file__).with_name("soap.yaml")) as made:
         await made.gateway.start()
         yield made
 
 
-async def call(gateway: Gateway, envelope: str) -> tuple[int, bytes]:
+async def call(gateway: Gateway, envelope: str, connection: str = "legacy") -> tuple[int, bytes]:
     """Status and body of a SOAP call."""
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10)) as client,
         client.post(
-            f"{gateway.address}/soap/legacy", data=envelope.encode(), headers={"Content-Type": "text/xml"}
+            f"{gateway.address}/soap/{connection}", data=envelope.encode(), headers={"Content-Type": "text/xml"}
         ) as answer,
     ):
         return answer.status, await answer.read()
@@ -61,6 +63,26 @@ async def test_what_was_accepted_over_soap_outlives_a_kill(town: World) -> None:
 
     await until(arrived)
     assert ([status for status, _ in answers], again[0], len(sms.rows)) == ([202] * 20, 202, 20)
+
+
+async def test_a_nonce_is_known_after_a_kill_and_a_dead_letter_shows_what_came(town: World) -> None:
+    """A message that is sent again after a restart is refused; its letter has the envelope without secrets in it."""
+    made = etree.fromstring(REMIND.format("n-1"))
+    made, _ = UsernameToken("olena", "s3cret", use_digest=True).apply(made, {})
+    sent = etree.tostring(made).decode()
+    await town.partners.obey("sms", "fail", ["422"])
+    first = await call(town.gateway, sent, "guarded")
+    await town.gateway.restart()
+    again = await call(town.gateway, sent, "guarded")
+
+    async def dead() -> bool:
+        return len(await town.gateway.ask("dead.list")) == 1
+
+    await until(dead)
+    [row] = await town.gateway.ask("dead.list")
+    [letter] = await town.gateway.ask("dead.show", id=row["message_id"])
+    assert (first[0], again[0], b"FailedAuthentication" in again[1]) == (202, 500, True)
+    assert ("<wsse:Username>***</wsse:Username>" in letter["wire"]["body"], "n-1" in str(letter)) == (True, False)
 
 
 async def test_a_call_is_answered_by_a_rest_partner(town: World) -> None:

@@ -8,10 +8,12 @@ from typing import Any, get_args
 from pydantic import BaseModel, RootModel
 
 from adapters import ADAPTERS
+from adapters.smtp.addresses import Person
 from pipe.config import hooks
 from pipe.config.loader import IncludedKeys, TestKeys, TopKeys
 from pipe.config.models import Confirm, Limits, Listener, OnUncertain, Retention, Retry
 from pipe.config.route_reader import GatherKeys, ReplyKeys, RouteKeys
+from pipe.config.sign_in import SignIn
 from pipe.config.source_reader import ChannelKeys, ConnectionKeys, EveryKeys, OutcomeKeys, ScheduleKeys
 from pipe.config.step_reader import Branch, EnrichKeys, SplitKeys, TapKeys
 from pipe.config.target_reader import TargetKeys
@@ -24,7 +26,7 @@ Model = type[BaseModel]
 SHARED: dict[str, Model] = {
     "timeout": Timeout, "retry": Retry, "reconnect": Reconnect, "breaker": Breaker, "probe": Probe, "rate": KeyedRate,
     "retention": Retention, "limits": Limits, "listeners": Listener, "on_uncertain": OnUncertain,
-    "on_uncertain.confirm": Confirm,
+    "on_uncertain.confirm": Confirm, "mailbox": Person, "sign_in": SignIn,
 }  # fmt: skip
 """blocks that stand in several places, or whose place no model names; their keys are claimed once"""
 PLACES: dict[str, Model] = {

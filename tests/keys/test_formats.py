@@ -21,7 +21,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
 from adapters.file_folder import FileFolder
-from adapters.file_folder.folder import FolderConfig, FolderSubscription
+from adapters.file_folder.folder import FolderConfig
+from adapters.files.keys import FileSubscription
 from pipe.errors import TlsFailed, TooDeep, Undecodable
 from pipe.testing import FakeClock, FakeDoor, FakeDoors, FakeServices
 from tests.adapters.http_bench import client
@@ -114,7 +115,7 @@ async def test_a_folder_is_looked_at_as_often_as_every_says(tmp_path: Path) -> N
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.csv").write_bytes(b"x")
     clock = FakeClock()
-    door = FakeDoor(FolderSubscription.model_validate({"get": "in/*.csv", "every": "30s"}))
+    door = FakeDoor(FileSubscription.model_validate({"get": "in/*.csv", "every": "30s"}))
     config = FolderConfig.model_validate({"type": "file_folder", "path": str(tmp_path)})
     source = FileFolder("box", config, FakeServices(clock))
     await source.open()

@@ -11,7 +11,11 @@ connections:
   box: {type: file_folder, path: box}
   desk: {type: soap_server, auth: none, wsdl: ping.wsdl}
   civil: {type: soap_client, wsdl: ping.wsdl}
+  ftps: {type: ftp, url: "ftp://127.0.0.1:1"}
+  drop: {type: sftp, url: "sftp://127.0.0.1:1", user: gw, password: "${env:A}", known_hosts: hosts}
   broker: {type: mqtt, url: "mqtt://127.0.0.1:1", client_id: gw}
+  hook: {type: webhook, url: "http://127.0.0.1:1", secret: "${env:HOOK}"}
+  mail: {type: smtp, url: "smtp://127.0.0.1:1", sender: a@x.example}
 routes:
 """
 PING = """\
@@ -28,6 +32,7 @@ PING = """\
 </definitions>
 """
 """a WSDL beside each configuration"""
+PINNED = "password: '${env:A}', host_keys: ['SHA256:%s']," % ("A" * 43)
 FROM = "from: {connection: web, path: /x}"
 TO = "to: {connection: crm, post: /x, idempotent: true}"
 
@@ -46,7 +51,7 @@ def _within(*inside: str) -> str:
     """What stands before the line (with its brackets open), the line, and the brackets that close."""
     before = " ".join(inside)
     closing = "".join({"{": "}", "[": "]"}[sign] for sign in reversed(_open(before)))
-    return f"{before}\n@\n{closing}"
+    return f"{before}\n¤\n{closing}"
 
 
 def _open(text: str) -> list[str]:
@@ -60,14 +65,16 @@ def _open(text: str) -> list[str]:
 
 
 BLOCKS: dict[str, str] = {
-    "top": "version: 1\n@",
-    "limits": "version: 1\nlimits: {\n@\n}",
-    "retention": "version: 1\nretention: {\n@\n}",
-    "retry": "version: 1\ndefaults: {retry: {\n@\n}}",
-    "timeout": "version: 1\ndefaults: {timeout: {\n@\n}}",
-    "top.defaults": "version: 1\ndefaults: {\n@\n}",
-    "listeners": "version: 1\nlisteners: {public: {\n@\n}}",
-    "listeners.tls": "version: 1\nlisteners: {public: {address: '127.0.0.1:0', tls: {\n@\n}}}",
+    "top": "version: 1\n¤",
+    "limits": "version: 1\nlimits: {\n¤\n}",
+    "retention": "version: 1\nretention: {\n¤\n}",
+    "retry": "version: 1\ndefaults: {retry: {\n¤\n}}",
+    "timeout": "version: 1\ndefaults: {timeout: {\n¤\n}}",
+    "top.defaults": "version: 1\ndefaults: {\n¤\n}",
+    "listeners": "version: 1\nlisteners: {public: {\n¤\n}}",
+    "listeners.tls": "version: 1\nlisteners: {public: {address: '127.0.0.1:0', tls: {\n¤\n}}}",
+    "sign_in": "version: 1\nsign_in: {\n¤\n}",
+    "sign_in.providers": "version: 1\nsign_in: {providers: {p: {issuer: 'https://id.example', client_id: c,\n¤\n}}}",
     "connections": _connection("http_client", "url: 'http://127.0.0.1:1',"),
     "reconnect": _connection("http_client", "url: 'http://127.0.0.1:1',", "reconnect: {"),
     "breaker": _connection("http_client", "url: 'http://127.0.0.1:1',", "breaker: {"),
@@ -76,15 +83,26 @@ BLOCKS: dict[str, str] = {
     "http_client": _connection("http_client", "url: 'http://127.0.0.1:1',"),
     "http_server": _connection("http_server"),
     "file_folder": _connection("file_folder"),
+    "ftp": _connection("ftp", "url: 'ftp://127.0.0.1:1',"),
+    "ftp.tls": _connection("ftp", "url: 'ftp://127.0.0.1:1', tls: {"),
+    "sftp": _connection("sftp", f"url: 'sftp://127.0.0.1:1', user: gw, {PINNED}"),
     "soap_client": _connection("soap_client", "wsdl: ping.wsdl,"),
     "soap_server": _connection("soap_server", "wsdl: ping.wsdl,"),
     "mqtt": _connection("mqtt", "url: 'mqtt://127.0.0.1:1', client_id: gw,"),
     "mqtt.will": _connection("mqtt", "url: 'mqtt://127.0.0.1:1', client_id: gw, will: {topic: a,"),
+    "webhook": _connection("webhook", "url: 'http://127.0.0.1:1', secret: '${env:HOOK}',"),
+    "to.webhook": _route(FROM, ", to: {connection: hook,"),
+    "from.webhook": _route(TO, ", from: {connection: hook,"),
+    "smtp": _connection("smtp", "url: 'smtp://127.0.0.1:1', sender: a@x.example,"),
     "routes": _route(),
     "from": _route(TO, ", from: {connection: web, path: /x,"),
     "from.http_server": _route(TO, ", from: {connection: web,"),
     "from.http_client": _route(TO, ", from: {connection: crm,"),
     "from.file_folder": _route(TO, ", from: {connection: box,"),
+    "from.ftp": _route(TO, ", from: {connection: ftps,"),
+    "from.sftp": _route(TO, ", from: {connection: drop,"),
+    "to.ftp": _route(FROM, ", to: {connection: ftps,"),
+    "to.sftp": _route(FROM, ", to: {connection: drop,"),
     "from.mqtt": _route(TO, ", from: {connection: broker, topic: a,"),
     "from schedule": _route(TO, ", from: {"),
     "from every": _route(TO, ", from: {"),
@@ -96,6 +114,11 @@ BLOCKS: dict[str, str] = {
     "to.http_client": _route(FROM, ", to: {connection: crm,"),
     "to.soap_client": _route(FROM, ", to: {connection: civil, call: Ping,"),
     "to.mqtt": _route(FROM, ", to: {connection: broker, publish: a,"),
+    "to.smtp": _route(FROM, ", to: {connection: mail, send: a@x.example, subject: a,"),
+    "to.smtp.attachments": _route(
+        FROM, ", to: {connection: mail, send: a@x.example, subject: a, attachments: [{name: a,"
+    ),
+    "mailbox": _route(FROM, ", to: {connection: mail, subject: a, send: {"),
     "to.file_folder": _route(FROM, ", to: {connection: box,"),
     "on_uncertain": _route(FROM, ", to: {connection: crm, post: /x, on_uncertain: {"),
     "on_uncertain.confirm": _route(FROM, ", to: {connection: crm, post: /x, on_uncertain: {confirm: {"),
@@ -105,24 +128,45 @@ BLOCKS: dict[str, str] = {
     "split": _route(FROM, ",", TO, ", steps: [{split: {"),
     "enrich": _route(FROM, ",", TO, ", steps: [{enrich: {get: /x,"),
     "tap": _route(FROM, ",", TO, ", steps: [{tap: {"),
-    "tests": f"{HEAD}  r: {{{FROM}, {TO}}}\ntests: [{{\n@\n}}]",
+    "tests": f"{HEAD}  r: {{{FROM}, {TO}}}\ntests: [{{\n¤\n}}]",
 }
-"""a configuration for each block; `@` is the line that a key and its wrong value stand in"""
+"""a configuration for each block; `¤` is the line that a key and its wrong value stand in"""
 KEYS: dict[str, str] = {
-    "top.version": "connections: {}\n@",
-    "connections.type": "version: 1\nconnections: {c: {\n@\n}}",
-    "http_server.listener": "version: 1\nconnections: {c: {type: http_server, auth: none, @}}",
+    "top.version": "connections: {}\n¤",
+    "connections.type": "version: 1\nconnections: {c: {\n¤\n}}",
+    "http_server.listener": "version: 1\nconnections: {c: {type: http_server, auth: none, ¤}}",
+    "sign_in.providers.issuer": "version: 1\nsign_in: {providers: {p: {client_id: c,\n¤\n}}}",
+    "sign_in.providers.client_id": "version: 1\nsign_in: {providers: {p: {issuer: 'https://id.example',\n¤\n}}}",
     "http_client.url": _connection("http_client"),
-    "soap_server.listener": "version: 1\nconnections: {c: {type: soap_server, auth: none, wsdl: ping.wsdl, @}}",
+    "soap_server.listener": "version: 1\nconnections: {c: {type: soap_server, auth: none, wsdl: ping.wsdl, ¤}}",
+    "ftp.url": _connection("ftp"),
+    "ftp.tls": _connection("ftp", "url: 'ftp://127.0.0.1:1',"),
+    "sftp.url": _connection("sftp", f"user: gw, {PINNED}"),
+    "sftp.user": _connection("sftp", f"url: 'sftp://127.0.0.1:1', {PINNED}"),
+    "sftp.password": _connection("sftp", "url: 'sftp://127.0.0.1:1', user: gw, known_hosts: hosts,"),
+    "sftp.host_keys": _connection("sftp", "url: 'sftp://127.0.0.1:1', user: gw, password: '${env:A}',"),
     "soap_client.wsdl": _connection("soap_client"),
     "soap_server.wsdl": _connection("soap_server"),
-    "from.soap_server.operation": f"{HEAD}  r: {{{TO}, from: {{connection: desk, @}}}}",
-    "to.soap_client.call": f"{HEAD}  r: {{{FROM}, to: {{connection: civil, @}}}}",
+    "from.soap_server.operation": f"{HEAD}  r: {{{TO}, from: {{connection: desk, ¤}}}}",
+    "to.soap_client.call": f"{HEAD}  r: {{{FROM}, to: {{connection: civil, ¤}}}}",
     "mqtt.url": _connection("mqtt", "client_id: gw,"),
     "mqtt.client_id": _connection("mqtt", "url: 'mqtt://127.0.0.1:1',"),
     "mqtt.will.topic": _connection("mqtt", "url: 'mqtt://127.0.0.1:1', client_id: gw, will: {"),
     "from.mqtt.topic": _route(TO, ", from: {connection: broker,"),
     "to.mqtt.publish": _route(FROM, ", to: {connection: broker,"),
+    "webhook.url": _connection("webhook", "secret: '${env:HOOK}',"),
+    "webhook.secret": _connection("webhook", "url: 'http://127.0.0.1:1',"),
+    "webhook.path": _connection("webhook", "url: 'http://127.0.0.1:1', shape: slack,"),
+    "webhook.listener": "version: 1\nconnections: {c: {type: webhook, secret: '${env:HOOK}', ¤}}",
+    "smtp.url": _connection("smtp", "sender: a@x.example,"),
+    "smtp.sender": _connection("smtp", "url: 'smtp://127.0.0.1:1',"),
+    "to.smtp.send": _route(FROM, ", to: {connection: mail, subject: a,"),
+    "to.smtp.subject": _route(FROM, ", to: {connection: mail, send: a@x.example,"),
+    "to.smtp.attachments": _route(FROM, ", to: {connection: mail, send: a@x.example, subject: a,"),
+    "to.smtp.attachments.name": _route(FROM, ", to: {connection: mail, send: a@x.example, subject: a, attachments: [{"),
+    "mailbox.name": _route(FROM, ", to: {connection: mail, subject: a, send: {address: a@x.example,"),
+    "mailbox.address": _route(FROM, ", to: {connection: mail, subject: a, send: {name: a,"),
+    "to.mqtt.respond": _route(FROM, ", to: {connection: broker,"),
     "from.connection": _route(TO, ", from: {path: /x,"),
     "from outcome.outcome": _route(TO, ", from: {"),
     "from channel.channel": _route(TO, ", from: {"),
@@ -141,4 +185,4 @@ def configuration(key: str, value: str) -> tuple[str, int]:
     for name in reversed(names[:-1]):
         written = f"{name}: {{{written}}}"
     text = KEYS[key] if key in KEYS else BLOCKS[block]
-    return text.replace("@", written), text[: text.index("@")].count("\n") + 1
+    return text.replace("¤", written), text[: text.index("¤")].count("\n") + 1

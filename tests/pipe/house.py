@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from sqlalchemy import Connection, func, literal, select
+from sqlalchemy import Connection, Executable, func, literal, select
 
 from pipe.app import as_bytes
 from pipe.clock import Clock
@@ -30,7 +30,7 @@ from pipe.contract import (
 )
 from pipe.engine import Catalogue, Engine
 from pipe.errors import PipeError, Unreachable
-from pipe.store import schema
+from pipe.store import audit_guard, schema
 from pipe.store.database import READ_LIMIT_S
 from pipe.store.migrations import Migration
 from pipe.store.schema import FINAL
@@ -39,10 +39,22 @@ from pipe.store.transaction import Tx
 from pipe.store.writer import Committed
 from pipe.testing import FakeClock, FakeServices, MemorySink, MemorySource
 from pipe.testing.memory import MemoryTarget
+from tests.pipe.prepared import lay_out
 from transformers import TRANSFORMERS
 
 PATIENCE_S = 30.0
 Answer = Receipt | PipeError | None
+
+
+def altered(statement: Executable) -> Callable[[Tx], None]:
+    """A unit that alters the audit as somebody can who owns the database: it takes away what refuses that."""
+
+    def unit(tx: Tx) -> None:
+        for each in audit_guard.removal(tx.dialect):
+            tx.execute_text(each)
+        tx.execute(statement)
+
+    return unit
 
 
 @dataclass
@@ -224,6 +236,7 @@ class House:
 
     async def open(self, clock: Clock | None = None) -> Store:
         """The store alone."""
+        lay_out(self.data, self.url)
         self.store = BusyStore(self.data, url=self.url, clock=clock or self.clock)
         await self.store.open([("test", self.migrations)] if self.migrations else [])
         self.store.start()

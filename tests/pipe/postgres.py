@@ -32,7 +32,8 @@ def server() -> Iterator[str]:
         "initdb", folder, user, "-A", "trust", "-E", "utf8", "--locale=C", "-U", "postgres", "--no-sync", "-D", data
     ).wait(60)
     process = _run(
-        "postgres", folder, user, "-D", data, "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"
+        *("postgres", folder, user, "-D", data, "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"),
+        *("-c", "full_page_writes=off", "-c", "autovacuum=off", "-c", "jit=off"),
     )
     try:
         _await(folder, process)

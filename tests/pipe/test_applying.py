@@ -10,12 +10,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from adapters.http_client import HttpClient
 from pipe.app import Gateway, Online
 from pipe.config.findings import ConfigInvalid
-from pipe.errors import ConfigError, StoreUnavailable
+from pipe.errors import ConfigError, RevisionUnknown, StoreUnavailable
 from pipe.operations import Host
 from pipe.operations.configuring import apply, plan
 from pipe.store import revisions, schema
@@ -193,6 +193,16 @@ async def test_the_plan_names_what_changes(gateway: Gateway, partner: Partner) -
     assert shown["connections"]["changed"] == {"crm": ["concurrency"]}
     assert list(shown["routes"]["changed"]) == ["orders"]
     assert shown["tests"] == {"orders": ["orders #1"]}
+
+
+async def test_a_plan_beside_a_stored_configuration_that_nobody_reads_any_more_says_so(gateway: Gateway) -> None:
+    """Else its mistakes would be told as if they stood in the file on disk."""
+    await gateway.store.write(
+        lambda tx: tx.execute(update(schema.revision).values(files=b'{"c.yaml": "version: 1\\nnonsense: 1"}'))
+    )
+    offline = Host(gateway.store, gateway.clock, "anna", Online(gateway), None)
+    with pytest.raises(RevisionUnknown, match="nonsense"):
+        await plan(offline)
 
 
 async def test_changed_listeners_ask_for_a_restart(gateway: Gateway) -> None:

@@ -37,7 +37,7 @@ async def test_stand_ins_end_when_whoever_started_them_is_gone(tmp_path: Path, m
     """Even kill -9: their standard input ends."""
     for name in ("REGISTRY", "SMS", "PAYMENTS"):
         monkeypatch.setenv(f"PIPE_PARTNER_{name}", "")
-    beside = StandIns(tmp_path)
+    beside = StandIns(tmp_path / "none.yaml", tmp_path)
     await beside.start()
     try:
         assert os.environ["PIPE_PARTNER_SMS"] == beside.addresses["sms"]
@@ -53,9 +53,38 @@ async def test_stand_ins_end_when_whoever_started_them_is_gone(tmp_path: Path, m
 async def test_stand_ins_that_cannot_start_say_why(tmp_path: Path) -> None:
     """With their last words."""
     (tmp_path / "partners").write_text("a file where their folder should be")
-    beside = StandIns(tmp_path)
+    beside = StandIns(tmp_path / "none.yaml", tmp_path)
     with pytest.raises(ConfigError, match="did not start: "):
         await beside.start()
+
+
+async def test_stand_ins_that_run_already_are_joined(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started by `pipe partners` on the same folder; the gateway that joins them does not end them."""
+    monkeypatch.setenv("CRM_TOKEN", "")
+    text = CONFIG.replace("  out:", '  crm: {type: http_client, url: "https://crm.example", auth: none}\n  out:')
+    config.write_text(text.replace("{connection: out, put: x}", "{connection: crm, post: /x}"))
+    first, second = StandIns(config, tmp_path / "data"), StandIns(config, tmp_path / "data")
+    await first.start()
+    try:
+        await second.start()
+        await second.stop()
+        assert second.redirects == first.redirects
+        assert first.redirects["crm"]["url"] == first.addresses["crm"]
+        third = StandIns(config, tmp_path / "data")
+        await third.start()
+        assert third.addresses == first.addresses
+    finally:
+        await first.stop()
+
+
+async def test_a_wrong_configuration_is_told_by_the_gateway(config: Path, tmp_path: Path) -> None:
+    """Every mistake of it, stand-ins or not."""
+    config.write_text(CONFIG.replace("http_server", "htp_server"))
+    gateway = Gateway(Settings(config, tmp_path / "data", "127.0.0.1:0", partners=True))
+    with pytest.raises(ConfigInvalid, match="htp_server"):
+        await gateway.run()
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "192.0.2.1:80"])

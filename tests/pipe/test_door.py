@@ -13,6 +13,7 @@ from pipe.errors import (
     KeyMissing,
     KeyReused,
     MappingFailed,
+    NoCredentials,
     PipeError,
     QueueFull,
     SchemaMismatch,
@@ -244,6 +245,24 @@ async def test_the_protocols_own_name_of_an_arrival_is_taken_once(house: House) 
     other = await house.put(b'{"a": 1}', identity="update 2")
     assert (again.id, again.replayed, other.replayed) == (first.id, True, False)
     await house.done(2)
+
+
+TWO_ROUTES = PLAIN + PLAIN.partition("routes:\n")[2].replace("  r:", "  s:", 1)
+
+
+async def test_what_may_be_used_once_is_refused_the_second_time_even_after_a_crash(house: House) -> None:
+    """A nonce: whatever the route, the second leaves nothing, another passes, one that was refused is not used up."""
+    await house.start(TWO_ROUTES)
+    with pytest.raises(Undecodable):
+        await house.put(b"{", once="nonce 1")
+    await house.put(b'{"a": 1}', once="nonce 1")
+    await house.crash()
+    await house.start(TWO_ROUTES)
+    for route in ("r", "s"):
+        with pytest.raises(NoCredentials):
+            await house.put(b'{"a": 1}', route=route, once="nonce 1")
+    await house.put(b'{"a": 1}', route="s", once="nonce 2")
+    assert len(await house.states()) == 2
 
 
 async def test_a_message_without_a_key_of_order_is_unordered(house: House) -> None:

@@ -203,3 +203,21 @@ async def test_a_partner_that_does_not_know_is_asked_ten_times_at_growing_pauses
     await house.pass_time(20_000)
     assert await house.states() == ["uncertain"]
     assert len(house.partner("asked").asked) == 10
+
+
+async def test_a_question_that_died_with_the_process_is_asked_again_at_once(house: House) -> None:
+    """Nobody else is asking any more, so nothing is waited for but the start."""
+    from pipe.contract import Receipt
+
+    await house.start(CONFIRM)
+    await uncertain(house)
+    house.partner("asked").hold()
+    await house.pass_time(8)
+    await house.partner("asked").reached(1)
+    await house.crash()
+    house.partner("asked").release()
+    house.partner("asked").script = [Receipt(200, body={"done": True})]
+    await house.start(CONFIRM)
+    await house.pass_time(1)
+    assert [row["state"] for row in await house.done(1)] == ["delivered"]
+    assert len(house.partner("out").asked) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from tests.simulator.mutants import MUTANTS
 from tests.simulator.playing import Report, play
 from tests.simulator.schedule import written
 from tests.simulator.shrinking import shrunk
+from tests.simulator.side_by_side import first_that_fails
 from tests.simulator.world import _listen
 
 
@@ -23,16 +25,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _listen.cache_clear()
     seeds = [options.seed] if options.seed is not None else range(options.first, options.first + options.count)
     begun = time.perf_counter()
+    jobs = 1 if options.trace or len(seeds) == 1 else options.jobs
+    failed = _alone(seeds, options) if jobs == 1 else first_that_fails(seeds, options.mutant, jobs)
+    if failed is not None:
+        report = play(written(failed), options.mutant)
+        print(told(report, options.mutant, trace=options.seed is not None or options.trace))
+        return int(options.mutant is None)
+    seconds = time.perf_counter() - begun
+    print(f"{len(seeds)} schedules, nothing found; {seconds:.1f} s, {60 * len(seeds) / seconds:,.0f} a minute")
+    return int(options.mutant is not None)
+
+
+def _alone(seeds: Sequence[int], options: argparse.Namespace) -> int | None:
+    """The first seed after which something is wrong."""
     for seed in seeds:
         report = play(written(seed), options.mutant)
         if report.findings:
-            print(told(report, options.mutant, trace=options.seed is not None or options.trace))
-            return int(options.mutant is None)
+            return seed
         if options.trace:
             print(*report.trace, sep="\n")
-    seconds = time.perf_counter() - begun
-    print(f"{len(seeds)} schedules, nothing found; {seconds:.1f} s, {seconds / len(seeds) * 1000:.0f} ms each")
-    return int(options.mutant is not None)
+    return None
 
 
 def told(report: Report, mutant: str | None = None, *, trace: bool = False) -> str:
@@ -56,6 +68,9 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=2000, help="how many schedules (2000)")
     parser.add_argument("--first", type=int, default=0, help="the first seed of these (0)")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="with this defect planted: it must be found")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes that play side by side (one for each core)"
+    )
     parser.add_argument("--trace", action="store_true", help="print what happens also where nothing is wrong")
     return parser
 

@@ -20,6 +20,7 @@ from pipe.store.writer import Committed, Writer
 from tests.simulator.loop import Crash, VirtualLoop
 
 T = TypeVar("T")
+PLACE = "PIPE_SIMULATOR_PLACE"
 FIRST_S = 0.003
 """longest time until the writer takes up a group of units"""
 TOLD_S = 0.005
@@ -58,11 +59,19 @@ DISK = Disk()
 
 
 class _Connection(sqlite3.Connection):
-    """The driver's own connection, whose commits go past the disk."""
+    """The driver's own connection, whose commits go past the disk. Who closes it only lets go of it.
+
+    A kill and a close leave the same in the file: what was committed. To open it anew, read its tables and prepare all
+    statements again would cost more than everything else that a life does.
+    """
 
     def commit(self) -> None:
         if self.in_transaction:
             DISK.commit(super().commit, super().rollback)
+
+    def close(self) -> None:
+        if self.in_transaction:
+            super().rollback()
 
 
 class SlowWriter(Writer):
@@ -124,15 +133,22 @@ class SimulatedStore(Store):
 
 @cache
 def _engines(url: str) -> tuple[Engine, Engine]:
-    """One pair for all lives: what SQLAlchemy has once compiled stays compiled."""
-    writing, reading = database.open_writer(url), database.open_reader(url)
+    """One pair for all lives, each with its one connection: what was once compiled and prepared stays so."""
+    engines = database.open_writer(url), database.open_reader(url)
+    for engine in engines:
+        _keep_connection(engine)
+    event.listen(engines[0], "connect", _careless)
+    return engines
 
-    @event.listens_for(writing, "do_connect")
-    def connect(dialect: Any, record: Any, arguments: Any, named: dict[str, Any]) -> None:
-        named["factory"] = _Connection
 
-    event.listen(writing, "connect", _careless)
-    return writing, reading
+def _keep_connection(engine: Engine) -> None:
+    kept: list[_Connection] = []
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, arguments: Any, named: dict[str, Any]) -> _Connection:
+        if not kept:
+            kept.append(sqlite3.connect(*arguments, **{**named, "factory": _Connection, "cached_statements": 1024}))
+        return kept[0]
 
 
 def _careless(connection: sqlite3.Connection, _record: object) -> None:
@@ -140,31 +156,65 @@ def _careless(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA synchronous=OFF")
 
 
+def a_place() -> tempfile.TemporaryDirectory[str]:
+    """A folder, in memory where the system has one, or where the environment says."""
+    memory = Path("/dev/shm")
+    place = os.environ.get(PLACE)
+    if place is None and memory.is_dir() and os.access(memory, os.W_OK):
+        place = str(memory)
+    return tempfile.TemporaryDirectory(prefix="pipe-simulator-", dir=place)
+
+
 class Folder:
-    """The data folder of this process: emptied for each schedule, by a copy of one that was prepared."""
+    """The data folder of this process: for each schedule as a first start leaves it."""
 
     def __init__(self) -> None:
-        memory = Path("/dev/shm")
-        self._holder = tempfile.TemporaryDirectory(
-            prefix="pipe-simulator-", dir=memory if memory.is_dir() and os.access(memory, os.W_OK) else None
-        )
-        self.root = Path(self._holder.name)
-        self.data, self._template = self.root / "data", self.root / "template"
+        self._holder = a_place()
+        self.data = Path(self._holder.name) / "data"
+        self._files: dict[str, bytes] = {}
+        self._emptied: list[str] = []
+        """statements that bring the tables back to what they were"""
+        self._rows: list[tuple[str, list[Any]]] = []
 
     def prepare(self, prepare: Callable[[Path], None]) -> None:
-        """Has the template made, once."""
-        if not self._template.exists():
-            (self.data / "keys").mkdir(parents=True)
-            # The same key in every run: hashes of keys are part of the schedule.
-            (self.data / "keys" / "master.keys").write_text(f"k1:{'5e' * 32}\n")
-            prepare(self.data)
-            self.data.rename(self._template)
+        """Has a first start done, once, and keeps what it left."""
+        if self._files:
+            return
+        (self.data / "keys").mkdir(parents=True)
+        # The same key in every run: hashes of keys are part of the schedule.
+        (self.data / "keys" / "master.keys").write_text(f"k1:{'5e' * 32}\n")
+        prepare(self.data)
+        self._files = {
+            str(path.relative_to(self.data)): path.read_bytes()
+            for path in self.data.rglob("*")
+            if path.is_file() and not path.name.startswith("pipe.db")
+        }
+        self.looker = sqlite3.connect(self.data / "pipe.db", isolation_level=None, cached_statements=1024)
+        for (table,) in self.looker.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            self._emptied.append(f"DELETE FROM {table}")
+            if rows := self.looker.execute(f"SELECT * FROM {table}").fetchall():
+                places = ", ".join("?" * len(rows[0]))
+                self._rows.append((f"INSERT INTO {table} VALUES ({places})", rows))
 
     def fresh(self) -> Path:
-        """A data folder as a first start leaves it."""
-        if self.data.exists():
-            shutil.rmtree(self.data)
-        shutil.copytree(self._template, self.data)
+        """As that first start left it. The database's file is kept, as it is open; its tables are emptied."""
+        for path in self.data.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif not path.name.startswith("pipe.db"):
+                path.unlink()
+        for name, content in self._files.items():
+            path = self.data / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(content)
+        run = self.looker.execute
+        run("BEGIN IMMEDIATE")
+        for statement in self._emptied:
+            run(statement)
+        for statement, rows in self._rows:
+            self.looker.executemany(statement, rows)
+        run("COMMIT")
+        run("PRAGMA incremental_vacuum").fetchall()
         return self.data
 
 

@@ -16,7 +16,8 @@ from tests.simulator.shrinking import shrunk
 SCHEDULES = 10_000 if os.environ.get("PIPE_DEEP") == "1" else 2_000
 PARTS = 16 if SCHEDULES == 2_000 else 80
 """pieces that run side by side, each well within a test's time"""
-REPEATED = (1, 30, 45)
+REPEATED = (1, 30, 45, 6513)
+"""the last: a kill overtakes the end that a broken disk would bring"""
 
 
 @pytest.mark.timeout(300)

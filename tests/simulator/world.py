@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sqlite3
 from collections.abc import Coroutine
 from functools import cache
 from pathlib import Path
@@ -95,7 +94,7 @@ class World:
         self.engine: Engine
         _listen().world = self
         DISK.full, DISK.fault = False, None
-        self.looker = sqlite3.connect(self.data / "pipe.db", isolation_level=None)
+        self.looker = folder().looker
         self.start()
 
     def _note(self, text: str) -> None:
@@ -113,6 +112,7 @@ class World:
     def start(self) -> None:
         """A process on this folder. What was paused stays so, what was in work is suspect."""
         self.outside.life += 1
+        self._dying = False
         self.loop = VirtualLoop(self.time, self._chance)
         self._note(f"start {self.house} {self.revision}")
         self.loop.run_until_complete(self._start())
@@ -128,11 +128,13 @@ class World:
         await self.engine.start(revisions.revision(self.house, self.revision))
 
     def _store_failed(self, error: StoreUnavailable) -> None:
-        raise Crash("the store failed")
+        if not self._dying:  # else the process was killed before it could end itself
+            raise Crash("the store failed")
 
     def die(self) -> None:
         """What kill -9 leaves: nothing more is written, nobody is answered."""
         self.crashes += 1
+        self._dying = True
         self._note("dies")
         store, engine, loop = self.store, self.engine, self.loop
         died_at, wall = self.time.monotonic, self.time.wall
@@ -188,7 +190,6 @@ class World:
             self.die()
         finally:
             _listen().world = None
-            self.looker.close()
 
     # --- what people and clients do ---
 

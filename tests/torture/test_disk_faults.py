@@ -118,7 +118,9 @@ async def test_a_full_disk_refuses_and_the_gateway_goes_on_by_itself_when_there_
         calls = asyncio.gather(*(orderly(world, phone, range(1, 3)) for phone in (PHONE, OTHER)))
         await asyncio.sleep(0.3)
         assert {row.outcome for row in world.client.rows if row.n} == {"refused"}
-    await asyncio.wait_for(calls, 20)
+    await asyncio.wait({calls}, timeout=20)
+    assert calls.done(), world.gateway.last_words()
+    await calls
     await until(lambda: ready(world))
     assert check(await world.settled()) == []
     sound(world.gateway.data)

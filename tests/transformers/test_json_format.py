@@ -18,9 +18,14 @@ from transformers import json_format, json_quick
 Read = Callable[[bytes], Any]
 
 
-@pytest.fixture(params=[json_format.decode, json_format.strictly], ids=["quick", "strict"])
+def in_pieces(raw: bytes) -> Any:
+    """Read as a large body is, in pieces that split signs and marks."""
+    return json_format.decode_pieces(lambda: (raw[at : at + 1] for at in range(len(raw))))
+
+
+@pytest.fixture(params=[json_format.decode, json_format.strictly, in_pieces], ids=["quick", "strict", "pieces"])
 def read(request: pytest.FixtureRequest) -> Read:
-    """The reader with its quick way, and without."""
+    """The reader with its quick way, without, and piece by piece."""
     chosen: Read = request.param
     return chosen
 
@@ -160,7 +165,7 @@ def outcome(read: Read, raw: bytes) -> tuple[str, Any]:
 @given(JSON.map(str.encode))
 def test_the_quick_way_reads_and_refuses_as_the_strict_one(raw: bytes) -> None:
     """Keys that stand twice, numbers of all sizes, escapes, depths: values, their types and errors are the same."""
-    assert outcome(json_format.decode, raw) == outcome(json_format.strictly, raw)
+    assert outcome(json_format.decode, raw) == outcome(json_format.strictly, raw) == outcome(in_pieces, raw)
 
 
 @given(JSON.map(str.encode), st.data())
@@ -169,7 +174,8 @@ def test_the_quick_way_takes_damaged_texts_as_the_strict_one(raw: bytes, data: s
     at = data.draw(st.integers(0, len(raw)))
     put = data.draw(st.sampled_from([b"", b":", b'"', b"\\", b",", b"\x00", b"\xff", b"{", b"1", b"\xef\xbb\xbf"]))
     damaged = raw[:at] + put + raw[at + data.draw(st.integers(0, 2)) :]
-    assert outcome(json_format.decode, damaged) == outcome(json_format.strictly, damaged)
+    strict = outcome(json_format.strictly, damaged)
+    assert outcome(json_format.decode, damaged) == strict == outcome(in_pieces, damaged)
 
 
 EVERYDAY = [

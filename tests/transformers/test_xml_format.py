@@ -217,6 +217,26 @@ def test_a_name_that_is_written_can_be_read(name: str) -> None:
     assert etree.fromstring(raw) is not None
 
 
+@given(DOCUMENTS, st.text(max_size=9), st.integers(1, 12))
+def test_a_large_document_is_written_as_a_small_one(document: dict[str, Any], text: str, large: int) -> None:
+    """In pieces of whatever size: the same bytes, or the same words about what cannot be said."""
+    (root,) = document
+    for value in (document, {root: {"a": text, "b": document}}):
+        whole = written(value)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(xml_format, "LARGE", large)
+            patch.setattr(xml_format, "MANY", large)
+            assert written(value) == whole
+
+
+def written(value: Any) -> bytes | str:
+    """The document, or why there is none."""
+    try:
+        return xml_format.encode(value)
+    except Unencodable as error:
+        return f"{error.text} {error.facts}"
+
+
 # --- what XML cannot say ----------------------------------------------------------------------------------------------
 
 UNSAYABLE = {

@@ -141,7 +141,8 @@ async def test_the_gateway_keeps_to_its_document(gateway: Gateway) -> None:
     """Hundreds of fitting and unfitting requests get only what the document says; none breaks the gateway."""
     command = (
         str(Path(sys.executable).parent / "schemathesis"), "run", f"{gateway.addresses()['default']}/api/openapi.json",
-        "--max-examples", "10", "--seed", "1", "--exclude-path", "/pipe/once", "--no-color",
+        "--max-examples", "10", "--seed", "1", "--exclude-path", "/pipe/once",
+        "--exclude-path-regex", "^/api/v1", "--no-color",
         "-H", f"Authorization: Bearer {KEY}",
     )  # fmt: skip
     process = await asyncio.create_subprocess_exec(

@@ -11,6 +11,7 @@ from pipe.config.models import Configuration
 from pipe.engine import Catalogue
 from pipe.operations import Host, perform
 from pipe.store import revisions
+from pipe.store.secret_store import SecretStore
 from tests.pipe import house as heart
 from tests.pipe.house import House
 
@@ -20,7 +21,7 @@ class World:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self.secrets_taken_up = 0
+        self.secrets_taken_up, self.secrets = 0, SecretStore()
 
     def catalogue(self) -> Catalogue:
         """The catalogue of the house."""
@@ -47,6 +48,10 @@ class World:
         """The tables of the house's flows."""
         return [("test", self._house.migrations)] if self._house.migrations else []
 
+    def operations(self) -> Mapping[str, Any]:
+        """The flows of the house can be asked nothing."""
+        return {}
+
     async def secrets_changed(self) -> None:
         """Counts."""
         self.secrets_taken_up += 1
@@ -59,6 +64,10 @@ class World:
         """Takes the lines of that name out."""
         kept = [line for line in text.splitlines() if not line.startswith(f"{name}:")]
         return "".join(f"{line}\n" for line in kept), len(text.splitlines()) - len(kept)
+
+    def lent(self, configuration: Configuration, store: Any) -> Any:
+        """What the house lends."""
+        return heart.Services(self._house.clock, self._house.partners)
 
     async def apply(self, configuration: Configuration, actor: str) -> None:
         """Nobody asks for it here."""

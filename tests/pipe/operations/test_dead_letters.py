@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 
 import pytest
+from sqlalchemy import select
 
+from pipe.contract import Wire
 from pipe.errors import BadRequest, NotFound, PeerFailed, Refused
 from pipe.store import schema
 from tests.pipe.house import House
@@ -258,6 +261,37 @@ async def test_sensitive_values_are_masked_wherever_they_turn_up(house: House) -
     ]
     assert "+380671234567" not in str(told)
     assert "***" in str(told[0])
+
+
+XML = b"<?xml version='1.0'?><a b='+380671234567'><!-- +380671234567 --><c>+38&#48;671234567</c> tail</a>"
+
+
+async def test_what_came_over_the_line_is_shown_beside_the_values_made_of_it(house: House) -> None:
+    """As it was sent, with its content type."""
+    await begin(house, PLAIN)
+    house.partner("out").script = [Refused()]
+    accepted = await house.put('{"n": 1}', wire=Wire("text/xml", XML, len(XML)))
+    await house.done(1)
+    [letter] = await do(house, "dead.show", id=accepted.id)
+    assert letter["wire"] == {"content_type": "text/xml", "size": len(XML), "body": XML.decode()}
+    assert (await do(house, "messages.show", id=accepted.id))["wire"] == letter["wire"]
+
+
+@pytest.mark.parametrize("data", [XML, XML[:-3], b"--b\r\n\r\nKzM4MDY3MTIzNDU2Nw==\r\n--b--"])
+async def test_of_a_sealed_message_only_the_skeleton_of_what_came_is_shown(house: House, data: bytes) -> None:
+    """However the value was written, it is in no answer and not on the disk; with a reason it is shown."""
+    await begin(house, SECRET)
+    house.partner("out").script = [Refused()]
+    accepted = await house.put('{"phone": "+380671234567"}', wire=Wire("text/xml", data, 5000))
+    await house.done(1)
+    told = [await do(house, "dead.show", id=accepted.id), await do(house, "messages.show", id=accepted.id)]
+    assert not [value for value in ("671234567", "KzM4MDY3", "&#48;") if value in str(told)]
+    skeleton = '<a b="***">\n  <c>***</c>\n</a>' if data is XML else "***"
+    assert told[1]["wire"] == {"content_type": "text/xml", "size": 5000, "body": skeleton, "body_cut": True}
+    shown = await do(house, "messages.show", id=accepted.id, reveal=True, reason="the caller asked")
+    assert shown["wire"]["body"] == data.decode()
+    [row] = await house.rows(select(schema.message.c.envelope))
+    assert b64encode(data)[:12] not in bytes(row["envelope"])
 
 
 async def test_who_reveals_a_body_says_why(house: House) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pipe.errors import BadRequest, NoAnswer, NotFound, PeerFailed, Refused
 from pipe.store import schema
-from tests.pipe.house import House
+from tests.pipe.house import House, altered
 from tests.pipe.operations.hosts import audited, begin, change, do
 from tests.pipe.operations.test_dead_letters import DEADLINE, ORDERED, PLAIN, SECRET, TOP
 
@@ -228,7 +228,7 @@ async def test_verify_finds_a_total_that_was_altered(house: House) -> None:
     found = await do(house, "ledger.verify")
     assert (found["good"], len(found["wrong"])) == (False, 2)
     await house.store.write(lambda tx: tx.count("r", "delivered", -1))
-    await house.store.write(lambda tx: tx.execute(schema.audit.update().values(actor="mallory")) and None)
+    await house.store.write(altered(schema.audit.update().values(actor="mallory")))
     assert (await do(house, "ledger.verify"))["audit_broken_at"] is not None
 
 

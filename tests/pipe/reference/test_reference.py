@@ -16,6 +16,7 @@ from pipe.errors import every_error
 from pipe.functions import FUNCTIONS
 from pipe.reference import reference, silent, stale
 from pipe.reference.constants import constants_in
+from pipe.reference.examples import examples
 from pipe.reference.limits import all_limits
 from pipe.reference.page import code, table
 from pipe.reference.shapes import keys_of, undescribed
@@ -132,3 +133,9 @@ def test_the_pages_in_the_house_are_fresh() -> None:
 def test_a_cell_cannot_break_its_table() -> None:
     """Signs of the table and line breaks in a text stay within their cell."""
     assert table(("Head",), [("a|b\nc",)]).splitlines()[2] == "| a\\|b c |"
+
+
+def test_every_type_of_connection_is_shown_at_work() -> None:
+    """Its page links configurations that tests load and run."""
+    shown = examples(ROOT)
+    assert [name for name in catalogue().adapters if not shown.get(name)] == []

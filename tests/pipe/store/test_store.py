@@ -18,7 +18,7 @@ from pipe.errors import RowDamaged, SchemaTooNew, SecretMissing, StoreLocked, To
 from pipe.store import audit, schema
 from pipe.store.vault import Vault
 from pipe.testing import FakeClock
-from tests.pipe.house import House
+from tests.pipe.house import House, altered
 
 CANARY = "+380671234567"
 ROUTE = """
@@ -330,9 +330,7 @@ async def test_an_altered_audit_row_shows(house: House, column: str) -> None:
     for n in range(3):
         await store.write(lambda tx, n=n: tx.audit("e", before={"n": n}, after={"n": n + 1}, target="t", actor="me"))  # type: ignore[misc]
     assert await store.read(audit.first_broken) is None
-    await store.write(
-        lambda tx: tx.execute(update(schema.audit).where(schema.audit.c.seq == 2).values({column: "x"})) and None
-    )
+    await store.write(altered(update(schema.audit).where(schema.audit.c.seq == 2).values({column: "x"})))
     assert await store.read(audit.first_broken) == 2
 
 
@@ -341,7 +339,7 @@ async def test_a_missing_audit_row_shows(house: House) -> None:
     store = await house.open()
     for _ in range(3):
         await store.write(lambda tx: tx.audit("e"))
-    await store.write(lambda tx: tx.execute(schema.audit.delete().where(schema.audit.c.seq == 2)) and None)
+    await store.write(altered(schema.audit.delete().where(schema.audit.c.seq == 2)))
     assert await store.read(audit.first_broken) == 3
 
 

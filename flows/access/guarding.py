@@ -1,0 +1,159 @@
+"""What nobody may do with rights, whatever rights he has. Pure: the state before a change is held against that after.
+
+Nobody gives himself more than he has. Nobody gives what reaches further than his own right to give, nor hands on what
+rights, keys and the audit are governed with, unless he has it himself. Who appoints people lets them have by it no more
+than his right to appoint reaches. Nobody comes to have both halves of a separation. The last one who can give rights
+everywhere stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flows.access.changes import Actor
+from flows.access.compiling import Compiled, Rights, regions
+from flows.access.difference import Touched, anywhere, differences, holding_both, of_person
+from flows.access.model import Grant, Snapshot
+from flows.access.permissions import PERMISSIONS
+from flows.access.predicate import Allow, Region
+from pipe.errors import BadRequest, Denied
+
+GIVE = "grant.give"
+MOVE = "person.move"
+PLACES = {"person", "position", "unit", "group"}
+KEEPERS = (GIVE, "role.edit")
+"""what at least one person must be able to do everywhere, once somebody could"""
+
+
+def guard(by: Actor, before: Compiled, after: Compiled, touched: Touched, now: float) -> None:
+    """Raises Denied or BadRequest where the change may not be. At the console the machine's own rights count."""
+    rows = list(touched)
+    if by.person is not None:
+        _not_for_himself(by.person, before, after, now)
+        mine = before.of(by.person, now)
+        for table, name in rows:
+            if table == "grant":
+                _not_beyond(mine, before.snapshot.grant.get(name), after.snapshot.grant.get(name), after.snapshot)
+            elif table == "role":
+                _no_foreign_permissions(mine, before.snapshot, after.snapshot, name)
+        _no_further_than_he_appoints(mine, before, after, rows, now)
+    _not_both(before, after, now)
+    _somebody_stays(before, after, now)
+
+
+def _not_for_himself(person: str, before: Compiled, after: Compiled, now: float) -> None:
+    """But an emergency of his own, which has its own permission, end and reason."""
+    fresh = after.snapshot.grant.keys() - before.snapshot.grant.keys()
+    urgent = {each for each in fresh if after.snapshot.grant[each].source == "emergency"}
+    gains = [
+        change.permission
+        for change in of_person(before, after, person, now)
+        if change.lifted or any(urgent.isdisjoint(piece.grants) for piece in change.gains)
+    ]
+    if gains:
+        raise Denied(
+            f"nobody gives himself rights: this would give you {', '.join(gains[:5])}",
+            hint="ask another person with `grant.give`",
+        )
+
+
+def _no_further_than_he_appoints(mine: Rights, before: Compiled, after: Compiled, rows: Touched, now: float) -> None:
+    """What people come to have by their places and levels lies within the right to appoint, or to give."""
+    for change in differences(before, after, [row for row in rows if row[0] in PLACES], now):
+        for piece in change.gains:
+            bare = Allow(piece.region, piece.level)
+            if not _covered(mine, MOVE, bare) and not _covered(mine, GIVE, bare):
+                who = after.snapshot.person[change.person].login
+                raise Denied(
+                    f"`{who}` would come to have `{change.permission}` where your own right to appoint does not reach",
+                    hint="ask somebody who may appoint there",
+                )
+
+
+def _not_beyond(mine: Rights, old: Grant | None, grant: Grant | None, snapshot: Snapshot) -> None:
+    """A grant that is new or another than before lies within what the giver may give."""
+    if grant is None or grant == old or grant.source == "emergency":
+        return
+    for region in _reach(snapshot, grant):
+        piece = Allow(region, grant.level)
+        if not _covered(mine, GIVE, piece):
+            raise Denied(
+                "this reaches further than your own right to give: " + _where(grant),
+                hint="give less, or ask somebody who may give that",
+            )
+        for name in sorted(snapshot.permissions_of.get(grant.role, ())):
+            if name in PERMISSIONS and PERMISSIONS[name].guarded and not _covered(mine, name, piece):
+                raise Denied(
+                    f"the role `{grant.role}` has `{name}`, which you do not have there yourself",
+                    hint="rights are governed only by who has them: ask somebody who does",
+                )
+
+
+def _reach(snapshot: Snapshot, grant: Grant) -> Iterable[Region]:
+    """Which objects it can come to be about, whoever comes to hold it; everything where nobody can say."""
+    if grant.scope_id is not None or grant.scope == "all":
+        return list(regions(snapshot, grant, ()))
+    kind, _, within = grant.to_kind, *grant.to_id.partition("@")[1:]
+    company: str | None = None
+    if kind == "position" and grant.to_id in snapshot.position:
+        company = snapshot.unit[snapshot.position[grant.to_id].unit].company
+    elif kind in {"unit", "title"}:
+        unit = snapshot.unit.get(grant.to_id if kind == "unit" else within)
+        company = unit.company if unit is not None else None
+    elif kind == "group" and grant.to_id in snapshot.group:
+        company = snapshot.group[grant.to_id].company
+    elif kind == "person" and grant.scope == "own" and grant.to_id in snapshot.person:
+        company = snapshot.person[grant.to_id].company
+    return [Region(frozenset({company}) if company is not None else None, tags=grant.tags, states=grant.states)]
+
+
+def _covered(rights: Rights, permission: str, piece: Allow) -> bool:
+    """Whether somebody has a permission for all of a piece, and nothing stands against it there."""
+    predicate = rights.predicate(permission)
+    return any(allow.covers(piece) for allow in predicate.allows) and not any(
+        bar.level <= piece.level and _meet(bar.region, piece.region) for bar in predicate.bars
+    )
+
+
+def _meet(one: Region, other: Region) -> bool:
+    """Whether there may be an object in both."""
+    return all(
+        a is None or b is None or not a.isdisjoint(b)
+        for a, b in ((one.companies, other.companies), (one.units, other.units))
+    )
+
+
+def _no_foreign_permissions(mine: Rights, before: Snapshot, after: Snapshot, role: str) -> None:
+    """Who edits a role puts nothing into it that governs rights and that he does not have everywhere himself."""
+    fresh = after.permissions_of.get(role, frozenset()) - before.permissions_of.get(role, frozenset())
+    for name in sorted(fresh):
+        if PERMISSIONS[name].guarded and not _covered(mine, name, Allow(Region(), 0)):
+            raise Denied(f"`{name}` governs rights, and you do not have it everywhere yourself")
+
+
+def _not_both(before: Compiled, after: Compiled, now: float) -> None:
+    for rule in after.snapshot.separation.values():
+        if rule.kind != "static":
+            continue
+        both = holding_both(after.snapshot, rule.first, rule.second, after, now)
+        if rule.id in before.snapshot.separation:
+            both -= holding_both(before.snapshot, rule.first, rule.second, before, now)
+        if both:
+            names = sorted(after.snapshot.person[each].login for each in both)
+            raise BadRequest(
+                f"{', '.join(names[:5])} would have both {rule.first} and {rule.second}: {rule.reason}",
+                hint=f"the separation `{rule.id}` forbids it; take one of the two away first",
+            )
+
+
+def _somebody_stays(before: Compiled, after: Compiled, now: float) -> None:
+    for permission in KEEPERS:
+        if anywhere(before.snapshot, permission, now, before) and not anywhere(after.snapshot, permission, now, after):
+            raise BadRequest(
+                f"nobody would be left with `{permission}` everywhere",
+                hint="give it to somebody else first",
+            )
+
+
+def _where(grant: Grant) -> str:
+    return f"{grant.scope} {grant.scope_id or ''}".strip() + f" up to level {grant.level}"

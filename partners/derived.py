@@ -1,0 +1,69 @@
+"""Stand-ins made of a configuration: one for each connection that leads to a partner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from yarl import URL
+
+from partners.http_partner import HttpPartner
+from partners.mqtt_partner import MqttPartner
+from partners.partner import Partner
+from pipe.config.models import Configuration, ConnectionSpec
+from pipe.config.walk import found_in
+from pipe.contract import Secret
+
+Made = Callable[[ConnectionSpec, Configuration, Path, int, bool], Partner]
+
+
+def _http(spec: ConnectionSpec, configuration: Configuration, folder: Path, port: int, fsync: bool) -> Partner:
+    return HttpPartner(spec, configuration, folder, port=port, fsync=fsync)
+
+
+def _mqtt(spec: ConnectionSpec, _: Configuration, folder: Path, port: int, fsync: bool) -> Partner:
+    return MqttPartner(spec.name, spec.config, folder, port=port, fsync=fsync)
+
+
+def _soap(spec: ConnectionSpec, configuration: Configuration, folder: Path, port: int, fsync: bool) -> Partner:
+    from partners.soap_partner import SoapPartner  # zeep is slow to import
+
+    return SoapPartner(spec, configuration, folder, port=port, fsync=fsync)
+
+
+KINDS: dict[str, Made] = {"http_client": _http, "mqtt": _mqtt, "soap_client": _soap}
+"""a written catalogue: how the stand-in of each type of connection is made"""
+LOCAL = {"http_server", "soap_server", "file_folder"}
+"""types that lead to no partner: others come to us, or it is a folder of this machine"""
+
+
+def needed(configuration: Configuration) -> Iterator[ConnectionSpec]:
+    """The connections that a stand-in can be made for."""
+    return (spec for spec in configuration.connections.values() if spec.type in KINDS)
+
+
+def without(configuration: Configuration, covered: Iterable[str]) -> list[str]:
+    """Connections that lead to the real partner all the same."""
+    known = set(covered)
+    return [name for name, spec in configuration.connections.items() if spec.type not in LOCAL and name not in known]
+
+
+def leads_to(spec: ConnectionSpec) -> tuple[str, int] | None:
+    """Host and port of a connection, where it has an address."""
+    config: Any = spec.config
+    address = getattr(config, "address", None) or getattr(config, "url", None)
+    if not isinstance(address, str):
+        return None
+    url = URL(address)
+    return (url.host or "", url.port or 0)
+
+
+def demo_secrets(configuration: Configuration, names: Iterable[str]) -> dict[str, str]:
+    """Values for the environment's secrets that these connections ask for and that are not set."""
+    found: dict[str, str] = {}
+    for name in names:
+        for secret in found_in(configuration.connections[name].config, Secret):
+            if secret.kind == "env":
+                found[secret.name] = f"demo-value-of-{secret.name}"
+    return found

@@ -1,0 +1,1 @@
+"""gSOAP: its tools, and a program of ours around what they make."""

@@ -1,0 +1,1 @@
+"""Tests of what sign-in keeps and of its rules."""

@@ -1,0 +1,64 @@
+"""`python -m tests.web.browser.shots`: makes the pictures of docs/images again, in both languages."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from playwright.async_api import async_playwright
+
+from flows.access import people
+from flows.access.changes import Actor, Unit
+from tests.pipe.running import running
+from tests.web.browser.conftest import CONFIG, NARROW, House, begin
+
+IMAGES = Path(__file__).resolve().parents[3] / "docs" / "images"
+SIZE = (1200, 700)
+PEOPLE = [
+    ("o.melnyk@ukc.gov.ua", "Оксана Мельник", "person"), ("i.koval@ukc.gov.ua", "Ірина Коваль", "person"),
+    ("t.bondar@ukc.gov.ua", "Тарас Бондар", "person"), ("portal", "Портал звернень", "service"),
+    ("y.zhuk@ukc.gov.ua", "Юлія Жук", "person"),
+]  # fmt: skip
+
+
+def everybody(tx: Unit) -> None:
+    """Some people."""
+    for login, name, kind in PEOPLE:
+        made = people.create(tx, Actor("console"), login, name, kind=kind)  # type: ignore[arg-type]
+        if name == "Тарас Бондар":
+            people.block(tx, Actor("console"), made.id, "відпустка")
+
+
+async def main() -> None:
+    """Starts a gateway, visits its pages, writes what they look like."""
+    folder = Path(tempfile.mkdtemp())
+    (folder / "box").mkdir()
+    (folder / "c.yaml").write_text(CONFIG, encoding="utf-8")
+    IMAGES.mkdir(exist_ok=True)
+    async with async_playwright() as playwright, running(folder / "c.yaml") as gateway:
+        browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        house = House(gateway, browser)
+        context = await house.visitor(SIZE)
+        page = await context.new_page()
+        assert gateway.staff.first_password is not None
+        await begin(page, gateway.staff.first_password)
+        await gateway.staff.access.change(Actor("console"), everybody)
+        await context.close()
+        for language in ("uk", "en"):
+            context, page = await house.signed_in(
+                SIZE, language=language, theme="dark" if language == "en" else "light"
+            )
+            for path in ("people", "audit"):
+                await page.goto(f"/admin/{path}")
+                await page.screenshot(path=IMAGES / f"{path}-{language}.png")
+            await page.get_by_role("button", name="Вийти" if language == "uk" else "Sign out").click()
+            await page.set_viewport_size({"width": NARROW[0], "height": 560})
+            await page.goto("/login")
+            await page.screenshot(path=IMAGES / f"sign-in-{language}.png")
+            await context.close()
+        await browser.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

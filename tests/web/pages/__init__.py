@@ -1,0 +1,1 @@
+"""Tests of the foundation of pages, over HTTP without a browser."""

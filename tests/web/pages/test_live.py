@@ -1,0 +1,159 @@
+"""Promises of live updates: in order, without a gap, resumed where they stopped, cut when the right to them goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import aiohttp
+import pytest
+from sqlalchemy import delete
+
+from flows.access import grants, people
+from flows.access.tables import grant
+from pipe.store.schema import feed
+from pipe.store.transaction import Tx
+from tests.web.pages.site import CONSOLE, Pages, Visitor
+from web.pages import live
+
+LOGIN = "anna@ukc.gov.ua"
+
+
+class Stream:
+    """An open stream, read event by event."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+
+    async def next(self) -> tuple[str, str, str]:
+        """Id, name and data of the next event; empty texts at the end of the stream."""
+        got = {"id": "", "event": "", "data": ""}
+        async with asyncio.timeout(20):
+            while line := (await self.response.content.readline()).decode():
+                name, _, value = line.rstrip("\n").partition(": ")
+                if name in got:
+                    got[name] = value
+                elif line == "\n" and got["event"]:
+                    break
+        return got["id"], got["event"], got["data"]
+
+
+@asynccontextmanager
+async def following(visitor: Visitor, query: str, **headers: str) -> AsyncIterator[Stream]:
+    """Follows feeds; the stream stands when this is entered."""
+    async with visitor.client.get(f"/feed?{query}", headers=headers) as response:
+        assert response.status == 200, await response.text()
+        yield Stream(response)
+
+
+async def say(site: Pages, *texts: str) -> list[int]:
+    """Publishes events of the sessions' feed, each in a commit of its own."""
+    store = site.gateway.store
+    return [await store.write(partial(Tx.publish, topic="signin", event={"n": text})) for text in texts]
+
+
+@pytest.fixture
+async def visitor(site: Pages) -> AsyncIterator[Visitor]:
+    """Somebody who may see sessions, signed in."""
+    await site.person(LOGIN, "session.read")
+    async with site.visitor() as made:
+        await made.sign_in(LOGIN)
+        yield made
+
+
+async def test_events_come_in_order_from_where_the_page_knows_them(site: Pages, visitor: Visitor) -> None:
+    """`after` is what the page was made from; what was committed since then comes first, then what is new."""
+    numbers = await say(site, "a", "b")
+    async with following(visitor, f"topics=signin&after={numbers[0]}") as stream:
+        assert (await stream.next())[0::2] == (str(numbers[1]), '{"n":"b"}')
+        fresh = await say(site, "c", "d")
+        assert [(await stream.next())[0] for _ in fresh] == [str(each) for each in fresh]
+
+
+async def test_a_lost_connection_goes_on_without_a_gap(site: Pages, visitor: Visitor) -> None:
+    """`Last-Event-ID` outweighs the address, which is that of the first connection."""
+    first, *missed = await say(site, "a", "b", "c")
+    headers = {"Last-Event-ID": str(first)}
+    async with following(visitor, "topics=signin&after=0", **headers) as stream:
+        assert [(await stream.next())[0] for _ in missed] == [str(each) for each in missed]
+
+
+async def test_where_events_are_gone_the_page_is_told_to_look_afresh(site: Pages, visitor: Visitor) -> None:
+    """After pruning, and where a restored store has not reached that number yet."""
+    numbers = await say(site, "a", "b", "c", "d")
+    await site.gateway.store.write(lambda tx: tx.execute(delete(feed).where(feed.c.seq < numbers[3])))
+    for known in (numbers[0], numbers[3] + 1000):
+        async with following(visitor, "topics=signin&after=0", **{"Last-Event-ID": str(known)}) as stream:
+            assert (await stream.next())[:2] == (str(numbers[3]), "reset")
+            (fresh,) = await say(site, "e")
+            assert (await stream.next())[0] == str(fresh)
+            numbers[3] = fresh
+
+
+async def test_a_stream_ends_with_its_session(site: Pages, visitor: Visitor) -> None:
+    """At once when it is ended from elsewhere; what comes in the same moment after it is not told."""
+    await site.person("boss@ukc.gov.ua", "session.read", "session.end", "person.read")
+    async with following(visitor, "topics=signin") as stream, site.visitor() as boss:
+        await boss.sign_in("boss@ukc.gov.ua")
+        assert (await stream.next())[1] == "signin"
+        page = await boss.get(f"/admin/sessions?q={LOGIN}")
+        id_of = page.text.partition("/admin/sessions/")[2].partition("/end")[0]
+        assert (await boss.post(f"/admin/sessions/{id_of}/end")).status == 200
+        assert (await stream.next())[1:] == ("end", '{"why": "signed_out"}')
+        assert await stream.next() == ("", "", "")
+    assert (await visitor.get("/me")).url.path == "/login"
+
+
+async def test_a_stream_ends_with_the_right_to_it(site: Pages, visitor: Visitor) -> None:
+    """Within a second of the grant being revoked, whoever revokes it."""
+    access = site.gateway.staff.access
+    async with following(visitor, "topics=signin") as stream:
+        (only,) = access.snapshot.grant
+        began = asyncio.get_running_loop().time()
+        await access.change(CONSOLE, lambda tx: grants.revoke(tx, CONSOLE, only, "test"))
+        assert (await stream.next())[1:] == ("end", '{"why": "denied"}')
+        assert asyncio.get_running_loop().time() - began < 1
+    assert (await visitor.get("/feed?topics=signin")).status == 403
+    assert grant.name == "access_grant"
+
+
+async def test_a_blocked_person_sees_no_more(site: Pages, visitor: Visitor) -> None:
+    """Blocking is as good as ending the session."""
+    access = site.gateway.staff.access
+    async with following(visitor, "topics=signin") as stream:
+        (one,) = [each.id for each in access.snapshot.person.values() if each.login == LOGIN]
+        await access.change(CONSOLE, lambda tx: people.block(tx, CONSOLE, one, "test"))
+        assert (await stream.next())[1:] == ("end", '{"why": "signed_out"}')
+
+
+async def test_a_quiet_stream_says_that_it_lives(
+    site: Pages, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that proxies and browsers know a quiet feed from a lost connection."""
+    monkeypatch.setattr(live, "BEAT_S", 0.05)
+    async with following(visitor, "topics=signin") as stream, asyncio.timeout(10):
+        while b": beat" not in await stream.response.content.readline():
+            pass
+
+
+async def test_unknown_feeds_and_foreign_ones_are_refused(site: Pages, visitor: Visitor) -> None:
+    """400 for a feed that is none, 403 for one that is for others, 401 for strangers, 429 past the limit."""
+    answers = [(await visitor.get(f"/feed?topics={each}")).status for each in ("nothing", "access", "signin,access")]
+    async with site.visitor() as stranger:
+        answers.append((await stranger.get("/feed?topics=signin")).status)
+    assert answers == [400, 403, 403, 401]
+    streams = site.gateway.staff.site.streams
+    async with following(visitor, "topics=signin"):
+        (mine,) = streams._open
+        streams._open[mine] = live.STREAMS
+        assert (await visitor.get("/feed?topics=signin")).status == 429
+        streams._open[mine] = 1
+
+
+async def test_stopping_ends_streams_at_once(site: Pages, visitor: Visitor) -> None:
+    """A gateway that stops does not wait for pages that are open."""
+    async with following(visitor, "topics=signin") as stream:
+        await site.gateway.staff.stop()
+        assert await stream.next() == ("", "", "")

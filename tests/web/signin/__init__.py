@@ -1,0 +1,1 @@
+"""Tests of signing in, over HTTP without a browser."""

@@ -1,0 +1,17 @@
+"""All pages there are. Adding some: make an Area, add it to AREAS; a feed that pages follow, to TOPICS."""
+
+from __future__ import annotations
+
+from web.admin import audit, home, keys, people, sessions
+from web.pages import common
+from web.pages.live import Topic
+from web.pages.router import Area
+from web.signin import account, beginning, login, with_provider
+
+__all__ = ["AREAS", "TOPICS"]
+
+AREAS: tuple[Area, ...] = (
+    common.AREA, login.AREA, beginning.AREA, with_provider.AREA, account.AREA,
+    home.AREA, people.AREA, sessions.AREA, keys.AREA, audit.AREA,
+)  # fmt: skip
+TOPICS: tuple[Topic, ...] = (Topic("signin", "session.read"), Topic("access", "grant.read"))

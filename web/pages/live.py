@@ -1,0 +1,157 @@
+"""Live updates: the store's feeds as Server-Sent Events, in order, without a gap, cut when the right to them goes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+from pydantic import Field
+from sqlalchemy import Connection, func, select
+
+from flows.access.changes import TOPIC as RIGHTS
+from flows.signin.sessions import FEED as SESSIONS
+from pipe.errors import BadRequest, RateLimited
+from pipe.store.schema import feed
+from web.pages.forms import Input
+from web.pages.permission import Permission
+
+if TYPE_CHECKING:
+    from web.pages.call import Call
+
+BEAT_S = 15.0
+"""so often a quiet stream says that it lives, and looks whether its session does"""
+STREAMS = 24
+"""of one session: as many open pages"""
+GUARDS = (RIGHTS, SESSIONS)
+"""feeds after whose events it is looked again whether the stream may go on"""
+
+
+class Follow(Input):
+    """Which feeds, and from where."""
+
+    topics: str = Field(max_length=500, description="Names of feeds, with commas between them.")
+    after: int | None = Field(default=None, ge=0, description="Number of the last event that is known already.")
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A feed that pages may follow."""
+
+    name: str
+    permission: Permission
+
+
+class Streams:
+    """The open streams."""
+
+    def __init__(self, topics: Sequence[Topic]) -> None:
+        self._topics: Mapping[str, Topic] = {topic.name: topic for topic in topics}
+        self._open: dict[str, int] = {}
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Ends them all; browsers come again."""
+        self._stop.set()
+
+    async def serve(self, call: Call, ask: Follow) -> web.StreamResponse:
+        """The stream. Raises BadRequest for an unknown feed, Denied for one that is not for this person."""
+        topics = [self._known(name) for name in dict.fromkeys(ask.topics.split(",")) if name]
+        for topic in topics:
+            call.require(topic.permission)
+        names = {topic.name for topic in topics}
+        with self._place(call.session.id if call.session else call.actor):
+            response = web.StreamResponse(
+                headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+            )
+            call.site.guard(call.request, response)
+            await response.prepare(call.request)
+            try:
+                await self._tell(call, response, topics, names, _known_before(call, ask))
+            except ConnectionError:  # the page was closed
+                return response
+            await response.write_eof()
+            return response
+
+    async def _tell(
+        self, call: Call, response: web.StreamResponse, topics: list[Topic], names: set[str], after: int | None
+    ) -> None:
+        store = call.site.store
+        oldest, newest = await store.read(ends)
+        if after is None:
+            after = newest
+        elif after > newest or after + 1 < oldest:
+            # The events in between are gone, or the store was restored: the page must look afresh.
+            await response.write(f"id: {newest}\nevent: reset\ndata: {{}}\n\n".encode())
+            after = newest
+        await response.write(b"retry: 1500\n: open\n\n")
+        while True:
+            events = await self._next(call, [*names, *(name for name in GUARDS if name not in names)], after)
+            if events is None:
+                return
+            if not events and not await self._goes_on(call, response, topics):
+                return
+            for seq, topic, event in events:
+                if topic in GUARDS and not await self._goes_on(call, response, topics):
+                    return
+                after = seq
+                if topic in names:
+                    await response.write(b"id: %d\nevent: %b\ndata: %b\n\n" % (seq, topic.encode(), event))
+            if not events:
+                await response.write(b": beat\n\n")
+
+    async def _next(self, call: Call, topics: list[str], after: int) -> list[tuple[int, str, bytes]] | None:
+        """What comes next: nothing where it is quiet, None where the gateway stops."""
+        coming = asyncio.ensure_future(call.site.store.follow_all(topics, after))
+        stop = asyncio.ensure_future(self._stop.wait())
+        try:
+            await asyncio.wait({coming, stop}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            if stop.done():
+                return None
+            return coming.result() if coming.done() else []
+        finally:
+            coming.cancel()
+            stop.cancel()
+            await asyncio.gather(coming, stop, return_exceptions=True)
+
+    async def _goes_on(self, call: Call, response: web.StreamResponse, topics: list[Topic]) -> bool:
+        """Whether the session is still good and may still see all of it; tells the page where not."""
+        why = "signed_out" if not await call.site.still_there(call) else ""
+        if not why and not all(call.may(topic.permission) for topic in topics):
+            why = "denied"
+        if why:
+            await response.write(f'event: end\ndata: {{"why": "{why}"}}\n\n'.encode())
+        return not why
+
+    def _known(self, name: str) -> Topic:
+        topic = self._topics.get(name)
+        if topic is None:
+            raise BadRequest("there is no such feed")
+        return topic
+
+    @contextmanager
+    def _place(self, owner: str) -> Iterator[None]:
+        if self._open.get(owner, 0) >= STREAMS:
+            raise RateLimited(f"{STREAMS} pages of this session are open already", retry_after=30)
+        self._open[owner] = self._open.get(owner, 0) + 1
+        try:
+            yield
+        finally:
+            self._open[owner] -= 1
+            if not self._open[owner]:
+                del self._open[owner]
+
+
+def ends(connection: Connection) -> tuple[int, int]:
+    """Numbers of the oldest and the newest event that are kept; 0 where there is none."""
+    row = connection.execute(select(func.min(feed.c.seq), func.max(feed.c.seq))).one()
+    return row[0] or 0, row[1] or 0
+
+
+def _known_before(call: Call, ask: Follow) -> int | None:
+    """What the browser has seen last, as it says itself after a lost connection."""
+    text = call.request.headers.get("Last-Event-ID", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else ask.after

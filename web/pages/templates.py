@@ -1,0 +1,85 @@
+"""Jinja2 as the pages use it: everything escaped, an unknown name is an error, one environment for each language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from web.pages.static import Static
+from web.pages.words import LANGUAGES, Words
+
+FOLDER = Path(__file__).resolve().parent.parent / "templates"
+
+
+class Templates:
+    """Makes HTML. Templates are compiled when first asked for and kept."""
+
+    def __init__(self, static: Static, folder: Path = FOLDER) -> None:
+        self._environments = {language: _environment(Words(language), static, folder) for language in LANGUAGES}
+
+    def render(self, name: str, words: Words, context: Mapping[str, Any]) -> str:
+        """The page. Raises what Jinja raises for a template that asks for what is not there."""
+        return self._environments[words.language].get_template(name).render(context)
+
+
+def _environment(words: Words, static: Static, folder: Path) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.globals |= {
+        "t": words,
+        "static": static.url,
+        "icon": lambda *args, **more: _icon(static, *args, **more),
+    }
+    environment.filters |= {
+        "moment": words.moment,
+        "clock": words.clock,
+        "lasting": words.lasting,
+        "number": words.number,
+        "query": _query,
+        "initials": _initials,
+        "tojson_text": lambda value: orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode(),
+        "browser": lambda agent: _browser(agent) or words("session.unknown_agent"),
+    }
+    return environment
+
+
+def _icon(static: Static, name: str, label: str | None = None) -> Markup:
+    """An icon of the sprite; with a label it is an image of its own, else it accompanies a word."""
+    said = Markup('role="img" aria-label="{}"').format(label) if label else Markup('aria-hidden="true"')
+    return Markup('<svg class="icon" {}><use href="{}#{}"/></svg>').format(said, static.url("icons.svg"), escape(name))
+
+
+def _query(values: Mapping[str, Any]) -> str:
+    """`?a=1&b=2` of what is not empty."""
+    said = {name: value for name, value in values.items() if value not in (None, "")}
+    return f"?{urlencode(said, doseq=True)}" if said else "?"
+
+
+def _initials(name: str) -> str:
+    return "".join(word[0] for word in name.split()[:2]).upper()
+
+
+_BROWSERS = (("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"))
+_SYSTEMS = (
+    ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS", "macOS"),
+    ("Linux", "Linux"),
+)  # fmt: skip
+
+
+def _browser(agent: str) -> str:
+    """Browser and system in words, of what the browser says about itself."""
+    browser = next((name for mark, name in _BROWSERS if mark in agent), "")
+    system = next((name for mark, name in _SYSTEMS if mark in agent), "")
+    return ", ".join(each for each in (browser, system) if each)

@@ -1,0 +1,130 @@
+"""What pages say, in Ukrainian and in English: one catalogue, both languages side by side.
+
+Files `web/texts/*.toml`: a table a key, in it `uk` and `en`. A text with a number has forms by number instead:
+`uk = {one = "{n} сеанс", few = "{n} сеанси", many = "{n} сеансів"}`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup, escape
+
+Language = Literal["uk", "en"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+FIRST: Language = "uk"
+FOLDER = Path(__file__).resolve().parent.parent / "texts"
+KYIV = ZoneInfo("Europe/Kyiv")
+_NAME = re.compile(r"{(\w+)}")
+NARROW = "\u00a0"
+
+Text = str | Mapping[str, str]
+
+
+@cache
+def catalogue(folder: Path = FOLDER) -> Mapping[str, Mapping[str, Text]]:
+    """All texts by key. Raises ValueError where two files have the same key."""
+    texts: dict[str, Mapping[str, Text]] = {}
+    for path in sorted(folder.glob("*.toml")):
+        for key, text in _flat(tomllib.loads(path.read_text(encoding="utf-8"))):
+            if key in texts:
+                raise ValueError(f"{path.name}: `{key}` stands in another file, too")
+            texts[key] = text
+    return texts
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Mapping[str, Text]]]:
+    """`[a.b] uk = …` as `a.b`."""
+    found: list[tuple[str, Mapping[str, Text]]] = []
+    for name, value in table.items():
+        if set(value) & set(LANGUAGES):
+            found.append((prefix + name, value))
+        else:
+            found += _flat(value, f"{prefix}{name}.")
+    return found
+
+
+def chosen(cookie: str | None) -> Language:
+    """The language of the cookie, else Ukrainian."""
+    return "en" if cookie == "en" else FIRST
+
+
+class Words:
+    """The catalogue in one language."""
+
+    __slots__ = ("_texts", "language")
+
+    def __init__(self, language: Language, texts: Mapping[str, Mapping[str, Text]] | None = None) -> None:
+        self.language = language
+        self._texts = catalogue() if texts is None else texts
+
+    def __call__(self, key: str, /, **values: Any) -> str:
+        """The text with its `{names}` filled in. Raises KeyError for a key or a name that is not there."""
+        return _NAME.sub(lambda found: self._say(values[found[1]]), self._text(key, values))
+
+    def rich(self, key: str, /, **values: Any) -> Markup:
+        """The same for pages where the text itself has tags, such as `<b>`; what is filled in is escaped."""
+        return Markup(_NAME.sub(lambda found: str(escape(self._say(values[found[1]]))), self._text(key, values)))  # noqa: S704 — the catalogue is ours
+
+    def has(self, key: str) -> bool:
+        """Whether there is such a text."""
+        return key in self._texts
+
+    def number(self, value: float) -> str:
+        """`1 284`; fractions with the language's own sign."""
+        text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
+        whole, point, rest = text.partition(".")
+        return whole.replace(",", NARROW) + (("," if self.language == "uk" else ".") + rest if point else "")
+
+    def moment(self, at: float | None, *, seconds: bool = False) -> str:
+        """`27.11.2026 14:32` in Kyiv; a dash for none."""
+        if at is None:
+            return "–"
+        form = "%d.%m.%Y %H:%M" if self.language == "uk" else "%Y-%m-%d %H:%M"
+        return datetime.fromtimestamp(at, KYIV).strftime(form + (":%S" if seconds else ""))
+
+    def clock(self, at: float) -> str:
+        """`14:32:07` in Kyiv."""
+        return datetime.fromtimestamp(at, KYIV).strftime("%H:%M:%S")
+
+    def lasting(self, seconds: float) -> str:
+        """`12 хв`: the two largest units at most."""
+        left = max(0, round(seconds))
+        parts = []
+        for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+            if left >= size:
+                parts.append(f"{left // size}{NARROW}{self(f'unit.{unit}')}")
+                left %= size
+            elif parts:
+                break
+            if len(parts) == 2:
+                break
+        return " ".join(parts) or f"0{NARROW}{self('unit.second')}"
+
+    def _say(self, value: Any) -> str:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return str(value)
+        return self.number(value)
+
+    def _text(self, key: str, values: Mapping[str, Any]) -> str:
+        text = self._texts[key][self.language]
+        if isinstance(text, str):
+            return text
+        form = plural(self.language, int(values["n"]))
+        return text.get(form) or text["other" if "other" in text else "many"]
+
+
+def plural(language: Language, n: int) -> str:
+    """The form of a whole number, as CLDR has it."""
+    if language == "en":
+        return "one" if n == 1 else "other"
+    if n % 10 == 1 and n % 100 != 11:
+        return "one"
+    return "few" if 2 <= n % 10 <= 4 and not 12 <= n % 100 <= 14 else "many"
