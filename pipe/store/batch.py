@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -19,15 +19,15 @@ class Batch:
         self._head, self._width, self._tail, self._types = head, width, tail, types
         self._made: dict[tuple[str, int], str] = {}
 
-    def write(self, cursor: Any, dialect: str, rows: Sequence[Row]) -> Iterator[Row]:
-        """Writes all rows, in order; yields what the statement returns. Must be run to its end."""
-        at = 0
+    def write(self, cursor: Any, dialect: str, rows: Sequence[Row]) -> int:
+        """Writes all rows, in order; how many there were to be written or changed."""
+        at = written = 0
         while at < len(rows):
             size = next(size for size in SIZES if size <= len(rows) - at)
             cursor.execute(self._sql(dialect, size), tuple(chain.from_iterable(rows[at : at + size])))
-            if cursor.description is not None:
-                yield from cursor.fetchall()
+            written += cursor.rowcount
             at += size
+        return written
 
     def _sql(self, dialect: str, size: int) -> str:
         sql = self._made.get((dialect, size))

@@ -47,7 +47,7 @@ ENDS = Batch(
     "UPDATE delivery SET state = v.column2, done_at = v.column3, attempts = v.column4, spent = v.column5,"
     " code = v.column6, status = v.column7, note = v.column8, ms = v.column9, next_at = NULL, output = NULL FROM (",
     9,
-    ") AS v WHERE delivery.id = v.column1 AND delivery.done_at IS NULL RETURNING delivery.id",
+    ") AS v WHERE delivery.id = v.column1 AND delivery.done_at IS NULL",
     ("bigint", "text", "float8", "int", "float8", "text", "text", "text", "float8"),
 )
 PUT_OFF = Statement("""

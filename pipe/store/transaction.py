@@ -6,8 +6,9 @@ others by a few statements; a unit that needs the database at once (`run`, `exec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -65,6 +66,8 @@ class Tx:
         self._waiting: list[UnitOfWork] = []
         """units with rows that are not written yet"""
         self._expected: set[tuple[Batch, Hashable]] = set()
+        self._fresh = True
+        """whether nothing was written since the transaction began"""
         self._unit = UnitOfWork()
 
     # --- SQL ---
@@ -101,8 +104,8 @@ class Tx:
     ) -> None:
         """Adds a row, to be written with those of other units.
 
-        `key` is what others may look for before that. `then` hears whether the statement returned the row (by its first
-        value); it may count and run statements, but add no rows.
+        `key` is what others may look for before that. `then` hears whether there was a row to be written or changed; it
+        may count and run statements, but add no rows.
         """
         self._unit.rows.append((batch, row, then))
         if key is not None:
@@ -149,7 +152,7 @@ class Tx:
     def audit(
         self, event: str, *, before: Any = None, after: Any = None, target: str = "", actor: str | None = None
     ) -> None:
-        """Batch who did what, chained to the row before."""
+        """Keeps who did what, chained to the row before."""
         append_audit(self, event, before, after, target, actor or self.actor)
 
     def insert(self, table: Any, **values: Any) -> None:
@@ -185,7 +188,7 @@ class Tx:
         return unit
 
     def flush(self) -> None:
-        """Batch what waits, and the group's totals, once for each. Raises what means that the disk is at fault."""
+        """Writes what waits, and the group's totals, once for each. Raises what means that the disk is at fault."""
         self._write_waiting()
         counts: dict[tuple[str, str], int] = {}
         ended: set[int] = set()
@@ -221,43 +224,59 @@ class Tx:
         if not unit.saved:
             self._write_waiting()
             self._cursor.execute("SAVEPOINT unit")
-            unit.saved = True
+            unit.saved, self._fresh = True, False
         if unit.rows:
-            self._tell([unit], self._write_rows([unit]))
+            self._tell(unit, self._write_each(unit))
 
     def _write_waiting(self) -> None:
         if not self._waiting:
             return
         units, self._waiting = self._waiting, []
         self._expected.clear()
-        self._cursor.execute("SAVEPOINT rows")
+        # The first to write needs no savepoint: every call of the driver waits for the interpreter's lock.
+        first, self._fresh = self._fresh, False
+        if not first:
+            self._cursor.execute("SAVEPOINT rows")
         try:
-            returned = self._write_rows(units)
+            whole = self._write_rows(units)
         except Exception as error:  # boundary: a row that the database refuses is its own unit's failure
             if is_disk(error):
                 raise
-            self._cursor.execute("ROLLBACK TO SAVEPOINT rows")
+            whole = False
+        if whole:
+            for unit in units:
+                self._tell(unit, repeat(True))
+        else:
+            self._undo_rows(first=first)
             for unit in units:
                 self._write_alone(unit)
-        else:
-            self._tell(units, returned)
-        self._cursor.execute("RELEASE SAVEPOINT rows")
+        if not first:
+            self._cursor.execute("RELEASE SAVEPOINT rows")
+
+    def _undo_rows(self, *, first: bool) -> None:
+        """A row was refused, or is no longer there to be changed; whose it is shows when each unit writes alone."""
+        if not first:
+            self._cursor.execute("ROLLBACK TO SAVEPOINT rows")
+            return
+        self._cursor.execute("ROLLBACK")
+        if self.dialect == "sqlite":  # the other driver begins by itself
+            self._cursor.execute("BEGIN IMMEDIATE")
 
     def _write_alone(self, unit: UnitOfWork) -> None:
         self._cursor.execute("SAVEPOINT alone")
         try:
-            returned = self._write_rows([unit])
+            found = self._write_each(unit)
         except Exception as error:  # boundary: told to the unit's caller
             if is_disk(error):
                 raise
             self._cursor.execute("ROLLBACK TO SAVEPOINT alone")
             unit.error = error
         else:
-            self._tell([unit], returned)
+            self._tell(unit, found)
         self._cursor.execute("RELEASE SAVEPOINT alone")
 
-    def _write_rows(self, units: list[UnitOfWork]) -> dict[Batch, set[Any]]:
-        """Batch the rows; returns for each statement the first values of what it returned."""
+    def _write_rows(self, units: list[UnitOfWork]) -> bool:
+        """Writes the rows by few statements; whether each was there to be written."""
         by_batch: dict[Batch, list[Row]] = {}
         for unit in units:
             for batch, row, _ in unit.rows:
@@ -266,21 +285,27 @@ class Tx:
                     by_batch[batch] = [row]
                 else:
                     known.append(row)
-        return {batch: {row[0] for row in self._write(batch, rows)} for batch, rows in by_batch.items()}
+        written = [self._write(batch, rows) == len(rows) for batch, rows in by_batch.items()]
+        return all(written)
 
-    def _tell(self, units: list[UnitOfWork], returned: dict[Batch, set[Any]]) -> None:
-        """Lets units hear of their rows, which are written. What fails here fails the group: nothing is left out."""
+    def _write_each(self, unit: UnitOfWork) -> list[bool]:
+        """The same for one unit; which of its rows were there."""
+        if all(then is None for _, _, then in unit.rows):
+            return [self._write_rows([unit])] * len(unit.rows)
+        return [self._write(batch, [row]) == 1 for batch, row, _ in unit.rows]
+
+    def _tell(self, unit: UnitOfWork, found: Iterable[bool]) -> None:
+        """Lets a unit hear of its rows, which are written. What fails here fails the group: nothing is left out."""
         current = self._unit
-        for unit in units:
-            rows, unit.rows = unit.rows, []
-            for batch, row, then in rows:
-                if then is not None:
-                    self._unit, unit.saved = unit, True  # it is undone with the group from here on, not by itself
-                    then(self, row[0] in returned[batch])
+        rows, unit.rows = unit.rows, []
+        for (_, _, then), there in zip(rows, found, strict=False):
+            if then is not None:
+                self._unit, unit.saved = unit, True  # it is undone with the group from here on, not by itself
+                then(self, there)
         self._unit = current
 
-    def _write(self, batch: Batch, rows: list[Row]) -> list[Row]:
-        return list(batch.write(self._cursor, self.dialect, rows))
+    def _write(self, batch: Batch, rows: list[Row]) -> int:
+        return batch.write(self._cursor, self.dialect, rows)
 
 
 def _number(work: Any) -> int:

@@ -71,8 +71,8 @@ class Writer:
         """Without a thread of its own it works on the loop, in an order that can be repeated."""
         self._engine, self._clock, self._new_id, self._on_commit = engine, clock, new_id, on_commit
         self._jobs: deque[_Job] = deque()
-        self._awake = False
-        """whether whoever works will look at the jobs again without being called"""
+        self._busy = False
+        """whether a group is being written, or its callers have not all heard of it yet"""
         self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="pipe-writer", daemon=True) if threaded else None
         self._connection: Connection | None = None
@@ -107,17 +107,20 @@ class Writer:
             future.set_exception(self.failed)
             return future
         self._jobs.append(_Job(unit, future))
-        if not self._awake:
-            self._awake = True
-            self._call(self._loop)
+        if not self._busy:
+            self._next()
         return future
 
-    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Has the waiting jobs worked off."""
+    def _next(self) -> None:
+        """Has the next group written, where anything waits for it."""
+        self._busy = bool(self._jobs)
+        if not self._busy:
+            return
         if self._thread is not None:
             self._calls.put(True)
         else:
-            loop.call_soon(self._work_off)
+            assert self._loop is not None
+            self._loop.call_soon(self._write_group)
 
     def stop(self) -> None:
         """Finishes what is queued and closes the connection; blocks until then."""
@@ -126,31 +129,26 @@ class Writer:
                 self._calls.put(False)
                 self._thread.join(SILENCE_S if self.silent else None)
         elif self._connection is not None:
-            self._work_off()
+            self._write_rest()
             self._connection.close()
             self._connection = None
 
     def _run(self) -> None:
         self._connection = self._engine.connect()
-        open_ = True
-        while open_:
-            open_ = self._calls.get()
-            self._work_off()
+        while self._calls.get():
+            self._write_group()
+        self._write_rest()
         self._connection.close()
 
-    def _work_off(self) -> None:
-        """Commits group after group until no job is left."""
+    def _write_rest(self) -> None:
+        while self._jobs:
+            self._write_group()
+
+    def _write_group(self) -> None:
         assert self._connection is not None
-        while True:
-            group = [self._jobs.popleft() for _ in range(min(len(self._jobs), LARGEST_GROUP))]
-            if group:
-                self._commit(self._connection, group)
-                continue
-            self._awake = False
-            # Whoever came between the look and the word saw us awake and did not call.
-            if not self._jobs:
-                return
-            self._awake = True
+        group = [self._jobs.popleft() for _ in range(min(len(self._jobs), LARGEST_GROUP))]
+        if group:
+            self._commit(self._connection, group)
 
     def _look(self) -> None:
         """Gives up a group that was there at the look before."""
@@ -224,13 +222,19 @@ class Writer:
         return self.failed
 
     def _resolve(self, results: list[_Result], committed: Committed) -> None:
-        # The engine hears of the commit before any caller goes on: no work is forgotten when a caller was cancelled.
-        self._on_commit(committed)
-        for future, value, error in results:
-            if future.done():
-                continue
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-                future.exception()  # a caller that went away has no use for it
+        assert self._loop is not None
+        try:
+            # The engine hears of the commit before any caller goes on: no work is forgotten when a caller was cancelled.
+            self._on_commit(committed)
+            for future, value, error in results:
+                if future.done():
+                    continue
+                if error is None:
+                    future.set_result(value)
+                else:
+                    future.set_exception(error)
+                    future.exception()  # a caller that went away has no use for it
+        finally:
+            # The next group begins when these callers have gone on: what they bring along goes with it, and while they
+            # work the thread does not fight with them for the interpreter.
+            self._loop.call_soon(self._next)
