@@ -113,14 +113,16 @@ class Writer:
 
     def _next(self) -> None:
         """Has the next group written, where anything waits for it."""
+        assert self._loop is not None
         self._busy = bool(self._jobs)
-        if not self._busy:
-            return
+        if self._busy:
+            self._call(self._loop)
+
+    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._thread is not None:
             self._calls.put(True)
         else:
-            assert self._loop is not None
-            self._loop.call_soon(self._write_group)
+            loop.call_soon(self._write_group)
 
     def stop(self) -> None:
         """Finishes what is queued and closes the connection; blocks until then."""
@@ -224,7 +226,7 @@ class Writer:
     def _resolve(self, results: list[_Result], committed: Committed) -> None:
         assert self._loop is not None
         try:
-            # The engine hears of the commit before any caller goes on: no work is forgotten when a caller was cancelled.
+            # The engine hears of it before any caller goes on: no work is forgotten when a caller was cancelled.
             self._on_commit(committed)
             for future, value, error in results:
                 if future.done():

@@ -84,7 +84,7 @@ class SlowWriter(Writer):
         self._heard_at = 0.0
 
     def _call(self, loop: Any) -> None:
-        loop.call_later(loop.wait(FIRST_S), self._work_off)
+        loop.call_later(loop.wait(FIRST_S), self._write_group)
 
     def _tell(self, results: Any, committed: Committed) -> None:
         loop = self._loop
