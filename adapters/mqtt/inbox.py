@@ -72,19 +72,21 @@ class Inbox:
                     break
         return found
 
-    def done(self) -> Entry | None:
-        """The oldest entry if it is safe; it leaves the inbox."""
-        if not self.entries or not self.entries[0].safe:
-            return None
-        entry = self.entries.popleft()
-        if entry.message.qos == 0:
-            self._left, self._left_bytes = self._left + 1, self._left_bytes + len(entry.message.payload)
-        return entry
+    def done(self) -> list[Entry]:
+        """The entries that are safe, up to the oldest that is not; they leave the inbox."""
+        done: list[Entry] = []
+        while self.entries and self.entries[0].safe:
+            entry = self.entries.popleft()
+            if entry.message.qos == 0:
+                self._left, self._left_bytes = self._left + 1, self._left_bytes + len(entry.message.payload)
+            done.append(entry)
+        return done
 
-    def untold(self, entry: Entry) -> None:
-        """The broker does not know that this one is safe: it will send it again."""
-        if entry.identity is not None:
-            self._untold[_mark(entry.message)] = entry.identity
+    def untold(self, entries: list[Entry]) -> None:
+        """The broker does not know that these are safe: it will send them again."""
+        for entry in entries:
+            if entry.identity is not None:
+                self._untold[_mark(entry.message)] = entry.identity
 
     def turn_over(self, *, resumed: bool) -> None:
         """Another link begins; `resumed` says that the broker goes on with the session."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -160,9 +160,11 @@ class Link:
         _, mid = self._wire.unsubscribe(list(filters))
         await self._answer(mid or 0, seconds, "UNSUBSCRIBE")
 
-    def ack(self, message: MQTTMessage) -> bool:
-        """Tells the broker that the message is safe; False where it can no longer be told here."""
-        return self.lost is None and self._wire.ack(message.mid, message.qos) == MQTTErrorCode.MQTT_ERR_SUCCESS
+    def confirm(self, messages: Iterable[MQTTMessage]) -> bool:
+        """Tells the broker that the messages are safe; False where it can no longer be told here."""
+        if self.lost is None:
+            self._wire.confirm(messages)
+        return self.lost is None
 
     def _standing(self) -> None:
         if self.lost is not None:

@@ -130,9 +130,9 @@ class Receiver:
         """Hands in a batch at once, one commit for all if the store can; then acknowledges from the oldest on."""
         present = list(doors)
         outcomes = await asyncio.gather(*(self._taken(entry, present) for entry in batch), return_exceptions=True)
-        while (entry := inbox.done()) is not None:
-            if entry.message.qos and not link.ack(entry.message):
-                inbox.untold(entry)
+        done = inbox.done()
+        if not link.confirm(entry.message for entry in done):
+            inbox.untold(done)
         refused = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
         for outcome in refused:
             if not isinstance(outcome, StoreError):

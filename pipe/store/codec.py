@@ -6,6 +6,7 @@ import json
 import zlib
 from base64 import b64decode, b64encode
 from decimal import Decimal
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pipe.store.vault import Vault
 _DECIMAL = "\x00decimal"
 _EXACT = b" "  # before what orjson would not give back exactly
 _ENVELOPE = ("headers", "params", "query", "content_type", "deadline", "caller", "company", "item", "parent", "hops")
+_ENVELOPED = attrgetter(*_ENVELOPE)
 _WIRE = "wire"
 
 
@@ -71,7 +73,9 @@ def unpack(kind: str, data: bytes, blobs: Path, vault: Vault, about: str) -> Any
 def envelope(message: Message, vault: Vault | None = None, wire: Wire | None = None) -> bytes:
     """All of a message but body, id, route and time; sealed where a vault is given, as it may hold the same values."""
     fields = {
-        name: value for name in _ENVELOPE if (value := getattr(message, name)) is not None and (value or name == "item")
+        name: value
+        for name, value in zip(_ENVELOPE, _ENVELOPED(message), strict=True)
+        if value or (name == "item" and value is not None)
     }
     if wire is not None:
         fields[_WIRE] = [wire.content_type, b64encode(wire.data).decode(), wire.size]
