@@ -25,6 +25,7 @@ from adapters.http_auth import Authenticator, Method
 from adapters.http_network import Networks
 from adapters.soap.fetching import Fetcher, Pinned, Way, pin
 from flows.access import companies, standard
+from monitoring import alerts
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
 from partners import tell as tell_partner
@@ -79,8 +80,8 @@ def catalogue() -> Catalogue:
 
 
 def tables() -> tuple[tuple[str, Sequence[Migration]], ...]:
-    """The migrations of each flow's own tables."""
-    return tuple((flow.name, flow.migrations) for flow in flows.FLOWS)
+    """The migrations of what has tables of its own: monitoring, and flows."""
+    return ("monitoring", alerts.MIGRATIONS), *((flow.name, flow.migrations) for flow in flows.FLOWS)
 
 
 def subjects() -> tuple[tuple[str, str], ...]:
@@ -192,8 +193,8 @@ class Offline:
         return tables()
 
     def operations(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
-        """What flows can be asked."""
-        return {name: operation for flow in flows.FLOWS for name, operation in flow.operations.items()}
+        """What monitoring and flows can be asked."""
+        return {**alerts.OPERATIONS, **{name: each for flow in flows.FLOWS for name, each in flow.operations.items()}}
 
     async def secrets_changed(self) -> None:
         """Nobody uses them now."""
@@ -328,6 +329,7 @@ class Gateway:
         self.stand_ins = StandIns(settings.config, settings.data) if settings.partners else None
         self._checkpointing: asyncio.Task[None] | None = None
         self.checkpointing: Checkpointing | None = None
+        self.alarms: alerts.Alarms | None = None
         self.started_at = 0.0
         self._stopping = asyncio.Event()
         self._exit = 0
@@ -386,6 +388,8 @@ class Gateway:
         self._erasing = asyncio.create_task(erasing.run(), name="erasing")
         await self.lent.listeners.start()
         self.started_at = self.clock.now()
+        self.alarms = alerts.Alarms(self.engine, lambda: self._host("alerts", lambda done, all_, word: None))
+        await self.alarms.start()
         await self.control.start()
         self._write_addresses()
 
@@ -457,6 +461,8 @@ class Gateway:
         """Everything down, in reverse; what was accepted and is not done stays in the store."""
         self.engine.draining = True
         await self.control.stop()
+        if self.alarms is not None:
+            await self.alarms.stop()
         await self.staff.stop()
         if self._erasing is not None:
             self._erasing.cancel()
@@ -551,6 +557,8 @@ class Gateway:
     def _store_failed(self, error: StoreUnavailable) -> None:
         # What the disk holds is no longer known: a new process must look at it afresh.
         logger.bind(action="store_failed", error=error.text).critical("the gateway stops because its store failed")
+        if self.alarms is not None:
+            self.alarms.store_failed(error)
         self._exit = 2
         self._stopping.set()
 

@@ -6,6 +6,7 @@ import typer
 
 from pipe.cli import (
     access_rights,
+    alerts,
     audit,
     companies,
     configuration,
@@ -57,6 +58,7 @@ app.command("restore")(safekeeping.restore)
 app.command("erase")(safekeeping.erase)
 app.add_typer(credentials.keys_app, name="keys")
 app.add_typer(credentials.secrets_app, name="secrets")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(audit.app, name="audit")
 app.add_typer(companies.app, name="companies")
 app.add_typer(access_rights.app, name="access")

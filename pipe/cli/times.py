@@ -20,6 +20,14 @@ def moment_after(text: str | None) -> float | None:
         return moment_of(text)
 
 
+def seconds_of(text: str) -> float:
+    """Seconds of `2h`. Raises BadRequest."""
+    try:
+        return float(Duration.parse(text))
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
+
+
 def moment_of(text: str | None) -> float | None:
     """Seconds since 1970 of `2h` (ago), `18:00` (today), a date, or a date with a time; Kyiv unless it has its zone."""
     if text is None:

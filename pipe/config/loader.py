@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pipe.config.alerts import Alerts
 from pipe.config.files import Files, is_pattern
 from pipe.config.findings import ConfigInvalid, nearest
 from pipe.config.models import (
@@ -44,6 +45,7 @@ class TopKeys(Strict):
     metrics: MetricsAccess = Field(default=MetricsAccess(), description="Who may read `/metrics`.")
     listeners: dict[str, Listener] = Field(default={}, description="Addresses that the gateway serves HTTP on.")
     sign_in: SignIn = Field(default=SignIn(), description="How staff come in.")
+    alerts: Alerts = Field(default=Alerts(), description="What a person must hear of.")
     include: list[str] = Field(
         default=[], description="More files with connections, routes and tests; `*` stands for any name."
     )
@@ -136,6 +138,7 @@ class _Loader:
             retention=reading.retention,
             metrics=top.metrics,
             sign_in=top.sign_in,
+            alerts=top.alerts,
             listeners={name: self._located(listener) for name, listener in top.listeners.items()},
             files=reading.files.seen,
             revision=reading.files.revision(),

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pipe.config.alerts import Alerts, RuleName, Severity
 from pipe.config.sign_in import SignIn
 from pipe.contract import Duration, Expression, Options, Secret, Size, Strict, Timeout
 
@@ -200,7 +201,7 @@ class FlowConfig:
 class FromConfig:
     """Where a route's messages come from."""
 
-    kind: Literal["connection", "schedule", "every", "internal", "outcome", "channel"]
+    kind: Literal["connection", "schedule", "every", "internal", "outcome", "alerts", "channel"]
     place: Place
     connection: str | None = None
     options: Options | None = None
@@ -210,6 +211,10 @@ class FromConfig:
     every: float | None = None
     outcomes: tuple[OutcomeName, ...] = ()
     of: tuple[str, ...] = ()
+    severity: Severity = "warning"
+    """the least of the alerts that it tells"""
+    rules: tuple[RuleName, ...] = ()
+    """of the alerts; none: all"""
     channel: str | None = None
 
 
@@ -315,6 +320,7 @@ class Configuration:
     metrics: MetricsAccess = MetricsAccess()
     listeners: dict[str, Listener] = field(default_factory=dict)
     sign_in: SignIn = SignIn()
+    alerts: Alerts = Alerts()
     files: dict[str, str] = field(default_factory=dict)
     """every file that was read (YAML, schemas), by its path relative to the first one: the revision's content"""
     revision: str = ""

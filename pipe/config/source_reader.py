@@ -1,4 +1,4 @@
-"""Reads `from:`: a connection, a schedule, other routes, outcomes, or a channel of every company."""
+"""Reads `from:`: a connection, a schedule, other routes, outcomes, alerts, or a channel of every company."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import Field
 
 from pipe.config import hooks
+from pipe.config.alerts import RuleName, Severity
 from pipe.config.findings import nearest
 from pipe.config.models import FromConfig, OutcomeName
 from pipe.config.reading import Reading, keys_of
@@ -45,6 +46,13 @@ class OutcomeKeys(Strict):
     of: str | list[str] = Field(default=[], description="Of which routes; without it, of all that follow no outcomes.")
 
 
+class AlertKeys(Strict):
+    """Alerts that begin, last or are over; what happens together comes as one message."""
+
+    alerts: Severity = Field(description="Those of at least this severity.")
+    rules: list[RuleName] = Field(default=[], description="Only those of these rules.")
+
+
 class ChannelKeys(Strict):
     """Messages of one channel of every company; `company` is in scope."""
 
@@ -56,6 +64,7 @@ _FORMS: dict[str, type[Strict]] = {
     "connection": ConnectionKeys,
     "schedule": ScheduleKeys,
     "outcome": OutcomeKeys,
+    "alerts": AlertKeys,
     "channel": ChannelKeys,
     "every": EveryKeys,
 }
@@ -80,6 +89,8 @@ def read_source(reading: Reading, node: Node) -> FromConfig | None:
         return _from_schedule(reading, node, keys)
     if isinstance(keys, OutcomeKeys):
         return _from_outcome(reading, node, keys)
+    if isinstance(keys, AlertKeys):
+        return FromConfig("alerts", node.place, severity=keys.alerts, rules=tuple(keys.rules))
     if isinstance(keys, ChannelKeys):
         return FromConfig("channel", node.place, channel=keys.channel, max_body=int(keys.max_body))
     return FromConfig("every", node.place, every=float(keys.every))

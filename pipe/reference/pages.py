@@ -15,7 +15,7 @@ from pipe.config.findings import CODES
 from pipe.config.loader import IncludedKeys, TestKeys, TopKeys
 from pipe.config.models import Confirm, Listener
 from pipe.config.route_reader import GatherKeys, ReplyKeys, RouteKeys
-from pipe.config.source_reader import ChannelKeys, ConnectionKeys, EveryKeys, OutcomeKeys, ScheduleKeys
+from pipe.config.source_reader import AlertKeys, ChannelKeys, ConnectionKeys, EveryKeys, OutcomeKeys, ScheduleKeys
 from pipe.config.step_reader import Branch, EnrichKeys, SplitKeys, TapKeys
 from pipe.config.target_reader import TargetKeys
 from pipe.contract import Adapter, ConnectionConfig, FlowStep, Transformer
@@ -36,6 +36,7 @@ TOP: dict[str, type[BaseModel]] = {
     "from: a schedule": ScheduleKeys,
     "from: an interval": EveryKeys,
     "from: outcomes": OutcomeKeys,
+    "from: alerts": AlertKeys,
     "from: a channel": ChannelKeys,
     "reply": ReplyKeys,
     "to": TargetKeys,

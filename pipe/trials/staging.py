@@ -39,8 +39,9 @@ def _route(route: RouteConfig, judged: Container[str]) -> RouteConfig:
 
 
 def _source(source: FromConfig) -> FromConfig:
-    """Schedules would fire while the clock jumps."""
-    return dataclasses.replace(source, kind="internal") if source.kind in ("schedule", "every") else source
+    """Schedules would fire while the clock jumps, and nobody gives an alarm for what is only tried."""
+    moved = ("schedule", "every", "alerts")
+    return dataclasses.replace(source, kind="internal") if source.kind in moved else source
 
 
 def _target(target: ToConfig, judged: Container[str]) -> ToConfig:

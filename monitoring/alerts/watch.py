@@ -1,0 +1,174 @@
+"""Looks again and again, writes down what changed, and hands what is to be told to the routes that tell it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import orjson
+from loguru import logger
+from sqlalchemy import Connection, select
+
+from monitoring.alerts.book import Alert, Book, Silence, summary
+from monitoring.alerts.looking import GATEWAY, Looker
+from monitoring.alerts.tables import alert as table
+from monitoring.alerts.tables import silence
+from pipe.config.alerts import at_least
+from pipe.contract import Message
+from pipe.engine import Engine
+from pipe.errors import PipeError, StoreError
+from pipe.operations.host import Host
+from pipe.route import Route
+from pipe.store.transaction import Tx
+
+PATIENCE_S = 30.0
+"""that the emergency's program may take"""
+_KEPT = tuple(column.name for column in table.columns)
+
+
+class Alarms:
+    """One task. It belongs to a running gateway."""
+
+    def __init__(self, engine: Engine, host: Callable[[], Host]) -> None:
+        self._engine = engine
+        self._looker = Looker(engine, host)
+        self._book = Book()
+        self._unwritten: dict[str, Alert] = {}
+        """what changed and is not in the store yet"""
+        self._task: asyncio.Task[None] | None = None
+        self._knocking: asyncio.Task[None] | None = None
+        self._knocked = False
+        """whether the emergency's program was run since the store last worked"""
+
+    async def start(self) -> None:
+        """Goes on with the alerts that were open when the gateway stopped."""
+        now = self._engine.clock.now()
+        self._book = Book(await self._engine.store.read(lambda connection: _open(connection, now)))
+        self._task = asyncio.create_task(self._run(), name="alerts")
+
+    async def stop(self) -> None:
+        """Looks no more; lets the emergency's program end."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._knocking is not None:
+            await asyncio.gather(self._knocking, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.once()
+            except StoreError as error:
+                self.store_failed(error)
+            except PipeError as error:
+                logger.bind(action="alerts", error=error.text).warning("the gateway could not be looked at")
+            except Exception as error:  # boundary: without this task nobody would hear of anything
+                logger.bind(action="alerts").opt(exception=error).error("looking for alerts has a defect; it goes on")
+            await self._engine.clock.sleep(self._engine.configuration.alerts.every)
+
+    async def once(self) -> None:
+        """One look and all that follows from it, in one transaction. Raises StoreError; then it follows next time."""
+        engine, new_id = self._engine, self._engine.store.new_id
+        rules, now = engine.configuration.alerts, engine.clock.now()
+        found = await self._looker.look(rules, self._book.open)
+        self._unwritten |= {each.id: each for each in self._book.turn(found, now, rules, new_id)}
+        silences, cared = await engine.store.read(lambda reading: (_silences(reading, now), _cared_for(reading)))
+        self._book.care(cared)
+        due = self._book.to_tell(now, rules, silences)
+        telling = {
+            name: chosen
+            for name, route in engine.routes.items()
+            if route.config.source.kind == "alerts" and (chosen := [each for each in due if _fits(each, route)])
+        }
+        told = {each.id: each for chosen in telling.values() for each in chosen}
+        if self._unwritten or told:
+            rows = [_row(each, now if each.id in told else None) for each in (self._unwritten | told).values()]
+            bodies = {name: summary(each.told() for each in chosen) for name, chosen in telling.items()}
+            await engine.store.write(partial(self._keep, rows=rows, bodies=bodies))
+            self._unwritten.clear()
+            self._book.mark(told.values(), now)
+            self._knocked = False
+
+    def _keep(self, tx: Tx, rows: Sequence[dict[str, Any]], bodies: dict[str, dict[str, Any]]) -> None:
+        for row in rows:
+            tx.execute(table.delete().where(table.c.id == row["id"]))
+            if row["fired_at"] is not None or row["ended_at"] is None:
+                tx.insert(table, **row)
+        for name, body in bodies.items():
+            route = self._engine.routes.get(name)
+            if route is not None:
+                self._engine.outcomes.store(tx, route, _message(tx, name, body), 0)
+        tx.execute(table.delete().where(table.c.ended_at < tx.now - self._engine.configuration.retention.metadata))
+
+    def store_failed(self, error: PipeError) -> None:
+        """What no route can tell, as the store takes nothing: runs the program that is configured for it, once."""
+        command = self._engine.configuration.alerts.emergency
+        if self._knocked or not command:
+            return
+        self._knocked = True
+        text = f"the store fails: {error.text}"
+        now = self._engine.clock.now()
+        alert = Alert("emergency", "disk", GATEWAY, "critical", text, f"сховище не працює: {error.text}", now, now)
+        self._knocking = asyncio.create_task(_run_program(command, summary([alert.told()])), name="emergency")
+
+
+def _fits(alert: Alert, route: Route) -> bool:
+    source = route.config.source
+    return alert.severity in at_least(source.severity) and (not source.rules or alert.rule in source.rules)
+
+
+def _message(tx: Tx, route: str, body: dict[str, Any]) -> Message:
+    return Message(tx.new_id(), route, None, {}, received_at=tx.now).but(body=body)
+
+
+def _row(alert: Alert, told_at: float | None) -> dict[str, Any]:
+    fields = asdict(alert)
+    row = {name: fields[name] for name in _KEPT}
+    return row if told_at is None else {**row, "told_at" if alert.ended_at is None else "cleared_at": told_at}
+
+
+def _open(connection: Connection, now: float) -> list[Alert]:
+    """What is not over, and what is over while nobody has heard so."""
+    c = table.c
+    untold = c.told_at.is_not(None) & c.cleared_at.is_(None)
+    rows = connection.execute(select(table).where(c.ended_at.is_(None) | untold)).mappings()
+    return [Alert(**{name: row[name] for name in _KEPT}, seen_at=now) for row in rows]
+
+
+def _silences(connection: Connection, now: float) -> list[Silence]:
+    s = silence.c
+    rows = connection.execute(select(s.rule, s.subject, s.until).where(s.until > now))
+    return [Silence(*row) for row in rows]
+
+
+def _cared_for(connection: Connection) -> dict[str, tuple[float, str, str | None]]:
+    """What people acknowledged of what is not over, by id: when, who, and the note."""
+    c = table.c
+    query = select(c.id, c.acked_at, c.acked_by, c.note).where(c.ended_at.is_(None), c.acked_at.is_not(None))
+    return {row.id: (row.acked_at, row.acked_by, row.note) for row in connection.execute(query)}
+
+
+async def _run_program(command: Sequence[str], body: dict[str, Any]) -> None:
+    problem: str | None = None
+    try:
+        process = await asyncio.create_subprocess_exec(*command, stdin=asyncio.subprocess.PIPE)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await process.communicate(orjson.dumps(body))
+        except TimeoutError:
+            problem = f"did not end within {PATIENCE_S:g} s"
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        else:
+            problem = f"ended with {process.returncode}" if process.returncode else None
+    except OSError as error:
+        problem = f"cannot be run: {error.strerror}"
+    if problem is not None:
+        logger.bind(action="emergency", program=command[0], problem=problem).critical(
+            "the program of `alerts: emergency:` did not do its work"
+        )

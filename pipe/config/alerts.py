@@ -1,0 +1,108 @@
+"""What `alerts:` of a configuration may say: what a person must hear of, when, and how loudly."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from pydantic import Field, model_validator
+
+from pipe.config.blocks import Strict
+from pipe.config.units import Duration
+
+Severity = Literal["info", "warning", "critical"]
+SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
+RuleName = Literal[
+    "connection_down", "connection_degraded", "connection_flapping", "certificate", "dead_letters", "queue_age",
+    "uncertain", "disk", "clock_step", "books", "audit",
+]  # fmt: skip
+
+
+class BuiltIn(NamedTuple):
+    """What a rule does where the configuration says nothing of it."""
+
+    severity: Severity
+    wait: float
+    """seconds that it must last"""
+    over: int | None
+    """a number that is still well; None: the rule counts nothing"""
+    age: float | None
+    """seconds that are still well; None: the rule measures no time"""
+    text: str
+
+
+_MIN, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
+RULES: dict[RuleName, BuiltIn] = {
+    "connection_down": BuiltIn("critical", 2 * _MIN, None, None, "A connection does not work; what is for it waits."),
+    "connection_degraded": BuiltIn("warning", 10 * _MIN, None, None, "A connection works badly."),
+    "connection_flapping": BuiltIn("warning", 0, 3, 15 * _MIN, "A connection broke more than `over` times in `age`."),
+    "certificate": BuiltIn("warning", 0, None, 14 * _DAY, "A certificate ends within `age`."),
+    "dead_letters": BuiltIn("warning", 0, 0, None, "More than `over` dead letters of a route wait for a person."),
+    "queue_age": BuiltIn("warning", 0, None, 15 * _MIN, "A delivery of a route that could go has waited for `age`."),
+    "uncertain": BuiltIn("warning", 5 * _MIN, 0, None, "Of more than `over` sent, nobody knows whether they arrived."),
+    "disk": BuiltIn("critical", 0, None, None, "The disk is below its floor: nothing is accepted."),
+    "clock_step": BuiltIn("warning", 0, None, None, "The wall clock stepped: nothing expires for ten minutes."),
+    "books": BuiltIn("critical", 0, None, _HOUR, "The books do not balance; they are looked at each `age`."),
+    "audit": BuiltIn("critical", 0, None, _HOUR, "The audit was altered; its chain is followed each `age`."),
+}
+
+
+class Rule(Strict):
+    """One rule, where it shall differ from what is built in."""
+
+    severity: Severity | None = Field(default=None, description="How loudly it is told.")
+    wait: Duration | None = Field(default=None, alias="for", description="How long it must last before it is told.")
+    over: int | None = Field(default=None, ge=0, description="Number that is still well, for rules that count.")
+    age: Duration | None = Field(default=None, gt=0, description="Time that is still well, for rules that measure it.")
+    off: bool = Field(default=False, description="`true`: nobody looks.")
+
+
+class Alerts(Strict):
+    """What a person must hear of. Routes of `from: {alerts: …}` tell it."""
+
+    every: Duration = Field(default=Duration(5), gt=0, description="Pause between two looks.")
+    group: Duration = Field(
+        default=Duration(10), description="What begins within so long after the first is told with it, in one message."
+    )
+    repeat: Duration = Field(
+        default=Duration(4 * 3600), gt=0, description="What lasts and nobody acknowledged is told again after so long."
+    )
+    emergency: list[str] = Field(
+        default=[],
+        description="Program with its arguments that is run when the store fails and no route can tell it; the alert "
+        "comes as JSON on its standard input.",
+        examples=[["/usr/local/bin/call-duty"]],
+    )
+    rules: dict[RuleName, Rule] = Field(default={}, description="What is built in, changed or switched off.")
+
+    @model_validator(mode="after")
+    def _fitting(self) -> Alerts:
+        for name, rule in self.rules.items():
+            for key in ("over", "age"):
+                if getattr(rule, key) is not None and getattr(RULES[name], key) is None:
+                    raise ValueError(f"the rule `{name}` has no `{key}`: it {_has(RULES[name])}")
+        return self
+
+    def rule(self, name: RuleName) -> BuiltIn | None:
+        """The rule as it is in force; None where it is off."""
+        built_in, own = RULES[name], self.rules.get(name)
+        if own is None:
+            return built_in
+        if own.off:
+            return None
+        return BuiltIn(
+            own.severity or built_in.severity,
+            built_in.wait if own.wait is None else float(own.wait),
+            built_in.over if own.over is None else own.over,
+            built_in.age if own.age is None else float(own.age),
+            built_in.text,
+        )
+
+
+def _has(rule: BuiltIn) -> str:
+    others = [f"`{key}`" for key in ("over", "age") if getattr(rule, key) is not None]
+    return f"has {' and '.join(others)}" if others else "only has `severity`, `for` and `off`"
+
+
+def at_least(severity: Severity) -> frozenset[Severity]:
+    """This severity and what is louder."""
+    return frozenset(SEVERITIES[SEVERITIES.index(severity) :])
