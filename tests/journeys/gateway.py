@@ -52,7 +52,7 @@ class Gateway:
         self.inside: Path | None = None
         """where its folder is to be found, if it lies on a disk that only the process sees"""
 
-    async def start(self, *, within: float = 20, under: Sequence[str] = ()) -> None:
+    async def start(self, *, within: float = 60, under: Sequence[str] = ()) -> None:
         """Returns when it says that it is ready. Raises AssertionError with its last words where it does not."""
         await self.spawn(under=under)
         await self.until_ready(within)
@@ -76,7 +76,7 @@ class Gateway:
         """The data folder as this process sees it."""
         return self.inside or self.data
 
-    async def until_ready(self, within: float = 20) -> None:
+    async def until_ready(self, within: float = 60) -> None:
         """Waits for `/ready`, at most so many seconds."""
         end = time.monotonic() + within
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2)) as client:
