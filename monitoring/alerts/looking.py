@@ -137,8 +137,10 @@ class Looker:
 def _waiting(connection: Connection, now: float) -> dict[str, dict[str, Any]]:
     d = delivery.c
     oldest = oldest_of(connection, now)
-    unknown = select(d.route, func.count()).where(d.state == UNCERTAIN, d.next_at.is_(None), d.done_at.is_(None))
-    uncertain: dict[str, int] = dict(row._tuple() for row in connection.execute(unknown.group_by(d.route)))
+    unknown = select(d.route, func.count().label("n")).where(
+        d.state == UNCERTAIN, d.next_at.is_(None), d.done_at.is_(None)
+    )
+    uncertain = {row.route: row.n for row in connection.execute(unknown.group_by(d.route))}
     return {
         route: {
             "dead": totals[DEAD] + totals[EXPIRED],

@@ -1,0 +1,1 @@
+"""From the first sign to the all-clear."""

@@ -87,6 +87,7 @@ async def ask(house: House, operation: str, **arguments: Any) -> Any:
     return await OPERATIONS[operation](host_of(house), **arguments)
 
 
+@pytest.mark.key("top.alerts", "alerts.rules", "alerts.rules.for")
 async def test_a_connection_that_is_down_is_told_and_so_is_that_it_is_back(house: House) -> None:
     """One message each, in words, with what it is about."""
     alarms = await begin(house)
@@ -104,6 +105,7 @@ async def test_a_connection_that_is_down_is_told_and_so_is_that_it_is_back(house
     assert (over["state"], over["subject"]) == ("over", "OVER: out is down: the partner refuses")
 
 
+@pytest.mark.key("from alerts.alerts", "from alerts.rules")
 async def test_routes_hear_what_they_asked_for(house: House) -> None:
     """By severity and by rule."""
     more = """
@@ -182,6 +184,7 @@ async def test_somebody_takes_care_of_it(house: House) -> None:
         await ask(house, "alerts.acknowledge", id="nobody")
 
 
+@pytest.mark.key("alerts.repeat")
 async def test_what_lasts_is_told_again(house: House) -> None:
     """Where nobody takes care of it."""
     alarms = await begin(house)
@@ -224,7 +227,7 @@ async def test_a_test_goes_through_every_route(house: House) -> None:
 async def test_a_test_without_a_route_says_what_is_missing(house: House) -> None:
     """Nobody would hear of anything."""
     await begin(house, HOUSE.partition("  told:")[0])
-    with pytest.raises(BadRequest, match="no route tells alerts: give one `from: {alerts: warning}`"):
+    with pytest.raises(BadRequest, match=r"no route tells alerts: give one `from: \{alerts: warning\}`"):
         await ask(house, "alerts.test")
 
 
@@ -268,6 +271,7 @@ async def found(house: House, alarms: Alarms, seconds: float) -> set[tuple[str, 
     return {(each["rule"], each["subject"], each["state"]) for each in listed["alerts"]}
 
 
+@pytest.mark.key("alerts.rules.age")
 async def test_a_queue_that_does_not_move(house: House) -> None:
     """Where its connection is down that is told itself, and a person's pause is no trouble."""
     alarms = await begin(house)
@@ -318,9 +322,41 @@ async def test_an_audit_that_was_altered(house: House) -> None:
     assert await found(house, alarms, 70) == {("audit", "gateway", "firing")}
 
 
+@pytest.mark.key("alerts.rules.off", "alerts.rules.over", "alerts.rules.severity")
+async def test_a_rule_may_be_changed_and_switched_off(house: House) -> None:
+    """How many are still well, how loudly it is told, and whether anybody looks at all."""
+    rules = "    dead_letters: {over: 1, severity: critical}\n    clock_step: {off: true}\n    books"
+    alarms = await begin(house, HOUSE.replace("    books", rules))
+    house.partner("out").script = [Refused("no such person"), Refused("no such person")]
+    house.engine.scheduler.suspended_until = house.clock.now() + 600
+    await house.put("hello")
+    await house.reaches("dead")
+    assert await found(house, alarms, 0) == set()
+    await house.put("hello")
+    await house.reaches("dead", "dead")
+    assert await found(house, alarms, 5) == {("dead_letters", "r", "firing")}
+    assert (await told(house, 1))[0]["severity"] == "critical"
+
+
+@pytest.mark.key("alerts.every", "alerts.group")
+async def test_it_looks_again_and_again_and_tells_together_what_came_together(house: House) -> None:
+    """By itself, as often as it is told to."""
+    await begin(house, HOUSE.replace("group: 0s", "group: 30s\n  every: 10s"))
+    alarms = Alarms(house.engine, lambda: host_of(house, "alerts"))
+    await alarms.start()
+    down(house)
+    await house.pass_time(25)
+    down(house, "in")
+    await house.pass_time(60)
+    (body,) = await told(house, 1)
+    assert sorted(each["subject"] for each in body["alerts"]) == ["in", "out"]
+    await alarms.stop()
+
+
 # --- when the gateway itself is what is broken --------------------------------------------------------------------
 
 
+@pytest.mark.key("alerts.emergency")
 async def test_the_emergency_is_told_without_the_store(house: House, tmp_path: Path) -> None:
     """Once, until the store works again."""
     out = tmp_path / "called"
