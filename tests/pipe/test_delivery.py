@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from sqlalchemy import select
 
+from pipe.contract import Message
 from pipe.errors import Busy, NoAnswer, PeerFailed, Refused
+from pipe.steps.pipeline import LARGE
 from pipe.store import schema
 from tests.pipe.house import House
+from transformers.decode import Decode
+from transformers.encode import Encode
 
 ROUTE = """
 connections:
@@ -62,6 +68,26 @@ async def test_a_waiting_message_survives_a_restart_with_its_attempts(house: Hou
     await house.pass_time(21)
     (row,) = await house.done(1)
     assert (row["state"], row["attempts"]) == ("delivered", 3)
+
+
+@pytest.mark.parametrize(("size", "where"), [(100, "MainThread"), (LARGE + 1, "steps")])
+async def test_a_large_body_goes_through_all_steps_beside_the_loop(
+    house: House, monkeypatch: pytest.MonkeyPatch, size: int, where: str
+) -> None:
+    """Those of the route and the target's own: all other messages would wait for them."""
+    seen: list[str] = []
+
+    def apply(step: Decode | Encode, message: Message) -> Message:
+        seen.append(threading.current_thread().name.split("_")[0])
+        return message
+
+    monkeypatch.setattr(Decode, "apply", apply)
+    monkeypatch.setattr(Encode, "apply", apply)
+    text = ROUTE + "    steps: [{decode: text}]\n    to: {connection: out, put: x, steps: [{encode: text}]}\n"
+    await house.start(text)
+    await house.put("x" * size)
+    await house.done(1)
+    assert seen == [where, where]
 
 
 @pytest.mark.key("retry.attempts")
