@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pipe.store.transaction import Tx
 
 IN_MEMORY = 1000
+IN_MEMORY_BYTES = 32 << 20
+"""of bodies that wait in a station's queue; what they are decoded to is several times as large"""
 READ_AT_ONCE = 500
 STORE_PAUSE_S = 1.0
 ASK_AGAIN_S = 5.0
@@ -40,6 +42,8 @@ class Station:
         self._suspects = asyncio.Lock()
         """what was in work when the process died is worked on one at a time, so that the guilty one shows"""
         self.queue: deque[Work] = deque()
+        self._bytes = 0
+        """of the bodies in it"""
         self.owned: set[int] = set()
         """deliveries in memory: queued, parked or in work"""
         self._in_hands: set[int] = set()
@@ -63,9 +67,9 @@ class Station:
         """Takes a delivery that is ready. When memory is full it is left in the store."""
         if work.id in self.owned:
             return
-        if self._reading and len(self._arrived) < IN_MEMORY:
+        if self._reading and len(self._arrived) < IN_MEMORY and work.size <= LARGE:
             self._arrived.append(work)
-        elif self._behind or self._reading or len(self.owned) >= IN_MEMORY:
+        elif self._behind or self._reading or len(self.owned) >= IN_MEMORY or self._bytes >= IN_MEMORY_BYTES:
             self._behind = True
             self.kick()
         else:
@@ -74,7 +78,13 @@ class Station:
 
     def _take(self, work: Work) -> None:
         self.owned.add(work.id)
+        if self.queue and work.size > LARGE:
+            work.decoded = None  # it waits: better decoded again than kept
+        self._line_up(work)
+
+    def _line_up(self, work: Work) -> None:
         self.queue.append(work)
+        self._bytes += work.size
 
     def want(self, delivery: int) -> None:
         """Takes a delivery that is known by its number only."""
@@ -90,7 +100,8 @@ class Station:
             self._workers += 1
             self._starting += 1
             self.engine.spawn(self._work())
-        if (self._behind or not self._wanted <= self.owned) and len(self.owned) < IN_MEMORY // 2 and not self._reading:
+        room = len(self.owned) < IN_MEMORY // 2 and self._bytes < IN_MEMORY_BYTES // 2
+        if room and (self._behind or not self._wanted <= self.owned) and not self._reading:
             self._reading = True
             self.engine.spawn(self._read())
 
@@ -103,6 +114,7 @@ class Station:
         in_work = before.owned - {work.id for work in before.queue}
         self._behind = True
         before.queue.clear()
+        before._bytes = 0
         before._arrived.clear()
         before.owned &= in_work
         before.successor = self
@@ -135,6 +147,7 @@ class Station:
         try:
             while self.queue and self.may_run():
                 work = self.queue.popleft()
+                self._bytes -= work.size
                 if work.crashes or work.sensitive:
                     await self._guarded(work)
                 else:
@@ -272,6 +285,7 @@ class Station:
             self.successor.want(work.id)
         else:
             self.queue.appendleft(work)
+            self._bytes += work.size
 
     def park(self, work: Work, seconds: float) -> None:
         """Puts a delivery aside for some seconds, without a worker."""
@@ -281,7 +295,7 @@ class Station:
         if self.successor is not None:
             self.requeue(work)
         else:
-            self.queue.append(work)
+            self._line_up(work)
             self.kick()
 
     # --- reading what is in the store ---
@@ -293,7 +307,10 @@ class Station:
         wanted = set(list(self._wanted - self.owned)[:READ_AT_ONCE])
         self._wanted -= wanted
         try:
-            works, more = await self.engine.load(self.route_name, self.name, self.owned | wanted, wanted, READ_AT_ONCE)
+            works, more, left = await self.engine.load(
+                self.route_name, self.name, self.owned | wanted, wanted, READ_AT_ONCE, IN_MEMORY_BYTES
+            )
+            self._wanted |= left
             arrived, self._arrived = self._arrived, []
             for work in works if more else (*works, *arrived):
                 if work.id not in self._ended and work.id not in self.owned:
