@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from pipe.contract import Message
-from pipe.errors import ConnectionWaits, DeadlinePassed, GatewayDefect, PipeError, StoreError, Verdict
+from pipe.errors import ConnectionWaits, DeadlinePassed, GatewayDefect, OutOfMemory, PipeError, StoreError, Verdict
 from pipe.redact import shield
 from pipe.retry import RetryPolicy
 from pipe.steps.pipeline import LARGE, Run, StepStopped
@@ -217,13 +217,13 @@ class Station:
         return run
 
     def stopped(self, work: Work, stop: StepStopped, retry: RetryPolicy | None = None) -> Outcome:
-        """The outcome of a delivery whose steps failed; an unanswered question (`enrich`) is asked again later."""
+        """The outcome of a delivery whose steps failed; what finds no answer (`enrich`) or memory waits."""
         error, now = stop.error, self.engine.clock.now()
         outcome = Outcome(
             DEAD, code=error.code, note=error.text, error=error, at=now,
             step=stop.step.path, place=str(stop.step.place), body_at_step=stop.body, traceback=stop.trace,
         )  # fmt: skip
-        if error.verdict is Verdict.STOP or isinstance(error, ConnectionWaits):
+        if error.verdict is Verdict.STOP or isinstance(error, (ConnectionWaits, OutOfMemory)):
             outcome.state, outcome.error, outcome.next_at, outcome.attempted = RETRY, None, now + ASK_AGAIN_S, False
             return outcome
         work.attempts += 1

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import select
 
 from pipe.contract import Message
-from pipe.errors import Busy, NoAnswer, PeerFailed, Refused
+from pipe.errors import Busy, NoAnswer, OutOfMemory, PeerFailed, Refused
+from pipe.stations.station import ASK_AGAIN_S
 from pipe.steps.pipeline import LARGE
 from pipe.store import schema
 from tests.pipe.house import House
@@ -88,6 +89,31 @@ async def test_a_large_body_goes_through_all_steps_beside_the_loop(
     await house.put("x" * size)
     await house.done(1)
     assert seen == [where, where]
+
+
+async def test_a_step_that_finds_no_memory_is_run_again_later(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the door it is a refusal that may be repeated; behind it the message waits and spends nothing."""
+    short = True
+
+    def apply(step: Decode | Encode, message: Message) -> Message:
+        if short:
+            raise MemoryError
+        return message
+
+    monkeypatch.setattr(Decode, "apply", apply)
+    monkeypatch.setattr(Encode, "apply", apply)
+    text = ROUTE + "    steps: [{decode: text}]\n    to: {connection: out, put: x, steps: [{encode: text}]}\n"
+    await house.start(text)
+    with pytest.raises(OutOfMemory):
+        await house.put("x")
+    assert await house.deliveries() == []
+    monkeypatch.setattr(Decode, "apply", lambda step, message: message)
+    await house.put("x")
+    (row,) = await house.reaches("retry")
+    assert row["attempts"] == 0
+    short = False
+    await house.pass_time(ASK_AGAIN_S + 0.1)
+    assert [row["state"] for row in await house.done(1)] == ["delivered"]
 
 
 @pytest.mark.key("retry.attempts")
