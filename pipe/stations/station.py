@@ -6,7 +6,7 @@ import asyncio
 import traceback
 from collections import deque
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from loguru import logger
 
@@ -35,6 +35,9 @@ ASK_AGAIN_S = 5.0
 
 class Station:
     """Base of the three kinds; each says in `attempt` what it does with one delivery."""
+
+    reaches_out: ClassVar[bool] = False
+    """whether a partner may have got the message when its work broke off"""
 
     def __init__(self, engine: Engine, route: Route, name: str, concurrency: int) -> None:
         self.engine, self.route, self.name, self.concurrency = engine, route, name, concurrency
@@ -194,6 +197,7 @@ class Station:
             error=failure,
             at=self.engine.clock.now(),
             traceback=traceback.format_exc(),
+            maybe_delivered=self.reaches_out,
         )
         await self.end(work, outcome)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipe.connection import Connection
 from pipe.contract import Message, Outgoing, Receipt
@@ -25,6 +25,8 @@ LEAST_REST_S = 0.001
 
 class TargetStation(Station):
     """One target of a route."""
+
+    reaches_out: ClassVar[bool] = True
 
     def __init__(self, engine: Engine, route: Route, name: str, concurrency: int, connection: Connection) -> None:
         super().__init__(engine, route, name, concurrency)

@@ -7,7 +7,7 @@ import threading
 import pytest
 from sqlalchemy import select
 
-from pipe.contract import Message
+from pipe.contract import Message, Outgoing
 from pipe.errors import Busy, NoAnswer, OutOfMemory, PeerFailed, Refused
 from pipe.stations.station import ASK_AGAIN_S
 from pipe.steps.pipeline import LARGE
@@ -89,6 +89,20 @@ async def test_a_large_body_goes_through_all_steps_beside_the_loop(
     await house.put("x" * size)
     await house.done(1)
     assert seen == [where, where]
+
+
+async def test_a_send_that_breaks_may_have_been_delivered(house: House) -> None:
+    """A defect amid an attempt: nobody knows how far it came, and the dead letter says so."""
+
+    def broken(outgoing: Outgoing) -> None:
+        raise RuntimeError("a defect behind the last byte")
+
+    await house.start(ONE)
+    house.partner("out").decide = broken
+    await house.put("hello")
+    (row,) = await house.done(1)
+    (letter,) = await house.rows(select(schema.dead_letter))
+    assert (row["state"], row["code"], letter["maybe_delivered"]) == ("dead", "PIPE-6003", 1)
 
 
 async def test_a_step_that_finds_no_memory_is_run_again_later(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
