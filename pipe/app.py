@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
@@ -67,6 +68,8 @@ ADDRESSES = "addresses.json"
 LISTEN = "127.0.0.1:8080"
 """where the gateway listens unless it is told otherwise"""
 FOLDER_PATIENCE_S = 10.0
+M_MMAP_THRESHOLD = -3
+"""glibc's number for the size from which on memory is mapped by itself"""
 
 
 def catalogue() -> Catalogue:
@@ -567,7 +570,11 @@ def _settle_memory() -> None:
     """What is there now stays: the collector need not look at it again, nor after every few hundred new objects.
 
     Messages are freed by reference counts; left to itself the collector takes an eighth of a busy gateway's time.
+    What is large is mapped by itself: it grows without a copy, and goes back to the system as soon as it is freed. Left
+    to itself glibc stops doing so once a large body has been freed.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    with suppress(AttributeError):  # not every C library has it
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)

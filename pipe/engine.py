@@ -7,9 +7,11 @@ everything else finds the new routes and connections.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from loguru import logger
@@ -61,6 +63,9 @@ _READY = (
     )
     .order_by(schema.delivery.c.id)
     .limit(bindparam("most"))
+)
+_SIZES = select(schema.delivery.c.id, schema.delivery.c.size).where(
+    schema.delivery.c.id.in_(bindparam("numbers", expanding=True))
 )
 _POISONOUS = select(schema.delivery.c.id).where(
     schema.delivery.c.crashes >= CRASHES, schema.delivery.c.done_at.is_(None)
@@ -296,27 +301,34 @@ class Engine:
         self.scheduler.due(committed.due)
 
     async def load(
-        self, route: str, station: str, owned: set[int], wanted: set[int], limit: int
-    ) -> tuple[list[Work], bool]:
-        """Ready deliveries of a station that are not in memory, and whether more may be. Damaged ones are buried."""
+        self, route: str, station: str, owned: set[int], wanted: set[int], limit: int, most_bytes: int
+    ) -> tuple[list[Work], bool, set[int]]:
+        """Ready deliveries of a station that are not in memory, whether more may be, and those wanted that are left.
+
+        The bodies together have at most so many bytes, or there is one. Damaged deliveries are buried.
+        """
         known = set(owned)
         oldest = {"route": route, "station": station, "most": limit + len(known) + 1}
 
         def query(connection: Any) -> Any:
             found = [number for (number,) in connection.execute(_READY, oldest) if number not in known]
-            chosen = [*found[:limit], *wanted]
-            if not chosen:
-                return [], [], False
-            return (*self.store.loader.open_works(connection, chosen), len(found) > limit)
+            asked = [*sorted(wanted), *found[:limit]]
+            if not asked:
+                return [], [], False, wanted
+            chosen = _fitting(
+                asked, {row.id: row.size for row in connection.execute(_SIZES, {"numbers": asked})}, most_bytes
+            )
+            more = len(found) > limit or len(chosen) < len(asked)
+            return (*self.store.loader.open_works(connection, chosen), more, wanted.difference(chosen))
 
-        works, damaged, more = await self.store.read(query)
+        works, damaged, more, left = await self.store.read(query)
         for work, error in damaged:
             logger.bind(action="row_damaged", message=work.message.id, route=route).critical(
                 "a stored message is damaged: it is kept aside and not delivered"
             )
             outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), attempted=False)
             await self.store.write(partial(self.outcomes.end, work=work, outcome=outcome, taps=[]))
-        return works, more
+        return works, more, left
 
     # --- what others ask ---
 
@@ -381,6 +393,12 @@ class Engine:
                 DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), maybe_delivered=True
             )
             await self.store.write(partial(self.outcomes.end, work=work, outcome=outcome, taps=[]))
+
+
+def _fitting(numbers: list[int], sizes: Mapping[int, int], most_bytes: int) -> list[int]:
+    """The first of them, as many as have so many bytes together, and at least one."""
+    so_far = list(accumulate(sizes.get(number, 0) for number in numbers))
+    return numbers[: max(1, bisect_right(so_far, most_bytes))]
 
 
 def _recover(tx: Tx, crashed: list[int], configuration: Configuration) -> None:

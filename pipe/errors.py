@@ -45,7 +45,8 @@ PipeError
 │  ├─ StoreLocked         4006  another process holds this folder                    stop
 │  ├─ SchemaTooNew        4007  the store was written by a newer version             stop
 │  ├─ StoreBusy           4008  a read took longer than it may                       retry
-│  └─ BackupDamaged       4009  a backup, or what lies beside it, was altered        stop
+│  ├─ BackupDamaged       4009  a backup, or what lies beside it, was altered        stop
+│  └─ OutOfMemory         4010  the process gets no more memory                      retry
 ├─ AccessError                  who may do what
 │  ├─ NoCredentials       5001  no credentials, or wrong ones                        dead
 │  ├─ Denied              5002  not allowed                                          dead
@@ -485,6 +486,13 @@ class BackupDamaged(StoreError):
     hint = "use another backup; `pipe backup --verify FILE` tells whether one is whole"
 
 
+class OutOfMemory(StoreError):
+    """The gateway's process gets no more memory from the system."""
+
+    code = "PIPE-4010"
+    hint = "send it again later; ops: give it more memory, or lower `max_body` and `concurrency` of large routes"
+
+
 # --- 5xxx access --------------------------------------------------------------------------------------------------
 
 
@@ -620,6 +628,11 @@ class GatewayDefect(FateError):
 
     code = "PIPE-6003"
     hint = "report it with the message id; the message is kept as a dead letter"
+
+
+def defect(error: BaseException | None) -> PipeError:
+    """What a caller hears of an exception that nobody expected."""
+    return OutOfMemory() if isinstance(error, MemoryError) else GatewayDefect()
 
 
 def every_error(root: type[PipeError] = PipeError) -> Iterator[type[PipeError]]:

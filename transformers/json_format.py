@@ -7,18 +7,18 @@ orjson, twice to forty times as fast; for writing it has no rival.
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from sys import intern
 from typing import Any
 
 import orjson
 
-from pipe.errors import TooDeep, Undecodable, Unencodable
-from transformers import json_quick
+from pipe.errors import PayloadError, TooDeep, Undecodable, Unencodable
+from transformers import json_pieces, json_quick
 
 MAX_DEPTH = 64
 """levels of lists and objects"""
@@ -37,28 +37,20 @@ def decode(raw: bytes) -> Any:
         return strictly(raw)
 
 
-def decode_pieces(opened: Callable[[], Iterable[bytes]]) -> Any:
-    """What `decode` returns or raises, for a text that comes in pieces: it never lies in memory as bytes."""
-    parts: list[str] = []
-    decoder = codecs.getincrementaldecoder("utf-8")()
+def decode_pieces(opened: Callable[[], Iterable[bytes]], *, window: int = json_pieces.WINDOW) -> Any:
+    """What `decode` returns or raises, for a text that comes in pieces: no more of it lies in memory than a window."""
     try:
-        parts += map(decoder.decode, opened())
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return strictly(b"".join(opened()))  # only the whole knows at which byte it is
-    text = "".join(parts)
-    parts.clear()
-    if text.startswith("\ufeff") or "\x00" in text[:4]:
-        return strictly(text.encode())
-    return _value(text)
+        value = json_pieces.decode(opened(), _SCAN, _refuse_lone_surrogates, MAX_DEPTH, window=window)
+        if not _is_deep(value):
+            return value
+    except (json_pieces.Unsure, PayloadError):
+        pass  # only the whole knows what is wrong first, and where
+    return strictly(b"".join(opened()))
 
 
 def strictly(raw: bytes) -> Any:
     """The same without the quick way: what `decode` does where that is not sure."""
-    return _value(_as_text(raw))
-
-
-def _value(text: str) -> Any:
+    text = _as_text(raw)
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -86,7 +78,7 @@ def _as_text(raw: bytes) -> str:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
+    made = {intern(name): value for name, value in pairs}
     if len(made) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)[:80]
@@ -119,6 +111,7 @@ def _constant(word: str) -> Any:
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_int=_whole, parse_float=_fraction, parse_constant=_constant
 )
+_SCAN: json_pieces.Scan = _DECODER.scan_once  # type: ignore[attr-defined]
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
 
 
@@ -139,13 +132,19 @@ def _refuse_lone_surrogates(text: str) -> None:
 
 
 def _is_deep(value: Any) -> bool:
-    depth, level = 0, [value]
-    while level := [part for part in level if type(part) is dict or type(part) is list]:
+    depth, level = 0, _containers([[value]])
+    while level:
         depth += 1
         if depth > MAX_DEPTH:
             return True
-        level = [inner for part in level for inner in (part.values() if type(part) is dict else part)]
+        level = _containers(level)
     return False
+
+
+def _containers(level: list[Any]) -> list[Any]:
+    """The objects and lists that stand directly in those of a level."""
+    parts = (part.values() if type(part) is dict else part for part in level)
+    return [inner for part in parts for inner in part if type(inner) is dict or type(inner) is list]
 
 
 def _too_deep(text: str) -> TooDeep:

@@ -180,29 +180,19 @@ def encode(value: Any, *, charset: str = "utf-8", root: str | None = None, decla
     Raises Unencodable that names the field: control characters, names that XML does not allow, several roots, lists in
     lists, bytes. Signs that the charset lacks are written as references.
     """
+    head = f'<?xml version="1.0" encoding="{charset}"?>\n' if declaration else ""
+    out = _Out(value, head.encode() if charset == "utf-8" else None)
     try:
-        out = _document({root: value} if root else value)
+        _document(out, {root: value} if root else value)
     except _CannotSay as error:
         path = ".".join(["body", *reversed(error.path)]).replace(".[", "[")
         raise Unencodable(f"XML cannot say {path}: {error.reason}", path=path) from error
-    head = f'<?xml version="1.0" encoding="{charset}"?>\n' if declaration else ""
-    if out.large and charset == "utf-8":
-        return _in_pieces(head, out, value)
+    if out.written is not None:
+        out.write()
+        return out.written.getvalue()
     text = "".join(out)
-    if len(text) > LARGE and charset == "utf-8":
-        out.clear()
-        return _in_pieces(head, [text], value)
     raw = _as_utf8(text, value)
     return head.encode() + raw if charset == "utf-8" else _in_charset(head + text, charset, value)
-
-
-def _in_pieces(head: str, texts: Iterable[str], value: Any) -> bytes:
-    """A large document in UTF-8: at no time is there more of it than the bytes, and the texts that it is made of."""
-    whole = io.BytesIO()
-    whole.write(head.encode())
-    for text in _bundled(texts):
-        whole.write(_as_utf8(text, value))
-    return whole.getvalue()
 
 
 def _bundled(texts: Iterable[str]) -> Iterator[str]:
@@ -244,21 +234,50 @@ def _in_charset(text: str, charset: str, value: Any) -> bytes:
         return text.encode(charset, "xmlcharrefreplace")
 
 
+_Open = list[Any]
+"""where the start tag of an element lies, its name, its value"""
+SETTLED = -1
+
+
 class _Out(list[str]):
-    """The pieces of a document; what is large among them stands by itself."""
+    """The pieces of a document. Those of a large one in UTF-8 are written away as they come.
 
-    large = False
+    At no time is there more of it than the bytes and a few pieces; a hundred thousand texts would take ten times that.
+    """
+
+    def __init__(self, value: Any, head: bytes | None) -> None:
+        """`head` is what the bytes begin with; None where they are in another charset."""
+        self._value, self._head = value, head
+        self.written: io.BytesIO | None = None
+        self.open: list[_Open] = []
+        """elements that have begun and not ended: their start tags wait for attributes behind their children"""
+
+    def write(self) -> None:
+        """Writes the pieces away; in another charset, puts them together."""
+        for element in self.open:
+            start, tag, value = element
+            if start >= 0:
+                attributes = (_attribute(key, part) for key, part in value.items() if _is_attribute(key))
+                self[start] = f"<{tag}{''.join(attributes)}>"
+                element[0] = SETTLED
+        if self._head is None:
+            self[:] = ["".join(self)]
+            return
+        if self.written is None:
+            self.written = io.BytesIO()
+            self.written.write(self._head)
+        for text in _bundled(self):
+            self.written.write(_as_utf8(text, self._value))
+        self.clear()
 
 
-def _document(value: Any) -> _Out:
-    out = _Out()
+def _document(out: _Out, value: Any) -> None:
     for name, part in _top(value).items():
         try:
             _element(out, name, part, 0)
         except _CannotSay as error:
             error.path.append(str(name))
             raise
-    return out
 
 
 def _top(value: Any) -> Mapping[Any, Any]:
@@ -289,21 +308,20 @@ def _element(out: _Out, name: Any, value: Any, depth: int) -> None:
 
 
 def _elements(out: _Out, name: Any, values: list[Any], depth: int) -> None:
-    start = len(out)
     for value in values:
         if type(value) is list:
             raise _CannotSay("it is a list with a list in it")
         _element(out, name, value, depth)
-        if len(out) - start > MANY:
-            # A hundred thousand short texts take ten times the space of one long one.
-            out[start:] = ["".join(out[start:])]
-            start, out.large = len(out), True
+        if len(out) > MANY:
+            out.write()
 
 
 def _object(out: _Out, tag: str, value: Mapping[str, Any], depth: int) -> None:
     if depth >= MAX_WRITTEN:
         raise _CannotSay(f"it is nested deeper than {MAX_WRITTEN} levels")
-    start, attributes, text, key = len(out), "", None, ""
+    attributes, text, key = "", None, ""
+    element: _Open = [len(out), tag, value]
+    out.open.append(element)
     out.append(f"<{tag}>")
     try:
         for key, part in value.items():
@@ -311,8 +329,8 @@ def _object(out: _Out, tag: str, value: Mapping[str, Any], depth: int) -> None:
             if kind is str and is_name(key):  # most fields: no call in between
                 has_markup = "&" in part or "<" in part or ">" in part or "\r" in part
                 if len(part) > LARGE:
-                    out.large = True
                     out += (f"<{key}>", _escaped(part) if has_markup else part, f"</{key}>")
+                    out.write()
                 else:
                     out.append(f"<{key}>{_escaped(part) if has_markup else part}</{key}>")
             elif kind in _SAID and is_name(key):
@@ -330,8 +348,9 @@ def _object(out: _Out, tag: str, value: Mapping[str, Any], depth: int) -> None:
     except _CannotSay as error:
         error.path.append(str(key))
         raise
-    if attributes:
-        out[start] = f"<{tag}{attributes}>"
+    out.open.pop()
+    if attributes and element[0] != SETTLED:
+        out[element[0]] = f"<{tag}{attributes}>"
     out.append(f"</{tag}>" if text is None else f"{_escaped(text)}</{tag}>")
 
 

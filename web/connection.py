@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import LineTooLong
 from aiohttp.streams import EMPTY_PAYLOAD
 from loguru import logger
 
-from pipe.errors import BadRequest, Crowded, GatewayDefect, HeadersTooLarge, PipeError, TooSlow, UrlTooLong
+from pipe.errors import BadRequest, Crowded, HeadersTooLarge, PipeError, TooSlow, UrlTooLong, defect
 from web import plain
 from web.problem import problem_bytes, problem_response
 from web.request_loop import RequestLoop
@@ -211,7 +211,7 @@ class Connection(RequestLoop):
             return exc
         if status >= 500:
             logger.opt(exception=exc).error("A handler of HTTP requests broke", action="http")
-            return GatewayDefect()
+            return defect(exc)
         if isinstance(exc, LineTooLong):
             return UrlTooLong() if exc.args[1] == self.max_line_size else HeadersTooLarge()
         if "Too many headers" in (message or ""):

@@ -17,7 +17,7 @@ from loguru import logger
 
 from pipe.config.models import Listener
 from pipe.contract import Listening
-from pipe.errors import BadRequest, ConfigError, GatewayDefect, NotFound, PipeError
+from pipe.errors import BadRequest, ConfigError, NotFound, PipeError, defect
 from web.certificates import context_of, stamp_of
 from web.limits import HttpLimits
 from web.plain import Plain
@@ -175,7 +175,7 @@ class _Site:
             return _closing(request, problem_response(BadRequest("the body was not well made, or broke off")))
         except Exception as error:  # boundary: a handler's defect must not show its inside
             self._log.opt(exception=error).error("A handler of HTTP requests broke", action="http")
-            return _closing(request, problem_response(GatewayDefect()))
+            return _closing(request, problem_response(defect(error)))
 
     def _plain(self, request: Plain) -> Work | None:
         """What answers a plain request; None where the handler must."""
@@ -191,7 +191,7 @@ class _Site:
             return problem_bytes(error)
         except Exception as error:  # boundary: a handler's defect must not show its inside
             self._log.opt(exception=error).error("A handler of HTTP requests broke", action="http")
-            return problem_bytes(GatewayDefect())
+            return problem_bytes(defect(error))
 
     def _find(self, path: str) -> _Mount | None:
         mounts, prefix = self._mounts, path.rstrip("/")

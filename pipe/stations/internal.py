@@ -21,7 +21,7 @@ class EndStation(Station):
             return
         try:
             run = await self.prepare(work)
-            message = await self.own_steps(run)
+            message = await self.own_steps(work, run)
         except StepStopped as stop:
             await self.settle(work, self.stopped(work, stop))
             return
@@ -33,14 +33,14 @@ class EndStation(Station):
         else:
             await self.finish(work, run, message)
 
-    async def own_steps(self, run: Run) -> Message | None:
+    async def own_steps(self, work: Work, run: Run) -> Message | None:
         """What the target's `when:` and own steps leave of the message."""
         target = self.route.targets.get(self.name)
         if run.message is None or target is None:
             return run.message
         if target.config.when is not None and not target.config.when.is_true(run.message):
             return None
-        return (await target.pipeline.run(run.message)).message
+        return (await target.pipeline.run(run.message, size=work.size)).message
 
     async def finish(self, work: Work, run: Run, message: Message) -> None:
         """Ends the delivery of a message that got here."""

@@ -6,12 +6,12 @@ import asyncio
 import traceback
 from collections import deque
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from loguru import logger
 
 from pipe.contract import Message
-from pipe.errors import ConnectionWaits, DeadlinePassed, GatewayDefect, PipeError, StoreError, Verdict
+from pipe.errors import ConnectionWaits, DeadlinePassed, GatewayDefect, OutOfMemory, PipeError, StoreError, Verdict
 from pipe.redact import shield
 from pipe.retry import RetryPolicy
 from pipe.steps.pipeline import LARGE, Run, StepStopped
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from pipe.store.transaction import Tx
 
 IN_MEMORY = 1000
+IN_MEMORY_BYTES = 32 << 20
+"""of bodies that wait in a station's queue; what they are decoded to is several times as large"""
 READ_AT_ONCE = 500
 STORE_PAUSE_S = 1.0
 ASK_AGAIN_S = 5.0
@@ -34,12 +36,17 @@ ASK_AGAIN_S = 5.0
 class Station:
     """Base of the three kinds; each says in `attempt` what it does with one delivery."""
 
+    reaches_out: ClassVar[bool] = False
+    """whether a partner may have got the message when its work broke off"""
+
     def __init__(self, engine: Engine, route: Route, name: str, concurrency: int) -> None:
         self.engine, self.route, self.name, self.concurrency = engine, route, name, concurrency
         self.route_name = route.name
         self._suspects = asyncio.Lock()
         """what was in work when the process died is worked on one at a time, so that the guilty one shows"""
         self.queue: deque[Work] = deque()
+        self._bytes = 0
+        """of the bodies in it"""
         self.owned: set[int] = set()
         """deliveries in memory: queued, parked or in work"""
         self._in_hands: set[int] = set()
@@ -63,9 +70,9 @@ class Station:
         """Takes a delivery that is ready. When memory is full it is left in the store."""
         if work.id in self.owned:
             return
-        if self._reading and len(self._arrived) < IN_MEMORY:
+        if self._reading and len(self._arrived) < IN_MEMORY and work.size <= LARGE:
             self._arrived.append(work)
-        elif self._behind or self._reading or len(self.owned) >= IN_MEMORY:
+        elif self._behind or self._reading or len(self.owned) >= IN_MEMORY or self._bytes >= IN_MEMORY_BYTES:
             self._behind = True
             self.kick()
         else:
@@ -74,7 +81,13 @@ class Station:
 
     def _take(self, work: Work) -> None:
         self.owned.add(work.id)
+        if self.queue and work.size > LARGE:
+            work.decoded = None  # it waits: better decoded again than kept
+        self._line_up(work)
+
+    def _line_up(self, work: Work) -> None:
         self.queue.append(work)
+        self._bytes += work.size
 
     def want(self, delivery: int) -> None:
         """Takes a delivery that is known by its number only."""
@@ -90,7 +103,8 @@ class Station:
             self._workers += 1
             self._starting += 1
             self.engine.spawn(self._work())
-        if (self._behind or not self._wanted <= self.owned) and len(self.owned) < IN_MEMORY // 2 and not self._reading:
+        room = len(self.owned) < IN_MEMORY // 2 and self._bytes < IN_MEMORY_BYTES // 2
+        if room and (self._behind or not self._wanted <= self.owned) and not self._reading:
             self._reading = True
             self.engine.spawn(self._read())
 
@@ -103,6 +117,7 @@ class Station:
         in_work = before.owned - {work.id for work in before.queue}
         self._behind = True
         before.queue.clear()
+        before._bytes = 0
         before._arrived.clear()
         before.owned &= in_work
         before.successor = self
@@ -135,6 +150,7 @@ class Station:
         try:
             while self.queue and self.may_run():
                 work = self.queue.popleft()
+                self._bytes -= work.size
                 if work.crashes or work.sensitive:
                     await self._guarded(work)
                 else:
@@ -181,6 +197,7 @@ class Station:
             error=failure,
             at=self.engine.clock.now(),
             traceback=traceback.format_exc(),
+            maybe_delivered=self.reaches_out,
         )
         await self.end(work, outcome)
 
@@ -204,13 +221,13 @@ class Station:
         return run
 
     def stopped(self, work: Work, stop: StepStopped, retry: RetryPolicy | None = None) -> Outcome:
-        """The outcome of a delivery whose steps failed; an unanswered question (`enrich`) is asked again later."""
+        """The outcome of a delivery whose steps failed; what finds no answer (`enrich`) or memory waits."""
         error, now = stop.error, self.engine.clock.now()
         outcome = Outcome(
             DEAD, code=error.code, note=error.text, error=error, at=now,
             step=stop.step.path, place=str(stop.step.place), body_at_step=stop.body, traceback=stop.trace,
         )  # fmt: skip
-        if error.verdict is Verdict.STOP or isinstance(error, ConnectionWaits):
+        if error.verdict is Verdict.STOP or isinstance(error, (ConnectionWaits, OutOfMemory)):
             outcome.state, outcome.error, outcome.next_at, outcome.attempted = RETRY, None, now + ASK_AGAIN_S, False
             return outcome
         work.attempts += 1
@@ -272,6 +289,7 @@ class Station:
             self.successor.want(work.id)
         else:
             self.queue.appendleft(work)
+            self._bytes += work.size
 
     def park(self, work: Work, seconds: float) -> None:
         """Puts a delivery aside for some seconds, without a worker."""
@@ -281,7 +299,7 @@ class Station:
         if self.successor is not None:
             self.requeue(work)
         else:
-            self.queue.append(work)
+            self._line_up(work)
             self.kick()
 
     # --- reading what is in the store ---
@@ -293,7 +311,10 @@ class Station:
         wanted = set(list(self._wanted - self.owned)[:READ_AT_ONCE])
         self._wanted -= wanted
         try:
-            works, more = await self.engine.load(self.route_name, self.name, self.owned | wanted, wanted, READ_AT_ONCE)
+            works, more, left = await self.engine.load(
+                self.route_name, self.name, self.owned | wanted, wanted, READ_AT_ONCE, IN_MEMORY_BYTES
+            )
+            self._wanted |= left
             arrived, self._arrived = self._arrived, []
             for work in works if more else (*works, *arrived):
                 if work.id not in self._ended and work.id not in self.owned:

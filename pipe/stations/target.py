@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipe.connection import Connection
 from pipe.contract import Message, Outgoing, Receipt
@@ -25,6 +25,8 @@ LEAST_REST_S = 0.001
 
 class TargetStation(Station):
     """One target of a route."""
+
+    reaches_out: ClassVar[bool] = True
 
     def __init__(self, engine: Engine, route: Route, name: str, concurrency: int, connection: Connection) -> None:
         super().__init__(engine, route, name, concurrency)
@@ -87,7 +89,7 @@ class TargetStation(Station):
         begun, at = clock.monotonic(), clock.now()
         outgoing: Message | None = None
         try:
-            outgoing = work.own_output or await self._own_steps(run, target)
+            outgoing = work.own_output or await self._own_steps(work, run, target)
             if outgoing is None:
                 return self.filtered("a filter of the target dropped it")
             receipt, _ = await self.send(work, outgoing, target)
@@ -120,9 +122,11 @@ class TargetStation(Station):
         self._tell(work, outcome)
         return outcome
 
-    async def _own_steps(self, run: Run, target: Target) -> Message | None:
+    async def _own_steps(self, work: Work, run: Run, target: Target) -> Message | None:
         assert run.message is not None
-        return run.message if target.pipeline.empty else (await target.pipeline.run(run.message)).message
+        if target.pipeline.empty:
+            return run.message
+        return (await target.pipeline.run(run.message, size=work.size)).message
 
     async def send(self, work: Work, message: Message, target: Target) -> tuple[Receipt, bool]:
         """Hands the message to the connection. Raises the PipeError that says what happened."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from pipe import blocking
 from pipe.config.models import ChooseConfig, EnrichConfig, StepConfig, TapConfig
 from pipe.contract import Message, Transformer
-from pipe.errors import PipeError, StepFailed
+from pipe.errors import OutOfMemory, PipeError, StepFailed
 
 LARGE = 64 << 10
 """bytes"""
@@ -78,6 +78,9 @@ class Pipeline:
                 error.facts.setdefault("step", config.path)
                 error.facts.setdefault("place", str(config.place))
                 raise StepStopped(error, config, message.body) from error
+            except MemoryError as error:
+                short = OutOfMemory(f"no memory for `{config.name}`", step=config.path, place=str(config.place))
+                raise StepStopped(short, config, message.body) from error
             except Exception as error:  # boundary: a defect of a step must not stop its route
                 failed = StepFailed(
                     f"`{config.name}` broke: {type(error).__name__}: {error}", step=config.path, place=str(config.place)

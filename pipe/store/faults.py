@@ -8,6 +8,9 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 _FATAL = ("disk I/O error", "malformed", "readonly", "unable to open", "not a database")
+_NO_INDEX = "SQLITE_IOERR_SHMSIZE"
+"""The log's index has no room to grow. A restart might find the commit in the log; this process, while it lives, knows
+that the commit does not count, and writes the next one over it."""
 _FULL = ("database or disk is full", "No space left", "could not extend file")
 
 
@@ -27,10 +30,18 @@ def is_fatal(cause: BaseException) -> bool:
         return isinstance(
             cause, (psycopg.OperationalError, psycopg.InterfaceError)
         )  # the connection, or the server's disk
-    return not isinstance(cause, sqlite3.Error) or any(sign in str(cause) for sign in _FATAL)
+    if not isinstance(cause, sqlite3.Error):
+        return True
+    return any(sign in str(cause) for sign in _FATAL) and not _lacks_index(cause)
 
 
 def is_disk(error: Exception) -> bool:
     """Whether the database said so of its disk or connection: then it concerns the whole transaction."""
     cause = cause_of(error)
-    return isinstance(cause, (sqlite3.Error, psycopg.Error)) and (is_full(cause) or is_fatal(cause))
+    if not isinstance(cause, (sqlite3.Error, psycopg.Error)):
+        return False
+    return is_full(cause) or is_fatal(cause) or _lacks_index(cause)
+
+
+def _lacks_index(cause: BaseException) -> bool:
+    return getattr(cause, "sqlite_errorname", None) == _NO_INDEX

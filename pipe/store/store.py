@@ -151,6 +151,8 @@ class Store:
 
     async def read(self, query: Callable[[Connection], T], limit_s: float = database.READ_LIMIT_S) -> T:
         """Runs a query on a connection that cannot write. Raises StoreBusy past `limit_s` seconds."""
+        if self._writer is not None and self._writer.silent:
+            raise StoreUnavailable("the store is silent and was given up")  # a read would wait for it without end
         if self._readers is None:
             await asyncio.sleep(0)
             return self._read(query, limit_s)

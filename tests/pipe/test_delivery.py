@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from sqlalchemy import select
 
-from pipe.errors import Busy, NoAnswer, PeerFailed, Refused
+from pipe.contract import Message, Outgoing
+from pipe.errors import Busy, NoAnswer, OutOfMemory, PeerFailed, Refused
+from pipe.stations.station import ASK_AGAIN_S
+from pipe.steps.pipeline import LARGE
 from pipe.store import schema
 from tests.pipe.house import House
+from transformers.decode import Decode
+from transformers.encode import Encode
 
 ROUTE = """
 connections:
@@ -62,6 +69,65 @@ async def test_a_waiting_message_survives_a_restart_with_its_attempts(house: Hou
     await house.pass_time(21)
     (row,) = await house.done(1)
     assert (row["state"], row["attempts"]) == ("delivered", 3)
+
+
+@pytest.mark.parametrize(("size", "where"), [(100, "MainThread"), (LARGE + 1, "steps")])
+async def test_a_large_body_goes_through_all_steps_beside_the_loop(
+    house: House, monkeypatch: pytest.MonkeyPatch, size: int, where: str
+) -> None:
+    """Those of the route and the target's own: all other messages would wait for them."""
+    seen: list[str] = []
+
+    def apply(step: Decode | Encode, message: Message) -> Message:
+        seen.append(threading.current_thread().name.split("_")[0])
+        return message
+
+    monkeypatch.setattr(Decode, "apply", apply)
+    monkeypatch.setattr(Encode, "apply", apply)
+    text = ROUTE + "    steps: [{decode: text}]\n    to: {connection: out, put: x, steps: [{encode: text}]}\n"
+    await house.start(text)
+    await house.put("x" * size)
+    await house.done(1)
+    assert seen == [where, where]
+
+
+async def test_a_send_that_breaks_may_have_been_delivered(house: House) -> None:
+    """A defect amid an attempt: nobody knows how far it came, and the dead letter says so."""
+
+    def broken(outgoing: Outgoing) -> None:
+        raise RuntimeError("a defect behind the last byte")
+
+    await house.start(ONE)
+    house.partner("out").decide = broken
+    await house.put("hello")
+    (row,) = await house.done(1)
+    (letter,) = await house.rows(select(schema.dead_letter))
+    assert (row["state"], row["code"], letter["maybe_delivered"]) == ("dead", "PIPE-6003", 1)
+
+
+async def test_a_step_that_finds_no_memory_is_run_again_later(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the door it is a refusal that may be repeated; behind it the message waits and spends nothing."""
+    short = True
+
+    def apply(step: Decode | Encode, message: Message) -> Message:
+        if short:
+            raise MemoryError
+        return message
+
+    monkeypatch.setattr(Decode, "apply", apply)
+    monkeypatch.setattr(Encode, "apply", apply)
+    text = ROUTE + "    steps: [{decode: text}]\n    to: {connection: out, put: x, steps: [{encode: text}]}\n"
+    await house.start(text)
+    with pytest.raises(OutOfMemory):
+        await house.put("x")
+    assert await house.deliveries() == []
+    monkeypatch.setattr(Decode, "apply", lambda step, message: message)
+    await house.put("x")
+    (row,) = await house.reaches("retry")
+    assert row["attempts"] == 0
+    short = False
+    await house.pass_time(ASK_AGAIN_S + 0.1)
+    assert [row["state"] for row in await house.done(1)] == ["delivered"]
 
 
 @pytest.mark.key("retry.attempts")

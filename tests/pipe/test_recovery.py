@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -134,16 +135,35 @@ async def test_more_than_memory_holds_is_delivered_exactly_once(living: House) -
     assert target.owned == set()
 
 
+async def test_large_bodies_wait_in_the_store_and_not_in_memory(living: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A partner that is away costs disk: of what waits for it memory holds so many bytes, and no decoded values."""
+    monkeypatch.setattr(station, "IN_MEMORY_BYTES", 10_000)
+    monkeypatch.setattr(station, "LARGE", 1_000)
+    await living.start(TEXT.replace("    retry", "    steps: [{decode: text}]\n    retry"))
+    living.partner("out").hold()
+    ids = [accepted.id for accepted in await asyncio.gather(*(living.put("x" * 3_000) for _ in range(60)))]
+    target = living.engine.stations["r", "out"]
+    await living.partner("out").reached(1)
+    assert sum(work.size for work in target.queue) <= 10_000 + 3_000
+    assert [work.decoded for work in list(target.queue)[1:] if work.decoded is not None] == []
+    living.partner("out").release()
+    await living.done(60)
+    assert Counter(living.partner("out").ids) == Counter(ids)
+    assert (target.owned, target._bytes) == (set(), 0)
+
+
+@pytest.mark.parametrize(("works", "at_once", "most_bytes"), [(10, 4, 1 << 20), (1000, 500, 3)], ids=["works", "bytes"])
 async def test_small_memory_and_many_retries_lose_and_repeat_nothing(
-    living: House, monkeypatch: pytest.MonkeyPatch
+    living: House, monkeypatch: pytest.MonkeyPatch, works: int, at_once: int, most_bytes: int
 ) -> None:
-    """The same with ten in memory, keys, every third attempt failing: each is taken once, in its key's order."""
-    monkeypatch.setattr(station, "IN_MEMORY", 10)
-    monkeypatch.setattr(station, "READ_AT_ONCE", 4)
+    """The same with ten, or three bytes, in memory, keys, every third attempt failing: each is taken once, in order."""
+    monkeypatch.setattr(station, "IN_MEMORY", works)
+    monkeypatch.setattr(station, "READ_AT_ONCE", at_once)
+    monkeypatch.setattr(station, "IN_MEMORY_BYTES", most_bytes)
     text = TEXT.replace("first: 1s", "first: 10ms").replace("    retry", "    order_by: headers.k\n    retry")
     await living.start(text)
-    tries = iter(range(10**9))
-    living.partner("out").decide = lambda outgoing: PeerFailed("no") if next(tries) % 3 == 0 else None
+    chance = random.Random(20261127)  # by turns, one of three in memory would fail each time
+    living.partner("out").decide = lambda outgoing: PeerFailed("no") if chance.random() < 1 / 3 else None
     order: dict[int, list[str]] = {}
 
     async def send(k: int) -> None:

@@ -7,20 +7,24 @@ a process's birth and one from the moment at which it is ready are two sweeps.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import re
 import shutil
 import signal
 import sqlite3
+from asyncio.subprocess import Process
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 
-NOWHERE = Path("/dev/null")
+from tests.journeys.conftest import until
+
 TORTURE = Path(__file__).with_name("torture.yaml")
 SYNCS = "fdatasync,fsync"
 PAGES = "pwrite64"
@@ -34,26 +38,52 @@ def killing(calls: str, at: int) -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def attached(pid: int, *arguments: str, output: Path = NOWHERE) -> AsyncIterator[None]:
+async def attached(pid: int, *arguments: str, output: Path | None = None) -> AsyncIterator[None]:
     """Strace on all threads of a process for as long as the block lasts; afterwards the process runs free again.
 
     Raises AssertionError where strace cannot attach.
     """
     if shutil.which("strace") is None:
         pytest.skip("needs strace: apt-get install strace")
-    tracer = await asyncio.create_subprocess_exec(
-        "strace", "-f", "-o", str(output), "-p", str(pid), *arguments, stderr=asyncio.subprocess.PIPE
-    )
-    assert tracer.stderr is not None
-    words = await tracer.stderr.readline()
-    assert b"attached" in words, words.decode()
-    try:
-        yield
-    finally:
+    with TemporaryDirectory() as folder:
+        told = output or Path(folder) / "told"
+        tracer = await asyncio.create_subprocess_exec(
+            "strace", "-f", "-o", str(told), "-p", str(pid), *arguments, stderr=asyncio.subprocess.PIPE
+        )
+        assert tracer.stderr is not None
+        words = await tracer.stderr.readline()
+        assert b"attached" in words, words.decode()
+        try:
+            yield
+        finally:
+            await _let_go(tracer, pid, told if any(":error=" in argument for argument in arguments) else None)
+
+
+async def _let_go(tracer: Process, pid: int, told: Path | None) -> None:
+    """Ends strace; where it makes calls fail, the process stands still meanwhile.
+
+    A call that strace has taken away and not yet answered would fail with ENOSYS, as it does on no disk.
+    """
+    with suppress(ProcessLookupError):
+        if told is not None and tracer.returncode is None:
+            before = told.stat().st_size
+            os.kill(pid, signal.SIGSTOP)
+            await until(partial(_stands_still, tracer, pid, told, before))
         if tracer.returncode is None:
-            with suppress(ProcessLookupError):
-                tracer.send_signal(signal.SIGINT)
-        await tracer.wait()
+            tracer.send_signal(signal.SIGINT)
+    await tracer.wait()
+    if told is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+async def _stands_still(tracer: Process, pid: int, told: Path, start: int) -> bool:
+    """Whether strace has said since then that each thread of the process stopped, which none does within a call."""
+    with told.open("rb") as file:
+        file.seek(start)
+        stopped = set(re.findall(rb"^(\d+) +--- stopped by SIGSTOP", file.read(), re.MULTILINE))
+    threads = {file.name.encode() for file in Path(f"/proc/{pid}/task").glob("*")}
+    return tracer.returncode is not None or (bool(threads) and threads <= stopped)
 
 
 def failing(calls: str, error: str, *, at: int | None = None) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from pathlib import Path
 import orjson
 
 from tests.journeys.gateway import Gateway
-from tests.torture.crash import NOWHERE, attached
+from tests.torture.crash import attached
 
 MAIN = "pipe.cli:main"
 
@@ -115,7 +115,7 @@ class Reared(Gateway):
         if self.held:
             await child.held()
 
-    async def act(self, *arguments: str, main: str = MAIN, cut: Sequence[str] = (), trace: Path = NOWHERE) -> int:
+    async def act(self, *arguments: str, main: str = MAIN, cut: Sequence[str] = (), trace: Path | None = None) -> int:
         """The exit code of a command that works on the folder while no gateway does; `cut` goes to strace."""
         self.process = child = nursery(self.root).bear(self, arguments, held=True, main=main)
         await child.held()

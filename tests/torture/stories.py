@@ -12,7 +12,7 @@ from typing import Any
 from tests.journeys.books import quiet
 from tests.journeys.conftest import World, until
 from tests.journeys.ledger import check
-from tests.torture.crash import NOWHERE, attached, sound
+from tests.torture.crash import attached, sound
 from tests.torture.nursery import Reared
 
 LARGE = "ж" * (600 << 10)
@@ -30,7 +30,7 @@ class Stories:
     begun: list[int] = field(default_factory=list)
     cuts: int = 0
 
-    async def life(self, *cut: str, trace: Path = NOWHERE) -> bool:
+    async def life(self, *cut: str, trace: Path | None = None) -> bool:
         """Starts the gateway and lives through the journey; `cut` goes to strace. True where it was cut off."""
         gateway = self.world.gateway
         await gateway.start()
@@ -39,7 +39,7 @@ class Stories:
         async with attached(gateway.process.pid, *cut, output=trace):
             return await self._cut_off(self._journey(self.begun[-1]))
 
-    async def birth(self, *cut: str, trace: Path = NOWHERE) -> bool:
+    async def birth(self, *cut: str, trace: Path | None = None) -> bool:
         """Starts the gateway under strace and kills it when it is ready. True where it did not come so far."""
         gateway = self.world.gateway
         assert isinstance(gateway, Reared)

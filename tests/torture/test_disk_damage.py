@@ -23,7 +23,7 @@ from tests.journeys.ledger import check
 from tests.torture.crash import TORTURE
 from tests.torture.nursery import Reared
 
-pytestmark = [pytest.mark.journey, pytest.mark.debian]
+pytestmark = [pytest.mark.journey, pytest.mark.debian, pytest.mark.timeout(600)]
 
 DEEP = os.environ.get("PIPE_DEEP") == "1"
 PHONES = [f"+38067000000{n}" for n in range(6)]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipe.errors import PipeError, TooDeep, Undecodable, Unencodable
 from tests.transformers.messages import JSON_TEXT, PLAIN
-from transformers import json_format, json_quick
+from transformers import json_format, json_pieces, json_quick
 
 Read = Callable[[bytes], Any]
 
@@ -23,7 +25,15 @@ def in_pieces(raw: bytes) -> Any:
     return json_format.decode_pieces(lambda: (raw[at : at + 1] for at in range(len(raw))))
 
 
-@pytest.fixture(params=[json_format.decode, json_format.strictly, in_pieces], ids=["quick", "strict", "pieces"])
+def in_small_windows(raw: bytes) -> Any:
+    """The same, each value as if it were a large one."""
+    return json_format.decode_pieces(lambda: (raw[at : at + 3] for at in range(0, len(raw), 3)), window=5)
+
+
+READERS = [json_format.decode, json_format.strictly, in_pieces, in_small_windows]
+
+
+@pytest.fixture(params=READERS, ids=["quick", "strict", "pieces", "small windows"])
 def read(request: pytest.FixtureRequest) -> Read:
     """The reader with its quick way, without, and piece by piece."""
     chosen: Read = request.param
@@ -165,7 +175,8 @@ def outcome(read: Read, raw: bytes) -> tuple[str, Any]:
 @given(JSON.map(str.encode))
 def test_the_quick_way_reads_and_refuses_as_the_strict_one(raw: bytes) -> None:
     """Keys that stand twice, numbers of all sizes, escapes, depths: values, their types and errors are the same."""
-    assert outcome(json_format.decode, raw) == outcome(json_format.strictly, raw) == outcome(in_pieces, raw)
+    strict = outcome(json_format.strictly, raw)
+    assert [outcome(read, raw) for read in READERS] == [strict] * len(READERS)
 
 
 @given(JSON.map(str.encode), st.data())
@@ -175,7 +186,7 @@ def test_the_quick_way_takes_damaged_texts_as_the_strict_one(raw: bytes, data: s
     put = data.draw(st.sampled_from([b"", b":", b'"', b"\\", b",", b"\x00", b"\xff", b"{", b"1", b"\xef\xbb\xbf"]))
     damaged = raw[:at] + put + raw[at + data.draw(st.integers(0, 2)) :]
     strict = outcome(json_format.strictly, damaged)
-    assert outcome(json_format.decode, damaged) == strict == outcome(in_pieces, damaged)
+    assert [outcome(read, damaged) for read in READERS] == [strict] * len(READERS)
 
 
 EVERYDAY = [
@@ -190,6 +201,32 @@ EVERYDAY = [
 def test_everyday_messages_go_the_quick_way(raw: bytes) -> None:
     """Nested objects, times and addresses with their colons, rows with the same keys: it is sure of all."""
     assert json_quick.decode(raw, 64) == json.loads(raw)
+
+
+ROWS = orjson.dumps({"a": [{"b": [n, {"c": "x, y}, {z"}], "d": "ї" * n} for n in range(40)], "e": list(range(99))})
+
+
+@pytest.mark.parametrize("raw", [*EVERYDAY, ROWS, b"[1.5, -0.10,\n2e3 , true]", b'"' + b"a" * 400 + b'"'])
+@pytest.mark.parametrize("window", [1, 5, 64, 4096])
+def test_a_large_body_is_read_in_windows_and_not_as_a_whole(raw: bytes, window: int) -> None:
+    """Nothing of it sends the reader back to the beginning, whatever the window cuts through."""
+    pieces = [raw[at : at + 7] for at in range(0, len(raw), 7)]
+    value = json_pieces.decode(pieces, json_format._SCAN, pytest.fail, 64, window=window)
+    assert value == json_format.strictly(raw)
+
+
+def test_a_large_body_takes_its_values_and_no_copy_of_its_text() -> None:
+    """Three megabytes of small objects: beside what is made of them there is never more than a window or two."""
+    row = orjson.dumps({"name": "Олена Коваленко", "sum": 12.5, "paid": True})
+    raw = b'{"rows":[%b]}' % b",".join([row] * 50_000)
+    tracemalloc.start()
+    try:
+        value = json_format.decode_pieces(lambda: (raw[at : at + 65536] for at in range(0, len(raw), 65536)))
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(value["rows"]) == 50_000
+    assert peak - kept < 1 << 20
 
 
 UNSURE = {

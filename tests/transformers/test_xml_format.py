@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -227,6 +228,20 @@ def test_a_large_document_is_written_as_a_small_one(document: dict[str, Any], te
             patch.setattr(xml_format, "LARGE", large)
             patch.setattr(xml_format, "MANY", large)
             assert written(value) == whole
+
+
+@pytest.mark.parametrize("last", [{}, {"@kind": "late"}], ids=["plain", "an attribute at the end"])
+def test_a_large_document_takes_its_bytes_and_little_more(last: dict[str, str]) -> None:
+    """Five megabytes of small elements: their texts are gone before the next ones come."""
+    value = {"rows": {"row": [{"name": "Олена Коваленко", "sum": "12.50"}] * 80_000, **last}}
+    tracemalloc.start()
+    try:
+        raw = xml_format.encode(value)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert raw.startswith(b'<?xml version="1.0" encoding="utf-8"?>\n<rows' + (b' kind="late">' if last else b">"))
+    assert peak < len(raw) * 9 / 8 + (2 << 20)  # a buffer grows by an eighth
 
 
 def written(value: Any) -> bytes | str:
