@@ -14,6 +14,8 @@ from pipe.contract import Blob, Outgoing, Receipt
 from pipe.errors import BadHeader, NoAnswer, PeerFailed, PipeError, Refused, Unreachable
 
 PIECE = 1 << 19
+LARGE = 1 << 20
+"""bytes from which a first attempt too looks for what a gateway that was killed has left"""
 
 
 class Body:
@@ -52,7 +54,7 @@ async def put(remote: Remote, outgoing: Outgoing, work: str, pool: str) -> Recei
     # With the content in its name: what an attempt with another body has left is never gone on with.
     part = (*at[:-1], f".{outgoing.id}.{body.sha256[:12]}.part")
     try:
-        await _uploaded(remote, part, body, again=outgoing.attempt > 1)
+        await _uploaded(remote, part, body, again=outgoing.attempt > 1 or body.size > LARGE)
         await _named(remote, part, at, body, replace=target.exists == "replace")
     except (Missing, Taken, CannotResume) as error:
         await _cleared(remote, part)
@@ -67,7 +69,7 @@ async def put(remote: Remote, outgoing: Outgoing, work: str, pool: str) -> Recei
 async def _uploaded(remote: Remote, part: Segments, body: Body, *, again: bool) -> None:
     offset = 0
     if again and remote.resumes and (left := await remote.find(part)) is not None and left.size <= body.size:
-        offset = left.size
+        offset = max(0, left.size - remote.unsure)
     if not offset or offset < body.size:
         await _written(remote, part, body, offset)
     kept = await remote.find(part)

@@ -53,6 +53,8 @@ class Remote(Protocol):
     """`move` cannot replace a file, not even in a race"""
     resumes: ClassVar[bool]
     """a file that is half written is worth to be kept: the rest can follow"""
+    unsure: ClassVar[int]
+    """bytes at the end of such a file that may have holes: it is gone on with before them"""
     usable: bool
     """False once nobody knows what the session would answer next"""
     strange: int

@@ -24,13 +24,16 @@ _REFUSED = (
     asyncssh.SFTPInvalidParameter,
 )  # fmt: skip
 NANO = 10**9
+SYNCS = 10
+"""times the longest silence, until a large file is on the server's disk"""
 
 
 class SftpSession:
     """Signed in, in the connection's folder."""
 
-    guards: ClassVar[bool] = True
+    guards: ClassVar[bool] = False  # the protocol forbids a rename to replace a file, and some servers do it
     resumes: ClassVar[bool] = True
+    unsure: ClassVar[int] = PIECE  # some servers write in another order than they are asked to
 
     def __init__(self, connection: asyncssh.SSHClientConnection, where: str, charset: str, seconds: float) -> None:
         self.usable, self.strange = True, 0
@@ -134,7 +137,8 @@ class SftpSession:
                 if waiting:
                     await self._within(file.write(bytes(waiting), offset))
                 with suppress(asyncssh.SFTPOpUnsupported):
-                    await self._within(file.fsync())
+                    async with asyncio.timeout(self._seconds * SYNCS):
+                        await file.fsync()
             finally:
                 await self._closed(file)
 

@@ -459,7 +459,7 @@ async def test_a_file_that_is_too_large_is_set_aside(folder: Path) -> None:
     await asyncio.wait([running])
     await source.close()
     assert (mine.bodies, list(files(folder))) == ([b"x" * 100], [".refused/route/in/a.csv"])
-    assert (health.state, "1 files are too large" in health.reason) == ("degraded", True)
+    assert (health.state, "became no message: it has 101 bytes" in health.reason) == ("degraded", True)
 
 
 async def test_a_large_file_becomes_a_blob(folder: Path, tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ async def test_claims_of_a_route_that_is_gone_are_told(peer: FilesPeer) -> None:
     peer.write(".work/renamed/in/a.csv", b"left")
     async with taking(peer, door()) as source:
         health = await source.check()
-    assert health == Health("degraded", ".work/renamed holds files of a route that is gone")
+    assert (health.state, ".work/renamed holds files of a route that is gone" in health.reason) == ("degraded", True)
 
 
 async def test_a_folder_that_is_not_there_is_told(peer: FilesPeer) -> None:
@@ -281,7 +281,7 @@ async def test_a_file_that_is_too_large_is_set_aside(peer: FilesPeer) -> None:
         await look(peer)
         health = await source.check()
     assert (mine.bodies, list(await peer.files())) == ([b"x" * 100], [".refused/route/in/a.csv"])
-    assert (health.state, "1 files are too large" in health.reason) == ("degraded", True)
+    assert (health.state, "in/a.csv became no message: it has 101 bytes" in health.reason) == ("degraded", True)
 
 
 async def test_a_file_that_is_too_large_and_kept_stays(peer: FilesPeer) -> None:

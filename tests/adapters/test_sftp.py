@@ -304,7 +304,7 @@ async def test_doctor_climbs_all_rungs_and_leaves_nothing(tmp_path: Path, monkey
             found = await climbed(adapter, peer.options, target("out/${message.id}"))
             assert await peer.files() == {}
         names = ["name", "tcp", "host key", "sign-in", "list"]
-        assert found == [*((name, "ok") for name in names), ("rename", "warn"), ("put", "ok")]
+        assert found == [*((name, "ok") for name in names), ("rename", "warn"), ("put", "ok"), ("rename", "warn")]
         async with opened(peer, host_keys=[f"SHA256:{'A' * 43}"]) as adapter:
             assert (await climbed(adapter))[-1] == ("host key", "fail")
         monkeypatch.setenv("OTHER_PASSWORD", "wrong")
