@@ -24,6 +24,7 @@ from pipe.errors import BadHeader, NoAnswer, NotAuthorised, PeerError, ReplyInva
 PIECE = 1 << 18
 MOST = 200_000
 """names of one listing"""
+_SIGN_IN = ("331", "332")
 _FACTS = ("TYPE", "SIZE", "MODIFY")
 _GONE = ("450", "550", "553", "501", "504")
 """what servers say of a name that is not there, or that may not be seen"""
@@ -362,29 +363,21 @@ class FtpSession:
             try:
                 yield
             except StatusCodeError as error:
-                code = str(error.received_codes[-1])
-                self.usable = code != "421"
-                told = self._told(error)
-                if code in _GONE and not no_right(told):
-                    raise Missing(told) from error
-                raise meaning(self._where, code, told.removeprefix(code).strip()) from error
+                raise self._refused(error) from error
         self.usable = True
 
-    @contextmanager
-    def _transferring(self) -> Iterator[None]:
-        """A transfer: only one that ends well leaves a session that one can be sure of."""
-        self.usable = False
-        with self._translated():
-            try:
-                yield
-            except StatusCodeError as error:
-                code = str(error.received_codes[-1])
-                told = self._told(error)
-                self.usable = code != "421"  # its last word on this transfer
-                if code in _GONE and not no_right(told):
-                    raise Missing(told) from error
-                raise meaning(self._where, code, told.removeprefix(code).strip()) from error
-        self.usable = True
+    _transferring = _asking
+    """a transfer: only one that ends well, or is refused, leaves a session that one can be sure of"""
+
+    def _refused(self, error: StatusCodeError) -> Exception:
+        """What an answer means that was not hoped for."""
+        code, told = str(error.received_codes[-1]), self._told(error)
+        if code[:1] in {"1", "2", "3"} and code not in _SIGN_IN:
+            return Unreachable(f"{self._where} said {told!r}, which is no answer to what was asked")
+        self.usable = code != "421"
+        if code in _GONE and not no_right(told):
+            return Missing(told)
+        return meaning(self._where, code, told.removeprefix(code).strip())
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

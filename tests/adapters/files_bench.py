@@ -20,7 +20,9 @@ import pytest
 from adapters import ADAPTERS
 from adapters.files.adapter import FileAdapter
 from adapters.files.keys import FileSubscription, FileTarget
-from partners.files import PASSWORD, USER, FtpPartner, Mode, SftpPartner
+from partners.demo import PASSWORD, USER
+from partners.ftp_server import FtpServer, Mode
+from partners.sftp_server import SftpServer
 from pipe.testing import FakeClock, FakeServices
 from tests.adapters.pki import Pki
 
@@ -143,7 +145,7 @@ class Pyftpd(_FtpPlace):
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         super().__init__(folder)
-        self.partner = FtpPartner(self.root, tls=self.mode, certificate=self.certificate, settings=settings)
+        self.partner = FtpServer(self.root, tls=self.mode, certificate=self.certificate, settings=settings)
 
     async def start(self) -> None:
         """See Place."""
@@ -349,7 +351,7 @@ class AsyncsshPlace(Place):
 
     def __init__(self, folder: Path, **made: Any) -> None:
         super().__init__(folder)
-        self.partner = SftpPartner(self.root, **made)
+        self.partner = SftpServer(self.root, **made)
 
     async def start(self) -> None:
         """See Place."""
