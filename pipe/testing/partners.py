@@ -117,7 +117,10 @@ class Partner:
 
     def _lines(self, kind: str) -> list[dict[str, Any]]:
         path = self._data / "partners" / self.name / f"{kind}.jsonl"
-        return [orjson.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+        if not path.exists():
+            return []
+        whole, _, _ = path.read_bytes().rpartition(b"\n")  # a long line may be being written
+        return [orjson.loads(line) for line in whole.splitlines()]
 
     def _tell(self, verb: str, *arguments: str) -> dict[str, Any]:
         with reachable(self._data / "partners.sock") as path, socket.socket(socket.AF_UNIX) as line:
