@@ -179,8 +179,7 @@ class Harbour:
         assert [row["state"] for row in rows] == ["delivered"] * len(wanted)
         names = [path.relative_to(self.disk) for path in self.disk.rglob("*") if path.is_file()]
         assert [name for name in names if name.parts[0] not in {"done", "out"} or name.name.startswith(".")] == []
-        (books,) = [row for row in await gateway.pipe("ledger", "verify") if row.get("route", "") in {"", None}] or [{}]
-        assert books.get("difference", 0) == 0
+        await gateway.pipe("ledger", "verify")  # raises where it does not balance
 
 
 def text(connection: dict[str, Any], **route: Any) -> str:
