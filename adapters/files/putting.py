@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import aclosing, suppress
+from itertools import islice
 
 from adapters.files.names import OURS, filled
 from adapters.files.remote import CannotResume, Missing, Remote, Segments, Taken, shown
@@ -14,6 +15,8 @@ from pipe.contract import Blob, Outgoing, Receipt
 from pipe.errors import BadHeader, NoAnswer, PeerFailed, PipeError, Refused, Unreachable
 
 PIECE = 1 << 19
+AHEAD = 4
+"""pieces of a large body that are read at once"""
 LARGE = 1 << 20
 """bytes from which a first attempt too looks for what a gateway that was killed has left"""
 
@@ -27,19 +30,34 @@ class Body:
         self._body, self._pool = body, pool
 
     async def pieces(self, offset: int = 0) -> AsyncGenerator[bytes, None]:
-        """The bytes from there on; a large body is read in a thread."""
+        """The bytes from there on. A large body is read in a thread, ahead of whoever takes them."""
         if not isinstance(self._body, Blob):
             for at in range(offset, self.size, PIECE):
                 yield self._body[at : at + PIECE]
             return
-        file = await blocking.run(self._pool, self._body.file)
+        source = self._read(self._body, offset)
+        ahead = self._ahead(source)
         try:
-            if offset:
-                await blocking.run(self._pool, file.seek, offset)
-            while piece := await blocking.run(self._pool, file.read, PIECE):
-                yield piece
+            while pieces := await ahead:
+                ahead = self._ahead(source)
+                for piece in pieces:
+                    yield piece
         finally:
-            file.close()
+            await asyncio.wait([ahead])  # nobody may close what a thread still reads
+            source.close()
+
+    def _ahead(self, source: Iterator[bytes]) -> asyncio.Future[list[bytes]]:
+        return asyncio.ensure_future(blocking.run(self._pool, lambda: list(islice(source, AHEAD))))
+
+    @staticmethod
+    def _read(body: Blob, offset: int) -> Generator[bytes, None, None]:
+        if not offset:
+            yield from body.open()
+            return
+        with body.file() as file:
+            file.seek(offset)
+            while piece := file.read(PIECE):
+                yield piece
 
 
 async def put(remote: Remote, outgoing: Outgoing, work: str, pool: str) -> Receipt:

@@ -153,7 +153,7 @@ async def test_a_file_must_come_in_its_time(tmp_path: Path) -> None:
         peer.write("in/a.msg", body, modified=1_795_000_000)
         mine = FakeDoor(peer.options, max_body=1 << 30)
         async with opened(peer, timeout={"connect": "3s", "read": "3s", "total": "500ms"}) as source:
-            for _ in range(2):
+            for _ in range(20):
                 work = asyncio.create_task(source.run(FakeDoors(mine)))
                 async with asyncio.timeout(20):
                     while not work.done() and not mine.arrivals:
