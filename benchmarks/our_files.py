@@ -32,11 +32,14 @@ class Disk(FakeServices):
 class Entrance(FakeDoor):
     """Keeps nothing."""
 
+    entered = False
+
     async def accept(self, arrival: Arrival) -> Accepted:
         """Whatever it is."""
         assert isinstance(arrival.body, Blob)
         assert arrival.body.size == self.max_body
         arrival.body.path.unlink()
+        self.entered = True
         return Accepted("1")
 
 
@@ -73,7 +76,7 @@ class Ours(Runner):
         (self.disk / "in" / "take.ready").touch()
         source = asyncio.create_task(self._adapter.run(FakeDoors(door)))
         claimed = self.disk / ".work" / door.route / "in" / "take"
-        while (self.disk / "in" / "take").exists() or claimed.exists():
+        while not door.entered or claimed.exists():
             await asyncio.sleep(0.002)
             if source.done():
                 source.result()

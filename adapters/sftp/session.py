@@ -117,22 +117,33 @@ class SftpSession:
         """See Remote; some pieces ahead of whoever takes them."""
         with self._asking():
             file = await self._within(self._sftp.open(self._path(at), "rb"))
-            ahead: deque[asyncio.Future[bytes | str]] = deque()
+            ahead: deque[asyncio.Future[bytes]] = deque()
             try:
+                one = file.read_len or BLOCK
+                block = max(1, BLOCK // one) * one  # whole requests
+                ends = (await self._within(file.stat())).size or 0
+                asked = offset
                 while True:
-                    for number in range(len(ahead), AHEAD):
-                        ahead.append(self._begun(file.read, BLOCK, offset + number * BLOCK))
-                    piece = await ahead.popleft()
+                    while len(ahead) < AHEAD and asked < ends:
+                        # Never beyond the end: the library loses the answers to what lies there.
+                        ahead.append(self._begun(self._part, file, min(block, ends - asked), asked))
+                        asked += min(block, ends - asked)
+                    piece = await (ahead.popleft() if ahead else self._begun(self._part, file, one, offset))
                     if not piece:
                         break
-                    data = piece if isinstance(piece, bytes) else piece.encode()
-                    offset += len(data)
-                    if len(data) < BLOCK:  # near the end, or a server that gives less than it is asked for
+                    offset += len(piece)
+                    if len(piece) < block and offset < ends:  # the server gives less than it is asked for
                         await _over(ahead)
-                    yield data
+                        asked = offset
+                    yield piece
             finally:
                 await _over(ahead)
                 await self._closed(file)
+
+    @staticmethod
+    async def _part(file: asyncssh.SFTPClientFile, size: int, offset: int) -> bytes:
+        piece = await file.read(size, offset)
+        return piece if isinstance(piece, bytes) else piece.encode()
 
     async def write(self, at: Segments, pieces: AsyncIterator[bytes], offset: int = 0) -> None:
         """See Remote; on the server's disk when this returns, where the server can say so."""
