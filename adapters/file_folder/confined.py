@@ -99,6 +99,11 @@ class Confined:
         with self.folder(at, make=True):
             return True
 
+    def unmake(self, at: Segments) -> None:
+        """Takes an empty folder away; harmless where it is not empty, or gone."""
+        with contextlib.suppress(OSError), self.folder(at[:-1]) as here:
+            os.rmdir(at[-1], dir_fd=here)
+
     def move(self, source: Segments, target: Segments) -> None:
         """Renames in one step, durably. Raises FileExistsError where the target is there already."""
         with self.folder(target[:-1]) as to, self.folder(source[:-1]) as here:

@@ -131,6 +131,10 @@ class Folder:
         """See Remote."""
         return await self._do(self._files.make, at)
 
+    async def unmake(self, at: Segments) -> None:
+        """See Remote."""
+        await self._do(self._files.unmake, at)
+
     async def alive(self) -> None:
         """Looks whether the folder is there and may be used."""
         await self._do(self._look)

@@ -90,6 +90,9 @@ class Remote(Protocol):
     async def make(self, at: Segments) -> bool:
         """Makes a folder and those above it; False where it was there. Raises where it may not."""
 
+    async def unmake(self, at: Segments) -> None:
+        """Takes an empty folder away; harmless where it is not empty, or gone, or may not be taken away."""
+
     async def alive(self) -> None:
         """Asks whether the session still stands. Raises a PeerError."""
 

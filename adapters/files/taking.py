@@ -10,7 +10,7 @@ from loguru import logger
 
 from adapters.files.aside import REFUSED, set_aside
 from adapters.files.fetching import Fetcher
-from adapters.files.finding import every_file, find, overlap
+from adapters.files.finding import every_file, find, fixed, overlap
 from adapters.files.keys import FileSubscription, Marker, Move
 from adapters.files.remote import Entry, Missing, Remote, Segments, Taken, shown
 from adapters.files.sessions import Sessions
@@ -105,10 +105,21 @@ class Taker:
                             raise
                     if not remote.usable:
                         break
+            await self._tidied(remote, door)
         except StoreError:
             return  # nothing was accepted: the file is where it was and is taken at the next look
         finally:
             self.troubles.files[door.route] = wrong
+
+    async def _tidied(self, remote: Remote, door: Door) -> None:
+        """Folders that patterns like `in/**` have made below ours: else every look would go through all of them."""
+        lasting = 2 + len(fixed(door.options.pattern))
+        made = {each for each in self._made if len(each) > lasting and each[1] == door.route}
+        above = {each[:depth] for each in made for depth in range(lasting + 1, len(each))}
+        for each in sorted(made | above, key=len, reverse=True):
+            if remote.usable:
+                await remote.unmake(each)
+            self._made.discard(each)
 
     async def _offered(self, remote: Remote, door: Door, wrong: dict[str, str]) -> AsyncGenerator[Offered, None]:
         """What was claimed before, then what is ready now, each claimed when its turn comes."""

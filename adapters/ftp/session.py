@@ -287,6 +287,11 @@ class FtpSession:
             raise NotAuthorised(f"{self._where} does not let us make {shown(at)}: {said or error}") from error
         return True
 
+    async def unmake(self, at: Segments) -> None:
+        """See Remote."""
+        with suppress(Missing, NotAuthorised):  # 550 is all that servers say of it
+            await self._command(f"RMD {self._wire_path(at)}", "250")
+
     async def may(self, at: Segments) -> set[str] | None:
         """What we may do in a folder, by the letters of RFC 3659 (c: make files, m: make folders …); None: not told."""
         if not self._facts:

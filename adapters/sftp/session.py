@@ -224,6 +224,11 @@ class SftpSession:
             if await self.find(at) is None:
                 raise
 
+    async def unmake(self, at: Segments) -> None:
+        """See Remote."""
+        with suppress(Missing, NotAuthorised, PeerFailed):  # "failure" is all that servers say of it
+            await self._do(self._sftp.rmdir(self._path(at)))
+
     async def writable(self, at: Segments) -> bool | None:
         """Whether the folder's permissions let anybody write; None where the server does not show them."""
         attributes = await self._do(self._sftp.stat(self._path(at)))
