@@ -81,7 +81,8 @@ routes:
   more: {from: {connection: archive, get: "звіти/*.csv"}, to: {connection: bank, put: "out/${message.id}"}}
 """
 NAMES = ("ARCHIVE_PASSWORD", "SCANS_PASSWORD", "MAIL_PASSWORD", "PIPE_ARCHIVE")
-QUICK = Timeout(connect=Duration(2), read=Duration(0.5), total=Duration(2))
+QUICK = Timeout(connect=Duration(5), read=Duration(0.5), total=Duration(20))
+PATIENT = Timeout(connect=Duration(20), read=Duration(20), total=Duration(60))
 KINDS: dict[str, Any] = {"archive": Ftp, "bank": Sftp, "scans": Sftp, "office": Smtp}
 Bench = tuple[Partners, Configuration]
 
@@ -101,7 +102,7 @@ async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 def made(configuration: Configuration, name: str, **changes: Any) -> Any:
     """The real adapter on its redirected connection; `changes` are other values of its keys."""
-    config = configuration.connections[name].config.model_copy(update={"timeout": QUICK, **changes})
+    config = configuration.connections[name].config.model_copy(update={"timeout": PATIENT, **changes})
     return KINDS[name](name, config, FakeServices(SystemClock()))
 
 
@@ -113,7 +114,8 @@ async def sent(bench: Bench, name: str, body: bytes = b"0123456789", number: int
         keys: Any = {"put": "out/${message.id}"}
         if name == "office":
             keys = {"send": "office@example.org", "subject": "Звіт", "text": "Текст", "attachments": [{"name": "a"}]}
-        one = outgoing(body, adapter.Target.model_validate(keys), number)._replace(timeout=QUICK)
+        patience = changes.get("timeout", PATIENT)
+        one = outgoing(body, adapter.Target.model_validate(keys), number)._replace(timeout=patience)
         receipt: Receipt = await adapter.send(one)
         return receipt
     finally:
@@ -125,10 +127,12 @@ async def taken(bench: Bench, name: str, get: str, **keys: Any) -> list[Any]:
     adapter = made(bench[1], name)
     door = FakeDoor(FileSubscription.model_validate({"get": get, "every": "10ms", **keys}))
     await adapter.open()
-    async with adapter._sessions.one(adapter.patience) as remote:
-        for _ in range(2):
-            await adapter._taker._turn(remote, door)
-    await adapter.close()
+    try:
+        async with adapter._sessions.one(adapter.patience) as remote:
+            for _ in range(2):
+                await adapter._taker._turn(remote, door)
+    finally:
+        await adapter.close()
     return door.arrivals
 
 
@@ -216,7 +220,7 @@ async def test_each_manner_has_its_error(bench: Bench, name: str, words: list[st
     data = bench[0].archive.parent
     await tell(data, name, *words)
     with pytest.raises(error):
-        await sent(bench, name)
+        await sent(bench, name, timeout=QUICK if words[0] in {"slow", "half-open"} else PATIENT)
     assert (await tell(data, name, "well"))["manner"] == "well"
     await sent(bench, name)
     assert len(bench[0].stand_ins[name].rows) == 1
