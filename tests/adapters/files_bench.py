@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import itertools
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -473,3 +474,27 @@ class FilesPeer:
     async def told(self, body: bytes) -> bool:
         """Whether it was confirmed."""
         return not any(name.rpartition("/")[2] == self.names[body] for name in await self.files())
+
+
+_folders = (f"test-{number}" for number in itertools.count())
+
+
+@contextmanager
+def standing() -> Iterator[Callable[[type[Place]], Place]]:
+    """Places, each made when it is asked for and then kept; stopped at the end."""
+    made: dict[type[Place], Place] = {}
+    with open_folder() as folder:
+        yield lambda kind: made.get(kind) or made.setdefault(kind, kind(folder / str(len(made))))
+        for place in made.values():
+            asyncio.run(place.stop())
+
+
+@asynccontextmanager
+async def visited(place: Place) -> AsyncIterator[FilesPeer]:
+    """A fresh folder at a place, which goes on running where its nature lets it."""
+    await place.start()
+    try:
+        yield FilesPeer(place, next(_folders))
+    finally:
+        if not place.keeps:
+            await place.stop()

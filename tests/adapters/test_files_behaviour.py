@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -16,32 +15,23 @@ from pipe.contract import Blob, Health
 from pipe.errors import BadHeader, PipeError, Refused, StoreUnavailable, Unreachable
 from pipe.testing import FakeDoor, FakeDoors
 from pipe.testing.suites import outgoing
-from tests.adapters.files_bench import AsyncsshPlace, FilesPeer, FolderPlace, Place, Pyftpd, Vsftpd, open_folder
+from tests.adapters.files_bench import AsyncsshPlace, FilesPeer, FolderPlace, Place, Pyftpd, Vsftpd, standing, visited
 
-_folders = (f"test-{number}" for number in itertools.count())
 KINDS: tuple[type[Place], ...] = (FolderPlace, Pyftpd, Vsftpd, AsyncsshPlace)
 
 
 @pytest.fixture(scope="module")
 def places() -> Iterator[Callable[[type[Place]], Place]]:
     """The place of each kind, made once."""
-    made: dict[type[Place], Place] = {}
-    with open_folder() as folder:
-        yield lambda kind: made.get(kind) or made.setdefault(kind, kind(folder / str(len(made))))
-        for place in made.values():
-            asyncio.run(place.stop())
+    with standing() as made:
+        yield made
 
 
 @pytest.fixture(params=KINDS, ids=lambda place: str(place.name))
 async def peer(request: pytest.FixtureRequest, places: Callable[[type[Place]], Place]) -> AsyncIterator[FilesPeer]:
-    """A fresh folder at a server that goes on running, where its nature lets it."""
-    place = places(request.param)
-    await place.start()
-    try:
-        yield FilesPeer(place, next(_folders))
-    finally:
-        if not place.keeps:
-            await place.stop()
+    """A fresh folder at each of them."""
+    async with visited(places(request.param)) as there:
+        yield there
 
 
 def door(**keys: Any) -> FakeDoor:
