@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from benchmarks import shapes as shapes_
 from benchmarks import throughput as throughput_
 from benchmarks.access import access
+from benchmarks.adapters_files import adapters_files
 from benchmarks.adapters_mqtt import adapters_mqtt
 from benchmarks.adapters_soap import adapters_soap
 from benchmarks.backlog import finished, pending
@@ -54,6 +55,7 @@ PARTS = (
     Part("cost", "processor, commits and disk of a message", cost),
     Part("adapters-soap", "SOAP out: the adapter, and a durable route, beside a loop of bare zeep", adapters_soap),
     Part("adapters-mqtt", "MQTT in: the gateway, each message on disk, beside paho alone", adapters_mqtt),
+    Part("adapters-files", "100 MiB by FTP, SFTP and in a folder, beside aioftp, asyncssh and shutil", adapters_files),
     Part("profile", "where the processor's time of the full path goes, as a picture (needs py-spy)", profile),
 )
 

@@ -16,6 +16,8 @@ from pipe.unix_socket import reachable
 
 SOCKET = "partners.sock"
 
+LONGEST = 1 << 30
+"""bytes of a command: a file that is offered travels within it"""
 Obey = Callable[[str, str, list[str]], Awaitable[dict[str, Any]]]
 
 
@@ -66,7 +68,7 @@ async def listening(data: Path, obey: Obey) -> AsyncIterator[None]:
     old = os.umask(0o177)
     try:
         with reachable(data / SOCKET) as path:
-            server = await asyncio.start_unix_server(serve, path)
+            server = await asyncio.start_unix_server(serve, path, limit=LONGEST)
     finally:
         os.umask(old)
     try:

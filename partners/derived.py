@@ -32,7 +32,27 @@ def _soap(spec: ConnectionSpec, configuration: Configuration, folder: Path, port
     return SoapPartner(spec, configuration, folder, port=port, fsync=fsync)
 
 
-KINDS: dict[str, Made] = {"http_client": _http, "mqtt": _mqtt, "soap_client": _soap}
+def _ftp(spec: ConnectionSpec, configuration: Configuration, folder: Path, port: int, fsync: bool) -> Partner:
+    from partners.ftp_partner import FtpPartner  # its server is here where tests are
+
+    return FtpPartner(spec, configuration, folder, port=port, fsync=fsync)
+
+
+def _sftp(spec: ConnectionSpec, configuration: Configuration, folder: Path, port: int, fsync: bool) -> Partner:
+    from partners.sftp_partner import SftpPartner
+
+    return SftpPartner(spec, configuration, folder, port=port, fsync=fsync)
+
+
+def _mail(spec: ConnectionSpec, configuration: Configuration, folder: Path, port: int, fsync: bool) -> Partner:
+    from partners.mail_partner import MailPartner  # as for FTP
+
+    return MailPartner(spec, configuration, folder, port=port, fsync=fsync)
+
+
+KINDS: dict[str, Made] = {
+    "ftp": _ftp, "http_client": _http, "mqtt": _mqtt, "sftp": _sftp, "smtp": _mail, "soap_client": _soap,
+}  # fmt: skip
 """a written catalogue: how the stand-in of each type of connection is made"""
 LOCAL = {"http_server", "soap_server", "file_folder"}
 """types that lead to no partner: others come to us, or it is a folder of this machine"""

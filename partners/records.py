@@ -15,7 +15,7 @@ Answer = Literal["ok", "fail", "none"]
 
 
 class Lines:
-    """A file of JSON lines that only grows. Each line is written whole, so a reader never sees half of one."""
+    """A file of JSON lines that only grows. A reader may meet half of the last one, where it is long."""
 
     def __init__(self, path: Path, *, fsync: bool = False) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ from pipe.contract import (
     Receipt,
     Secret,
     State,
+    Troubled,
 )
 from pipe.errors import Busy, ConnectionWaits, NoAnswer, PipeError, SecretMissing, Unreachable, Verdict
 from pipe.events import Events, Turned
@@ -115,11 +116,13 @@ class Connection:
 
     @property
     def health(self) -> Health:
-        """Its state, with what will stop it soon: a certificate that ends makes an `up` degraded."""
+        """Its state; troubles that its adapter knows of, or a certificate that ends soon, make an `up` degraded."""
         first = next(iter(self.certificates()), None)
         if self.state == "up" and first is not None and first.ends < time.time() + self.config.warn_before:
             whose = "the partner's" if first.whose == "partner" else "our"
             return Health("degraded", f"{whose} certificate for {first.name}: {first.left}")
+        if self.state == "up" and isinstance(self.adapter, Troubled) and (troubles := self.adapter.troubles()):
+            return Health("degraded", "; ".join(troubles))
         return Health(self.state, self.reason)
 
     def on_open(self, callback: Callable[[], None]) -> None:

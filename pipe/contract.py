@@ -42,8 +42,8 @@ __all__ = [
     "ConnectionConfig", "Door", "Doors", "Duration", "Examinable", "Expression", "Flow", "FlowStep", "Health",
     "KeyedRate", "Listening", "Message", "Options", "Outgoing", "Percent", "PlainHandler", "PlainRequest", "Probe",
     "Rate", "Receipt", "Reconnect", "Rung", "Secret", "Services", "Sink", "Size", "Source", "Spool", "State", "Strict",
-    "Template", "Timeout", "Transaction", "Transformer", "Wire", "path_beside", "pieces", "read_beside", "step",
-    "turns",
+    "Template", "Timeout", "Transaction", "Transformer", "Troubled", "Wire", "path_beside", "pieces", "read_beside",
+    "step", "turns",
 ]  # fmt: skip
 
 
@@ -377,6 +377,14 @@ class Certified(Adapter, Protocol):
 
     def certificates(self) -> Sequence[Certificate]:
         """Those that were seen last, and our own. Asks nobody; never raises."""
+
+
+@runtime_checkable
+class Troubled(Adapter, Protocol):
+    """An adapter that knows of what people should look at although messages pass; it makes an `up` degraded."""
+
+    def troubles(self) -> Sequence[str]:
+        """Each in words that ops can act upon. Asks nobody; never raises."""
 
 
 class Rung(NamedTuple):

@@ -39,19 +39,27 @@ class SealedWriter:
 
     def write(self, data: bytes) -> None:
         """Takes the next bytes, as many as there are."""
-        self._waiting += data
-        while len(self._waiting) > PIECE:  # never the last one: that is told apart in `finish`
-            self._seal(bytes(self._waiting[:PIECE]), _MORE)
-            del self._waiting[:PIECE]
+        view = memoryview(data)
+        if self._waiting:
+            missing = PIECE - len(self._waiting)
+            self._waiting += view[:missing]
+            view = view[missing:]
+            if view:  # never the last one: that is told apart in `finish`
+                self._seal(self._waiting, _MORE)
+                self._waiting.clear()
+        while len(view) > PIECE:
+            self._seal(view[:PIECE], _MORE)
+            view = view[PIECE:]
+        self._waiting += view
 
     def finish(self) -> None:
         """Writes what is left and syncs the file; it stays open."""
-        self._seal(bytes(self._waiting), _LAST)
+        self._seal(self._waiting, _LAST)
         self._waiting.clear()
         self.file.flush()
         os.fsync(self.file.fileno())
 
-    def _seal(self, plain: bytes, which: bytes) -> None:
+    def _seal(self, plain: bytes | bytearray | memoryview, which: bytes) -> None:
         self.file.write(self._cipher.encrypt(_nonce(self._pieces), plain, which))
         self._pieces += 1
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from adapters.files.remote import Entry, Segments
 
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+"""what FAT, and shares of other systems, say of a second name"""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -39,7 +41,7 @@ class Confined:
                 if make:
                     with contextlib.suppress(FileExistsError):
                         os.mkdir(segment, 0o750, dir_fd=here)
-                        os.fsync(here)
+                        _keep(here)
                 below = os.open(segment, _FOLDER, dir_fd=here)
                 os.close(here)
                 here = below
@@ -97,33 +99,56 @@ class Confined:
         with self.folder(at, make=True):
             return True
 
+    def unmake(self, at: Segments) -> None:
+        """Takes an empty folder away; harmless where it is not empty, or gone."""
+        with contextlib.suppress(OSError), self.folder(at[:-1]) as here:
+            os.rmdir(at[-1], dir_fd=here)
+
     def move(self, source: Segments, target: Segments) -> None:
         """Renames in one step, durably. Raises FileExistsError where the target is there already."""
         with self.folder(target[:-1]) as to, self.folder(source[:-1]) as here:
             if _state(target[-1], to) is not None:
                 raise FileExistsError(errno.EEXIST, "is there already", "/".join(target))
             os.rename(source[-1], target[-1], src_dir_fd=here, dst_dir_fd=to)
-            os.fsync(to)
-            os.fsync(here)
+            _keep(to)
+            _keep(here)
 
     def replace(self, source: Segments, target: Segments) -> None:
         """Renames over whatever is there, within one folder, durably."""
         with self.folder(source[:-1]) as here:
             os.rename(source[-1], target[-1], src_dir_fd=here, dst_dir_fd=here)
-            os.fsync(here)
+            _keep(here)
 
-    def link(self, source: Segments, target: Segments) -> None:
-        """Gives a file its other name within one folder, durably. Raises FileExistsError even in a race."""
+    def link(self, source: Segments, target: Segments) -> bool:
+        """Gives a file its other name within one folder, durably; False where that file system knows no links.
+
+        Raises FileExistsError even in a race.
+        """
         with self.folder(source[:-1]) as here:
-            os.link(source[-1], target[-1], src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
+            try:
+                os.link(source[-1], target[-1], src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    return False
+                raise
             os.unlink(source[-1], dir_fd=here)
-            os.fsync(here)
+            _keep(here)
+            return True
 
     def delete(self, at: Segments) -> None:
         """Durably gone; harmless if it was."""
         with contextlib.suppress(FileNotFoundError), self.folder(at[:-1]) as here:
             os.unlink(at[-1], dir_fd=here)
-            os.fsync(here)
+            _keep(here)
+
+
+def _keep(folder: int) -> None:
+    """What was changed in a folder is on disk; some network file systems have nothing to sync there, and say so."""
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:
+            raise
 
 
 def _names(folder: int) -> list[str]:

@@ -21,6 +21,8 @@ from pipe.contract import ConnectionConfig, Rung, Services, Timeout, path_beside
 from pipe.errors import BadHeader, NotAuthorised, PeerFailed, PipeError, Refused, Unreachable
 
 R = TypeVar("R")
+SYNCS = 10
+"""times the longest silence, until a large file is on the disk"""
 
 
 def _located(value: Any, info: ValidationInfo) -> Any:
@@ -73,6 +75,7 @@ class Folder:
 
     guards: ClassVar[bool] = True
     resumes: ClassVar[bool] = False
+    unsure: ClassVar[int] = 0
     usable = True
     strange = 0
 
@@ -106,13 +109,15 @@ class Folder:
         try:
             async for piece in pieces:
                 await self._do(_write_all, file, piece)
-            await self._do(_synced, file)
+            await self._do(_synced, file, patience=SYNCS)
         finally:
             file.close()
 
     async def move(self, source: Segments, target: Segments, *, strict: bool = False) -> None:
         """See Remote."""
-        await self._do(self._files.link if strict else self._files.move, source, target)
+        if strict and await self._do(self._files.link, source, target):
+            return
+        await self._do(self._files.move, source, target)
 
     async def replace(self, source: Segments, target: Segments) -> None:
         """See Remote."""
@@ -125,6 +130,10 @@ class Folder:
     async def make(self, at: Segments) -> bool:
         """See Remote."""
         return await self._do(self._files.make, at)
+
+    async def unmake(self, at: Segments) -> None:
+        """See Remote."""
+        await self._do(self._files.unmake, at)
 
     async def alive(self) -> None:
         """Looks whether the folder is there and may be used."""
@@ -152,12 +161,13 @@ class Folder:
     def drop(self) -> None:
         """Nothing to end."""
 
-    async def _do(self, function: Callable[..., R], *arguments: object) -> R:
+    async def _do(self, function: Callable[..., R], *arguments: object, patience: float = 1) -> R:
         """Calls a blocking function in a thread and says what its OSError means."""
+        seconds = self._seconds * patience
         try:
-            return await blocking.run(self._pool, function, *arguments, timeout=self._seconds)
+            return await blocking.run(self._pool, function, *arguments, timeout=seconds)
         except TimeoutError as error:  # an OSError too, so it stands before it
-            raise PeerFailed(f"{self._name} did not answer within {self._seconds:g} s") from error
+            raise PeerFailed(f"{self._name} did not answer within {seconds:g} s") from error
         except FileExistsError as error:
             raise Taken(str(error.filename or error)) from error
         except FileNotFoundError as error:
@@ -185,6 +195,11 @@ def meaning(error: OSError, name: str) -> PipeError:
         return Refused(f"the path leads over a link, or over something that is not a folder: {text}")
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return NotAuthorised(f"{name} may not be used by this user: {text}")
+    if error.errno == errno.EXDEV:
+        hint = "another disk is mounted within the folder: give it a connection of its own"
+        return PeerFailed(f"files of {name} cannot be renamed from there to there: {text}", hint=hint)
     if error.errno == errno.ENODEV:
         return Unreachable(f"{name} is not there: {text}")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return PeerFailed(f"{name} is full: {text}", hint="make space there; it is retried")
     return PeerFailed(f"{name} failed: {text}")

@@ -57,10 +57,6 @@ class FileAdapter:
         """A new session. Raises a PeerError."""
         raise NotImplementedError
 
-    def _ends_soon(self) -> str | None:
-        """What is going to end soon and would stop the connection: a certificate."""
-        return None
-
     def collides(self, one: FileSubscription, other: FileSubscription) -> bool:
         """Two routes that would take the same files away from one another."""
         return collide(one, other)
@@ -86,9 +82,12 @@ class FileAdapter:
                 await remote.alive()
         except PipeError as error:
             return Health("down", error.text)
-        if (problem := self._ends_soon()) is not None:
-            return Health("degraded", problem)
-        return self._taker.health()
+        troubles = "; ".join(self.troubles())
+        return Health("degraded", troubles) if troubles else Health("up")
+
+    def troubles(self) -> list[str]:
+        """Files that cannot be had or cannot become messages, folders that are not there."""
+        return list(self._taker.troubles)
 
     async def send(self, outgoing: Outgoing) -> Receipt:
         """Puts one file there whole, or not at all. Safe to repeat. Raises the PipeError that fits."""

@@ -39,16 +39,17 @@ async def _folder(remote: Remote, name: str, at: Segments, use: Any, asks: Asks)
     try:
         entries = await remote.entries(at)
     except Missing:
-        if name == "put":
-            yield Rung(name, "ok", f"{where} is not there yet; it is made with the first file")
-        else:
+        if name == "list" or not at:
             yield Rung(name, "fail", f"{where} is not there, or may not be seen", _MAKE)
-        return
+            return
+        yield Rung(name, "ok", f"{where} is not there yet; it is made with the first file")
+        at, where = await _above(remote, at)
     except PipeError as error:
         yield Rung(name, "fail", error.text, error.hint)
         return
-    files = sum(entry.kind == "file" for entry in entries)
-    yield Rung("list", "ok", f"{where} can be listed: {files} files, {len(entries) - files} folders")
+    else:
+        files = sum(entry.kind == "file" for entry in entries)
+        yield Rung("list", "ok", f"{where} can be listed: {files} files, {len(entries) - files} folders")
     if isinstance(use, FileSubscription) and use.after == "keep":
         return
     try:
@@ -63,6 +64,13 @@ async def _folder(remote: Remote, name: str, at: Segments, use: Any, asks: Asks)
         f"whether files may be renamed in {where} is told only by renaming one",
         "send one file through a test route to be sure",
     )
+
+
+async def _above(remote: Remote, at: Segments) -> tuple[Segments, str]:
+    """The nearest folder above that is there: in it the missing ones are made."""
+    while at and await remote.find(at) is None:
+        at = at[:-1]
+    return at, shown(at) or "the folder"
 
 
 def _fixed(target: FileTarget) -> Segments:

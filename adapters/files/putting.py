@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from contextlib import aclosing, suppress
+from itertools import islice
 
 from adapters.files.names import OURS, filled
 from adapters.files.remote import CannotResume, Missing, Remote, Segments, Taken, shown
@@ -14,6 +15,10 @@ from pipe.contract import Blob, Outgoing, Receipt
 from pipe.errors import BadHeader, NoAnswer, PeerFailed, PipeError, Refused, Unreachable
 
 PIECE = 1 << 19
+AHEAD = 4
+"""pieces of a large body that are read at once"""
+LARGE = 1 << 20
+"""bytes from which a first attempt too looks for what a gateway that was killed has left"""
 
 
 class Body:
@@ -25,19 +30,34 @@ class Body:
         self._body, self._pool = body, pool
 
     async def pieces(self, offset: int = 0) -> AsyncGenerator[bytes, None]:
-        """The bytes from there on; a large body is read in a thread."""
+        """The bytes from there on. A large body is read in a thread, ahead of whoever takes them."""
         if not isinstance(self._body, Blob):
             for at in range(offset, self.size, PIECE):
                 yield self._body[at : at + PIECE]
             return
-        file = await blocking.run(self._pool, self._body.file)
+        source = self._read(self._body, offset)
+        ahead = self._ahead(source)
         try:
-            if offset:
-                await blocking.run(self._pool, file.seek, offset)
-            while piece := await blocking.run(self._pool, file.read, PIECE):
-                yield piece
+            while pieces := await ahead:
+                ahead = self._ahead(source)
+                for piece in pieces:
+                    yield piece
         finally:
-            file.close()
+            await asyncio.wait([ahead])  # nobody may close what a thread still reads
+            source.close()
+
+    def _ahead(self, source: Iterator[bytes]) -> asyncio.Future[list[bytes]]:
+        return asyncio.ensure_future(blocking.run(self._pool, lambda: list(islice(source, AHEAD))))
+
+    @staticmethod
+    def _read(body: Blob, offset: int) -> Generator[bytes, None, None]:
+        if not offset:
+            yield from body.open()
+            return
+        with body.file() as file:
+            file.seek(offset)
+            while piece := file.read(PIECE):
+                yield piece
 
 
 async def put(remote: Remote, outgoing: Outgoing, work: str, pool: str) -> Receipt:
@@ -52,7 +72,7 @@ async def put(remote: Remote, outgoing: Outgoing, work: str, pool: str) -> Recei
     # With the content in its name: what an attempt with another body has left is never gone on with.
     part = (*at[:-1], f".{outgoing.id}.{body.sha256[:12]}.part")
     try:
-        await _uploaded(remote, part, body, again=outgoing.attempt > 1)
+        await _uploaded(remote, part, body, again=outgoing.attempt > 1 or body.size > LARGE)
         await _named(remote, part, at, body, replace=target.exists == "replace")
     except (Missing, Taken, CannotResume) as error:
         await _cleared(remote, part)
@@ -67,7 +87,7 @@ async def put(remote: Remote, outgoing: Outgoing, work: str, pool: str) -> Recei
 async def _uploaded(remote: Remote, part: Segments, body: Body, *, again: bool) -> None:
     offset = 0
     if again and remote.resumes and (left := await remote.find(part)) is not None and left.size <= body.size:
-        offset = left.size
+        offset = max(0, left.size - remote.unsure)
     if not offset or offset < body.size:
         await _written(remote, part, body, offset)
     kept = await remote.find(part)

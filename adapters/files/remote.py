@@ -53,6 +53,8 @@ class Remote(Protocol):
     """`move` cannot replace a file, not even in a race"""
     resumes: ClassVar[bool]
     """a file that is half written is worth to be kept: the rest can follow"""
+    unsure: ClassVar[int]
+    """bytes at the end of such a file that may have holes: it is gone on with before them"""
     usable: bool
     """False once nobody knows what the session would answer next"""
     strange: int
@@ -87,6 +89,9 @@ class Remote(Protocol):
 
     async def make(self, at: Segments) -> bool:
         """Makes a folder and those above it; False where it was there. Raises where it may not."""
+
+    async def unmake(self, at: Segments) -> None:
+        """Takes an empty folder away; harmless where it is not empty, or gone, or may not be taken away."""
 
     async def alive(self) -> None:
         """Asks whether the session still stands. Raises a PeerError."""

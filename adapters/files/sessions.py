@@ -65,12 +65,18 @@ class Sessions:
                     await remote.alive()
                 except PipeError:
                     remote.drop()
-                    continue
+                    self._drop_idle()  # the others are older: each would be waited for in vain
+                    break
                 except BaseException:
                     remote.drop()
                     raise
             return remote
         return await self.fresh(timeout)
+
+    def _drop_idle(self) -> None:
+        idle, self._idle = self._idle, []
+        for _, remote in idle:
+            remote.drop()
 
     async def fresh(self, timeout: Timeout) -> Remote:
         """A new session; the caller ends it. Raises what dialling raises."""

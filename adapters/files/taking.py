@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import mimetypes
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from loguru import logger
 
-from adapters.files.finding import every_file, find, overlap
+from adapters.files.aside import REFUSED, set_aside
+from adapters.files.fetching import Fetcher
+from adapters.files.finding import every_file, find, fixed, overlap
 from adapters.files.keys import FileSubscription, Marker, Move
-from adapters.files.remote import CannotResume, Entry, Missing, Remote, Segments, Taken, shown
+from adapters.files.remote import Entry, Missing, Remote, Segments, Taken, shown
 from adapters.files.sessions import Sessions
-from pipe.contract import Arrival, Blob, Door, Doors, Health, Services, Spool, Timeout, turns
-from pipe.errors import PayloadError, PeerError, PeerFailed, Refused, StoreError, TooLarge, Unreachable
+from adapters.files.troubles import Troubles
+from pipe.contract import Arrival, Blob, Door, Doors, Services, Timeout, turns
+from pipe.errors import Draining, PayloadError, PeerError, PeerFailed, QueueFull, StoreError, TooLarge, Unreachable
 
-REFUSED = ".refused"
-PIECE = 1 << 19
-"""bytes that are handed to the spool at once"""
-RACES = 8
-"""tries to set a file aside while others use the same names"""
+FAILED_AT_ONCE = 3
+"""files of a look that may fail before a good one until the whole look is given up"""
 
 
-@dataclass(slots=True)
-class Partial:
-    """What of a file has come before the session broke."""
+class Offered(NamedTuple):
+    """A file whose turn has come."""
 
     file: Entry
-    spool: Spool
-    size: int
+    """as it lies there now, perhaps claimed"""
+    original: Segments
+    """where the partner put it"""
+    listed: Entry
+    """as the listing shows it"""
+
+    @property
+    def claimed(self) -> bool:
+        """Whether it lies where only we look."""
+        return self.file.at != self.original
 
 
 class Taker:
@@ -38,32 +44,17 @@ class Taker:
     def __init__(self, work: str, timeout: Timeout, services: Services, sessions: Sessions) -> None:
         self._work, self._timeout = work, timeout
         self._services, self._sessions = services, sessions
+        self._fetcher = Fetcher(timeout, services)
+        self.troubles = Troubles(work)
+        """what people should look at although files pass"""
         self._seen: dict[str, dict[Segments, Entry]] = {}
         self._kept: dict[str, set[Entry]] = {}
         self._made: set[Segments] = set()
-        self._partial: dict[str, Partial] = {}
         self._version = -1
-        self._refused = self._strange = 0
-        self._absent: dict[str, str] = {}
-        self._strays: list[str] = []
-
-    def health(self) -> Health:
-        """What people should look at although files pass."""
-        problems = []
-        if self._refused:
-            problems.append(
-                f"{self._refused} files are too large; those that were claimed lie in {REFUSED} of the folder"
-            )
-        if self._strange:
-            problems.append(f"{self._strange} names in listings are no names and are left alone")
-        problems += [f"{what} is not there" for what in self._absent.values()]
-        problems += [f"{self._work}/{name} holds files of a route that is gone" for name in self._strays]
-        return Health("degraded", "; ".join(problems)) if problems else Health("up")
 
     def close(self) -> None:
         """Forgets what was half received. Safe twice."""
-        while self._partial:
-            self._partial.popitem()[1].spool.discard()
+        self._fetcher.close()
 
     async def run(self, doors: Doors) -> None:
         """Looks for every door until cancelled. Raises the PeerError of a partner that is lost."""
@@ -72,11 +63,20 @@ class Taker:
                 if doors.version != self._version:
                     await self._look_for_strays(remote, {each.route for each in doors})
                     self._version = doors.version
-                await self._turn(remote, door)
+                try:
+                    await self._turn(remote, door)
+                except PeerError as error:
+                    # What holds for one folder only must not keep the others' files from coming.
+                    if _ends_all(remote, error) or len(list(doors)) == 1:
+                        raise
+                    self.troubles.failed[door.route] = error.text
+                else:
+                    self.troubles.failed.pop(door.route, None)
 
     async def _look_for_strays(self, remote: Remote, routes: set[str]) -> None:
         self._made.clear()
-        for known in (self._seen, self._kept, self._absent):
+        self.troubles.forget_all_but(routes)
+        for known in (self._seen, self._kept):
             for gone in [route for route in known if route not in routes]:
                 del known[gone]
         try:
@@ -84,34 +84,68 @@ class Taker:
         except Missing:
             claimed = []
         strays = [entry for entry in claimed if entry.kind == "folder" and entry.at[-1] not in routes]
-        self._strays = [shown(entry.at[1:]) for entry in strays if await every_file(remote, entry.at)]
+        self.troubles.strays = [shown(entry.at[1:]) for entry in strays if await every_file(remote, entry.at)]
 
     async def _turn(self, remote: Remote, door: Door) -> None:
-        """Hands in what is ready; stops at the first file that the store does not take."""
+        """Hands in what is ready; stops at the first file that the store does not take.
+
+        A file that the partner does not let us have holds up no other one.
+        """
+        wrong: dict[str, str] = {}
+        good = 0
         try:
-            for claim in await every_file(remote, (self._work, door.route)):
-                if not remote.usable:
-                    return
-                await self._hand_in(remote, door, await remote.exact(claim), claim.at[2:])
-            for file in await self._ready(remote, door):
-                if not remote.usable:
-                    return
-                if door.options.after == "keep":
-                    await self._hand_in(remote, door, await remote.exact(file), file.at, listed=file)
-                elif (claimed := await self._claimed(remote, door, file)) is not None:
-                    await self._hand_in(remote, door, claimed, file.at)
+            async with aclosing(self._offered(remote, door, wrong)) as offers:
+                async for offer in offers:
+                    try:
+                        await self._hand_in(remote, door, offer)
+                        good += 1
+                    except PeerError as error:
+                        wrong[shown(offer.original)] = error.text
+                        if _ends_all(remote, error) or (not good and len(wrong) >= FAILED_AT_ONCE):
+                            raise
+                    if not remote.usable:
+                        break
+            await self._tidied(remote, door)
         except StoreError:
             return  # nothing was accepted: the file is where it was and is taken at the next look
+        finally:
+            self.troubles.files[door.route] = wrong
+
+    async def _tidied(self, remote: Remote, door: Door) -> None:
+        """Folders that patterns like `in/**` have made below ours: else every look would go through all of them."""
+        lasting = 2 + len(fixed(door.options.pattern))
+        made = {each for each in self._made if len(each) > lasting and each[1] == door.route}
+        above = {each[:depth] for each in made for depth in range(lasting + 1, len(each))}
+        for each in sorted(made | above, key=len, reverse=True):
+            if remote.usable:
+                await remote.unmake(each)
+            self._made.discard(each)
+
+    async def _offered(self, remote: Remote, door: Door, wrong: dict[str, str]) -> AsyncGenerator[Offered, None]:
+        """What was claimed before, then what is ready now, each claimed when its turn comes."""
+        for claim in await every_file(remote, (self._work, door.route)):
+            yield Offered(await remote.exact(claim), claim.at[2:], claim)
+        for listed in await self._ready(remote, door):
+            if door.options.after == "keep":
+                yield Offered(await remote.exact(listed), listed.at, listed)
+                continue
+            try:
+                claimed = await self._claimed(remote, door, listed)
+            except PeerError as error:
+                wrong[listed.path] = error.text
+                if _ends_all(remote, error) or len(wrong) >= FAILED_AT_ONCE:
+                    raise
+                continue
+            if claimed is not None:
+                yield Offered(claimed, listed.at, listed)
 
     async def _ready(self, remote: Remote, door: Door) -> list[Entry]:
         """What nobody writes to any more."""
         options: FileSubscription = door.options
         done = [tuple(options.after.move.split("/"))] if isinstance(options.after, Move) else []
+        remote.strange = 0
         look = await find(remote, options.pattern, done)
-        self._absent.pop(door.route, None)
-        if look.absent and not look.present:
-            self._absent[door.route] = shown(look.absent[0]) or "the folder"
-        self._strange = remote.strange
+        self.troubles.looked(door.route, look, remote.strange)
         found = look.sorted()
         if isinstance(options.ready, Marker):
             marker = options.ready.marker
@@ -141,174 +175,83 @@ class Taker:
                 if await remote.find(file.at) is None:
                     return None
                 continue
+            if isinstance(door.options.ready, Marker):
+                # Now, and not when it is safe: by then the marker may be that of the next file of this name.
+                await remote.delete(_marked(file.at, door.options.ready.marker))
             return await remote.exact(Entry(claim, file.size, file.modified))
         raise PeerFailed(f"{shown(file.at)} cannot be moved to {shown(claim[:-1])}")
 
-    async def _hand_in(
-        self, remote: Remote, door: Door, file: Entry, original: Segments, *, listed: Entry | None = None
-    ) -> None:
+    async def _hand_in(self, remote: Remote, door: Door, offer: Offered) -> None:
+        file = offer.file
+        arrival: Arrival | None = None
         try:
             if file.size > door.max_body:
-                raise TooLarge
-            arrival = await self._read(remote, door, file, Entry(original, file.size, file.modified))
+                raise TooLarge(f"it has {file.size} bytes, `max_body` of the route is {door.max_body}")
+            named = Entry(offer.original, file.size, file.modified)
+            arrival = await self._fetcher.arrival(remote, door, file, named)
             if arrival is not None:
                 await door.accept(arrival)
-        except PayloadError:
-            await self._refuse(remote, door, file, original, listed or file)
+        except PayloadError as error:
+            await self._refuse(remote, door, offer, error)
             return
-        except StoreError:
+        except StoreError as error:
+            if arrival is not None and isinstance(error, (QueueFull, Draining)):
+                _drop(arrival)
             if remote.usable:
-                await self._put_back(remote, file.at, original)
+                await self._put_back(remote, door, offer)
             raise
         if arrival is None:
-            await self._put_back(remote, file.at, original)
+            await self._put_back(remote, door, offer)
             return
-        await self._done(remote, door, file, original, listed or file)
+        await self._done(remote, door, offer)
 
-    async def _refuse(self, remote: Remote, door: Door, file: Entry, original: Segments, listed: Entry) -> None:
-        """The store takes no body of this size, and left where it is it would come again for ever."""
-        self._refused += 1
-        logger.bind(action="file_refused", route=door.route, file=shown(original), size=file.size).warning(
-            "a file is larger than `max_body` of its route"
-        )
-        if file.at == original:
-            self._kept.setdefault(door.route, set()).add(listed)
+    async def _refuse(self, remote: Remote, door: Door, offer: Offered, error: PayloadError) -> None:
+        """The store keeps nothing of it, and left where it is it would come again for ever."""
+        path = shown(offer.original)
+        self.troubles.refused[door.route, path] = error.text
+        logger.bind(
+            action="file_refused", route=door.route, file=path, size=offer.file.size, code=error.code, reason=error.text
+        ).warning("a file cannot become a message of its route")
+        if not offer.claimed:
+            self._kept.setdefault(door.route, set()).add(offer.listed)
         elif remote.usable:  # broken off in the middle, it stays claimed until the next look
-            await self._set_aside(remote, file.at, (REFUSED, door.route, *original))
+            await set_aside(remote, offer.file.at, (REFUSED, door.route, *offer.original))
 
-    async def _read(self, remote: Remote, door: Door, file: Entry, named: Entry) -> Arrival | None:
-        """The file as an arrival; None where it changed while it was read, or is gone."""
-        spool, size = await self._received(remote, door, file)
-        if spool is None:
-            return None
-        try:
-            state = await remote.find(file.at)
-        except BaseException:
-            spool.discard()
-            raise
-        if state is None or (size, state.size, state.modified) != (file.size, file.size, file.modified):
-            spool.discard()
-            return None
-        body = await spool.finish()
-        digest = body.sha256 if isinstance(body, Blob) else hashlib.sha256(body).hexdigest()
-        about = {"file_name": named.path.rpartition("/")[2], "file_path": named.path, "size": str(size)}
-        return Arrival(
-            body=body,
-            headers=about,
-            params=about,
-            content_type=mimetypes.guess_type(about["file_name"])[0],
-            identity=f"{named.path}:{size}:{file.modified}:{digest}",
-        )
-
-    async def _received(self, remote: Remote, door: Door, file: Entry) -> tuple[Spool | None, int]:
-        """All bytes of the file; what a broken session had brought of the same file is not fetched again."""
-        partial = self._partial.pop(door.route, None)
-        if partial is not None and partial.file != file:
-            partial.spool.discard()
-            partial = None
-        partial = partial or Partial(file, self._services.spool(door.max_body), 0)
-        try:
-            await self._fetched(remote, partial)
-        except (Missing, CannotResume):
-            partial.spool.discard()
-            return None, 0
-        except PeerError as error:
-            if remote.resumes and partial.size and not isinstance(error, Refused):
-                self._partial[door.route] = partial
-            else:
-                partial.spool.discard()
-            raise
-        except BaseException:
-            partial.spool.discard()
-            raise
-        return partial.spool, partial.size
-
-    async def _fetched(self, remote: Remote, partial: Partial) -> None:
-        waiting: list[bytes] = []
-        held = 0
-
-        async def write() -> None:
-            nonlocal held
-            if waiting:
-                await partial.spool.write(b"".join(waiting))
-                partial.size += held
-                waiting.clear()
-                held = 0
-
-        try:
-            async with aclosing(remote.read(partial.file.at, partial.size)) as pieces:
-                async for piece in pieces:
-                    waiting.append(piece)
-                    held += len(piece)
-                    if held >= PIECE:
-                        await write()
-        except PeerError:
-            await write()
-            raise
-        await write()
-        wanted = partial.file.size
-        if partial.size < wanted and (now := await remote.find(partial.file.at)) is not None and now.size == wanted:
-            raise Unreachable(f"{partial.file.path} ended after {partial.size} of {wanted} bytes")
-
-    async def _done(self, remote: Remote, door: Door, file: Entry, original: Segments, listed: Entry) -> None:
+    async def _done(self, remote: Remote, door: Door, offer: Offered) -> None:
         """What the configuration says becomes of a file that is safe; done again after a crash, it harms nothing."""
         options: FileSubscription = door.options
-        if isinstance(options.ready, Marker):
-            await remote.delete(_marked(original, options.ready.marker))
-        if options.after == "delete":
-            await remote.delete(file.at)
-        elif isinstance(options.after, Move):
-            await self._set_aside(remote, file.at, (*options.after.move.split("/"), original[-1]))
-        else:
-            self._kept.setdefault(door.route, set()).add(listed)
-
-    async def _put_back(self, remote: Remote, at: Segments, original: Segments) -> None:
-        """Where it was, unless it never left or a namesake took its place: then it stays claimed and comes first."""
-        if at == original:
+        if options.after == "keep":
+            self._kept.setdefault(door.route, set()).add(offer.listed)
             return
-        if not remote.guards and await remote.find(original) is not None:
+        if isinstance(options.ready, Marker) and await remote.find(offer.original) is None:
+            # A crash between claim and marker has left it; with a new file beside it, it is that one's.
+            await remote.delete(_marked(offer.original, options.ready.marker))
+        if isinstance(options.after, Move):
+            await set_aside(remote, offer.file.at, (*options.after.move.split("/"), offer.original[-1]))
+        else:
+            await remote.delete(offer.file.at)
+
+    async def _put_back(self, remote: Remote, door: Door, offer: Offered) -> None:
+        """Where it was, unless it never left or a namesake took its place: then it stays claimed and comes first."""
+        if not offer.claimed or isinstance(door.options.ready, Marker):  # its marker is gone
+            return
+        if not remote.guards and await remote.find(offer.original) is not None:
             return
         try:
-            await remote.move(at, original)
+            await remote.move(offer.file.at, offer.original)
         except (Taken, Missing):
             return
 
-    async def _set_aside(self, remote: Remote, at: Segments, wanted: Segments) -> None:
-        """Moves a file, under a numbered name where the wanted one is taken."""
-        target = wanted
-        for _ in range(RACES):
-            try:
-                if not remote.guards and await remote.find(target) is not None:
-                    raise Taken
-                await remote.move(at, target)
-            except Taken:
-                target = await _numbered(remote, wanted)
-            except Missing:
-                if await remote.find(at) is None:
-                    return  # somebody took it away
-                await remote.make(wanted[:-1])
-            else:
-                return
-        raise PeerFailed(f"{shown(at)} cannot be moved to {shown(wanted[:-1])}")
+
+def _ends_all(remote: Remote, error: PeerError) -> bool:
+    """Whether it is the partner that is lost, and not one file or folder that cannot be had."""
+    return not remote.usable or isinstance(error, Unreachable)
 
 
-async def _numbered(remote: Remote, wanted: Segments) -> Segments:
-    """A name with the first number that is free, found in few steps however many are taken."""
-    stem, dot, suffix = wanted[-1].partition(".")
-
-    def name(number: int) -> Segments:
-        return (*wanted[:-1], f"{stem}-{number}{dot}{suffix}")
-
-    taken, free = 0, 1
-    while await remote.find(name(free)) is not None:
-        taken, free = free, free * 2
-    while free - taken > 1:
-        middle = (taken + free) // 2
-        if await remote.find(name(middle)) is None:
-            free = middle
-        else:
-            taken = middle
-    return name(free)
+def _drop(arrival: Arrival) -> None:
+    """Takes a large body off the disk: it was refused before anything was written, and comes again."""
+    if isinstance(arrival.body, Blob):
+        arrival.body.path.unlink(missing_ok=True)
 
 
 def collide(one: FileSubscription, other: FileSubscription) -> bool:

@@ -11,7 +11,6 @@ from adapters.ftp.config import FtpConfig
 from adapters.ftp.examining import climbed
 from adapters.ftp.session import FtpSession
 from adapters.ftp.wire import Wire
-from adapters.http_certificates import SOON, of_peer
 from adapters.http_dialling import Dialler
 from adapters.http_network import Permissions, TlsFiles
 from pipe import blocking
@@ -29,7 +28,6 @@ class Ftp(FileAdapter):
         host, port = config.place
         self.tls = None if config.mode == "none" else TlsFiles(config.checks, config.mtls, speaks=None)
         self.dialler = Dialler(host, port, Permissions(config.allow, config.url), None)
-        self._certificate: Certificate | None = None
         self._pool = f"ftp {name}"
 
     async def open(self) -> None:
@@ -46,8 +44,8 @@ class Ftp(FileAdapter):
         except BaseException:
             session.drop()
             raise
-        if session.secured is not None:
-            self._certificate = of_peer(session.secured.getpeercert())
+        if self.tls is not None and session.secured is not None:
+            self.tls.saw(session.secured.getpeercert())
         return session
 
     def session(self, timeout: Timeout) -> FtpSession:
@@ -60,9 +58,9 @@ class Ftp(FileAdapter):
         password = self.config.password.reveal() if self.config.password else None
         await session.sign_in(self.config.user, password, self.config.folder)
 
-    def _ends_soon(self) -> str | None:
-        known = self._certificate
-        return f"the certificate of {self.dialler.host}: {known.left}" if known and known.days < SOON else None
+    def certificates(self) -> list[Certificate]:
+        """The server's and ours."""
+        return self.tls.certificates() if self.tls is not None else []
 
     async def examine(self, uses: Sequence[Any]) -> AsyncIterator[Rung]:
         """Name, TCP, TLS, sign-in, the folders of the routes and what we may do there. Nothing is written."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.files.examining import rights
 from adapters.files.remote import Segments, shown
 from adapters.ftp.session import FtpSession
-from adapters.http_rungs import Ladder, certified, failed
+from adapters.http_rungs import Ladder, certified, failed, ours
 from pipe.contract import Rung
 from pipe.errors import PipeError, TlsFailed
 
@@ -24,6 +24,8 @@ async def climbed(adapter: Ftp, uses: Sequence[Any]) -> AsyncIterator[Rung]:
             yield rung
         if ladder.sock is None:
             return
+        for certificate in adapter.certificates():
+            yield ours(certificate)  # nothing was said yet, so no other one is known
         name, session = "greeting", adapter.session(timeout)
         try:
             await session.greet(ladder.take(), config.mode, adapter.tls)

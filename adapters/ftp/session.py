@@ -24,6 +24,8 @@ from pipe.errors import BadHeader, NoAnswer, NotAuthorised, PeerError, ReplyInva
 PIECE = 1 << 18
 MOST = 200_000
 """names of one listing"""
+_SIGN_IN = ("331", "332")
+_FACTS = ("TYPE", "SIZE", "MODIFY")
 _GONE = ("450", "550", "553", "501", "504")
 """what servers say of a name that is not there, or that may not be seen"""
 
@@ -33,12 +35,14 @@ class FtpSession:
 
     guards: ClassVar[bool] = False
     resumes: ClassVar[bool] = True
+    unsure: ClassVar[int] = 0
 
     def __init__(self, wire: Wire, where: str, charset: str, seconds: float) -> None:
         self.usable, self.strange = True, 0
         self._seconds, self._doubles = seconds, False
         self._wire, self._where, self._charset = wire, where, charset
         self._features: frozenset[str] = frozenset()
+        self._facts = False
         self._list = "LIST"
         self.base = ""
 
@@ -66,9 +70,11 @@ class FtpSession:
                 await self._wire.protect()
         features = await self._answer("FEAT", "211", may_fail=True)
         self._features = frozenset(line.strip().upper() for line in features)
+        await self._ask_for_facts()
+        await self._answer("TYPE I", "200")  # many know no SIZE before it
         if self._charset.replace("-", "").lower() == "utf8" and self._can("UTF8"):
             await self._answer("OPTS UTF8 ON", "2xx", may_fail=True)
-        if not self._can("MLST"):
+        if not self._facts:
             system = await self._answer("SYST", "215", may_fail=True)
             self._list = "LIST -a" if any("UNIX" in line.upper() for line in system) else "LIST"
         if self._charset.replace("-", "").lower() != "utf8":
@@ -79,6 +85,15 @@ class FtpSession:
             await self._command(f"CWD {self._wire_path(())}", "250")
         except Missing as error:
             raise Unreachable(f"{self._where}: the folder {self.base or '/'} cannot be entered: {error}") from error
+
+    async def _ask_for_facts(self) -> None:
+        """Whether MLSD and MLST tell kind, size and time of a name; a fact without `*` is told only when asked for."""
+        told = next((line.partition(" ")[2] for line in self._features if line.split(" ")[0] == "MLST"), "")
+        facts = [fact.strip() for fact in told.split(";") if fact.strip()]
+        self._facts = set(_FACTS) <= {fact.rstrip("*") for fact in facts}
+        if self._facts and not {f"{fact}*" for fact in _FACTS} <= set(facts):
+            wanted = [fact.rstrip("*") for fact in facts if fact.endswith("*") or fact in (*_FACTS, "PERM")]
+            await self._answer(f"OPTS MLST {';'.join(wanted)};", "200", may_fail=True)
 
     async def _learn_doubling(self) -> None:
         """The control connection is Telnet's, where the byte 255 (я in windows-1251) begins a command unless doubled.
@@ -99,21 +114,28 @@ class FtpSession:
     async def entries(self, at: Segments) -> list[Entry]:
         """See Remote."""
         path = self._wire_path(at)
-        if self._can("MLST"):
-            lines = [listing.mlsx(line) for line in await self._lines(f"MLSD {path}")]
-        else:
-            await self._command(f"CWD {path}", "250")
-            today = time.gmtime()[:3]
-            lines = [listing.listed(line, today) for line in await self._lines(self._list)]
         found = []
-        for line in lines:
-            if line is None or line.kind == "other" or line.name in {b".", b".."}:
+        for line in await (self._lines_of_facts(path) if self._facts else self._lines_for_people(path)):
+            if line.kind == "other" or line.name in {b".", b".."}:
                 continue
             name = line.name.decode(self._charset, "surrogateescape")
             if not named(name):
                 self.strange += 1
                 continue
             found.append(Entry((*at, name), line.size, line.modified, line.kind))
+        return found
+
+    async def _lines_of_facts(self, path: str) -> list[listing.Line]:
+        return [line for each in await self._lines(f"MLSD {path}") if (line := listing.mlsx(each)) is not None]
+
+    async def _lines_for_people(self, path: str) -> list[listing.Line]:
+        await self._command(f"CWD {path}", "250")
+        today, found = time.gmtime()[:3], []
+        for each in await self._lines(self._list):
+            if (line := listing.listed(each, today)) is not None:
+                found.append(line)
+            elif listing.is_name(each):
+                self.strange += 1
         return found
 
     async def _lines(self, command: str) -> list[bytes]:
@@ -143,7 +165,7 @@ class FtpSession:
     async def find(self, at: Segments) -> Entry | None:
         """See Remote."""
         path = self._wire_path(at)
-        if self._can("MLST"):
+        if self._facts:
             try:
                 answer = await self._command(f"MLST {path}", "250")
             except Missing:
@@ -164,7 +186,7 @@ class FtpSession:
 
     async def exact(self, entry: Entry) -> Entry:
         """See Remote."""
-        if self._can("MLST") or not self._can("MDTM"):
+        if self._facts or not self._can("MDTM"):
             return entry
         answer = await self._answer(f"MDTM {self._wire_path(entry.at)}", "213", may_fail=True)
         modified = listing.stamp(answer[-1].encode("latin-1")) if answer else None
@@ -265,9 +287,14 @@ class FtpSession:
             raise NotAuthorised(f"{self._where} does not let us make {shown(at)}: {said or error}") from error
         return True
 
+    async def unmake(self, at: Segments) -> None:
+        """See Remote."""
+        with suppress(Missing, NotAuthorised):  # 550 is all that servers say of it
+            await self._command(f"RMD {self._wire_path(at)}", "250")
+
     async def may(self, at: Segments) -> set[str] | None:
         """What we may do in a folder, by the letters of RFC 3659 (c: make files, m: make folders …); None: not told."""
-        if not self._can("MLST"):
+        if not self._facts:
             return None
         for line in await self._command(f"MLST {self._wire_path(at)}", "250"):
             for fact in line.strip().split(" ")[0].lower().split(";"):
@@ -341,29 +368,21 @@ class FtpSession:
             try:
                 yield
             except StatusCodeError as error:
-                code = str(error.received_codes[-1])
-                self.usable = code != "421"
-                told = self._told(error)
-                if code in _GONE and not no_right(told):
-                    raise Missing(told) from error
-                raise meaning(self._where, code, told.removeprefix(code).strip()) from error
+                raise self._refused(error) from error
         self.usable = True
 
-    @contextmanager
-    def _transferring(self) -> Iterator[None]:
-        """A transfer: only one that ends well leaves a session that one can be sure of."""
-        self.usable = False
-        with self._translated():
-            try:
-                yield
-            except StatusCodeError as error:
-                code = str(error.received_codes[-1])
-                told = self._told(error)
-                self.usable = code != "421"  # its last word on this transfer
-                if code in _GONE and not no_right(told):
-                    raise Missing(told) from error
-                raise meaning(self._where, code, told.removeprefix(code).strip()) from error
-        self.usable = True
+    _transferring = _asking
+    """a transfer: only one that ends well, or is refused, leaves a session that one can be sure of"""
+
+    def _refused(self, error: StatusCodeError) -> Exception:
+        """What an answer means that was not hoped for."""
+        code, told = str(error.received_codes[-1]), self._told(error)
+        if code[:1] in {"1", "2", "3"} and code not in _SIGN_IN:
+            return Unreachable(f"{self._where} said {told!r}, which is no answer to what was asked")
+        self.usable = code != "421"
+        if code in _GONE and not no_right(told):
+            return Missing(told)
+        return meaning(self._where, code, told.removeprefix(code).strip())
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

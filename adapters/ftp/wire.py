@@ -127,6 +127,10 @@ class Wire(aioftp.Client):
 
     async def command(self, *given: Any, **named: Any) -> Any:
         """One command and its answer, within the longest silence that is borne."""
+        if given and given[0] and self.stream.reader._buffer:  # type: ignore[attr-defined]  # noqa: SLF001  as above
+            # It would be taken for the answer to what is asked next: whoever says 226 twice has lost the thread.
+            told = bytes(self.stream.reader._buffer[:80]).split(b"\r\n")[0].decode("latin-1")  # type: ignore[attr-defined]  # noqa: SLF001
+            raise ConnectionResetError(f"it said {told!r}, which nobody asked for")
         async with asyncio.timeout(self._silence):
             return await super().command(*given, **named)
 

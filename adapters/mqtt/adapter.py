@@ -109,7 +109,12 @@ class Mqtt:
         finally:
             if self._closed:
                 blocking.close(self._pool)
-        return self._receiver.health()
+        troubles = "; ".join(self.troubles())
+        return Health("degraded", troubles) if troubles else Health("up")
+
+    def troubles(self) -> list[str]:
+        """What had to be let go."""
+        return self._receiver.troubles()
 
     def certificates(self) -> list[Certificate]:
         """The broker's and ours."""

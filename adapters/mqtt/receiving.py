@@ -18,7 +18,7 @@ from adapters.mqtt.held import Held
 from adapters.mqtt.inbox import Entry, Inbox
 from adapters.mqtt.link import Link
 from adapters.mqtt.topics import params_of, subscribed
-from pipe.contract import Blob, Door, Doors, Health, Services, Timeout
+from pipe.contract import Blob, Door, Doors, Services, Timeout
 from pipe.errors import NotAuthorised, StoreError, Unreachable
 
 SPILL = 256 << 10
@@ -46,14 +46,14 @@ class Receiver:
         self._listening: dict[str, MqttSubscription] = {}
         self._strays = 0
 
-    def health(self) -> Health:
-        """Up, or degraded by what had to be let go."""
-        dropped = self._inbox.dropped if self._inbox is not None else 0
-        if dropped:
-            return Health("degraded", f"{dropped} messages of qos 0 came faster than they could be stored and are lost")
+    def troubles(self) -> list[str]:
+        """What had to be let go."""
+        found = []
+        if dropped := self._inbox.dropped if self._inbox is not None else 0:
+            found.append(f"{dropped} messages of qos 0 came faster than they could be stored and are lost")
         if self._strays:
-            return Health("degraded", f"{self._strays} messages came for topics that no route listens to any more")
-        return Health("up")
+            found.append(f"{self._strays} messages came for topics that no route listens to any more")
+        return found
 
     async def close(self, pool: str) -> None:
         """Ends the link; the broker keeps what was not acknowledged. Safe twice."""

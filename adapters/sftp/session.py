@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import asyncssh
 
@@ -15,7 +16,9 @@ from pipe.errors import BadHeader, NoAnswer, NotAuthorised, PeerFailed, PipeErro
 
 R = TypeVar("R")
 PIECE = 1 << 21
-"""bytes that are asked for, or sent, at once; asyncssh divides them into requests that are under way together"""
+"""bytes that are sent at once; asyncssh divides them into requests that are under way together"""
+BLOCK, AHEAD = 1 << 19, 4
+"""bytes that are asked for at once, and how many such questions are under way"""
 _FULL = (asyncssh.SFTPNoSpaceOnFilesystem, asyncssh.SFTPQuotaExceeded)
 _MISSING = (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath, asyncssh.SFTPNotADirectory)
 _LOST = (asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, asyncssh.SFTPEOFError)
@@ -24,13 +27,16 @@ _REFUSED = (
     asyncssh.SFTPInvalidParameter,
 )  # fmt: skip
 NANO = 10**9
+SYNCS = 10
+"""times the longest silence, until a large file is on the server's disk"""
 
 
 class SftpSession:
     """Signed in, in the connection's folder."""
 
-    guards: ClassVar[bool] = True
+    guards: ClassVar[bool] = False  # the protocol forbids a rename to replace a file, and some servers do it
     resumes: ClassVar[bool] = True
+    unsure: ClassVar[int] = PIECE  # some servers write in another order than they are asked to
 
     def __init__(self, connection: asyncssh.SSHClientConnection, where: str, charset: str, seconds: float) -> None:
         self.usable, self.strange = True, 0
@@ -108,35 +114,64 @@ class SftpSession:
     # --- carrying
 
     async def read(self, at: Segments, offset: int = 0) -> AsyncGenerator[bytes, None]:
-        """See Remote."""
+        """See Remote; some pieces ahead of whoever takes them."""
         with self._asking():
             file = await self._within(self._sftp.open(self._path(at), "rb"))
+            ahead: deque[asyncio.Future[bytes]] = deque()
             try:
-                while piece := await self._within(file.read(PIECE, offset)):
-                    data = piece if isinstance(piece, bytes) else piece.encode()
-                    offset += len(data)
-                    yield data
+                one = file.read_len or BLOCK
+                block = max(1, BLOCK // one) * one  # whole requests
+                ends = (await self._within(file.stat())).size or 0
+                asked = offset
+                while True:
+                    while len(ahead) < AHEAD and asked < ends:
+                        # Never beyond the end: the library loses the answers to what lies there.
+                        ahead.append(self._begun(self._part, file, min(block, ends - asked), asked))
+                        asked += min(block, ends - asked)
+                    piece = await (ahead.popleft() if ahead else self._begun(self._part, file, one, offset))
+                    if not piece:
+                        break
+                    offset += len(piece)
+                    if len(piece) < block and offset < ends:  # the server gives less than it is asked for
+                        await _over(ahead)
+                        asked = offset
+                    yield piece
             finally:
+                await _over(ahead)
                 await self._closed(file)
+
+    @staticmethod
+    async def _part(file: asyncssh.SFTPClientFile, size: int, offset: int) -> bytes:
+        piece = await file.read(size, offset)
+        return piece if isinstance(piece, bytes) else piece.encode()
 
     async def write(self, at: Segments, pieces: AsyncIterator[bytes], offset: int = 0) -> None:
         """See Remote; on the server's disk when this returns, where the server can say so."""
         with self._asking():
             file = await self._within(self._sftp.open(self._path(at), "r+b" if offset else "wb"))
+            under_way: asyncio.Future[object] | None = None
             try:
-                waiting = bytearray()
-                async for piece in pieces:
-                    waiting += piece
-                    if len(waiting) >= PIECE:
-                        await self._within(file.write(bytes(waiting), offset))
-                        offset += len(waiting)
-                        waiting.clear()
-                if waiting:
-                    await self._within(file.write(bytes(waiting), offset))
+                async for block in _blocks(pieces):
+                    if under_way is not None:
+                        await under_way
+                    under_way = self._begun(file.write, block, offset)
+                    offset += len(block)
+                if under_way is not None:
+                    await under_way
                 with suppress(asyncssh.SFTPOpUnsupported):
-                    await self._within(file.fsync())
+                    async with asyncio.timeout(self._seconds * SYNCS):
+                        await file.fsync()
             finally:
+                await _over(deque([under_way] if under_way is not None else []))
                 await self._closed(file)
+
+    def _begun(self, ask: Callable[..., Awaitable[R]], *arguments: Any) -> asyncio.Future[R]:
+        """Under way while something else is done."""
+
+        async def asked() -> R:
+            return await self._within(ask(*arguments))
+
+        return asyncio.ensure_future(asked())
 
     async def _closed(self, file: asyncssh.SFTPClientFile) -> None:
         with suppress(asyncssh.SFTPConnectionLost, asyncssh.SFTPNoConnection, TimeoutError):
@@ -188,6 +223,11 @@ class SftpSession:
         except PeerFailed:
             if await self.find(at) is None:
                 raise
+
+    async def unmake(self, at: Segments) -> None:
+        """See Remote."""
+        with suppress(Missing, NotAuthorised, PeerFailed):  # "failure" is all that servers say of it
+            await self._do(self._sftp.rmdir(self._path(at)))
 
     async def writable(self, at: Segments) -> bool | None:
         """Whether the folder's permissions let anybody write; None where the server does not show them."""
@@ -275,6 +315,31 @@ class SftpSession:
         if isinstance(error, _REFUSED):
             return Refused(said)
         return PeerFailed(said)
+
+
+async def _blocks(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes in pieces of PIECE or a little more; the last one is what is left."""
+    waiting: list[bytes] = []
+    size = 0
+    async for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= PIECE:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+async def _over(asked: deque[asyncio.Future[R]]) -> None:
+    """Nobody wants these answers any more."""
+    while asked:
+        each = asked.pop()
+        each.cancel()
+        await asyncio.wait([each])
+        if not each.cancelled():
+            each.exception()
 
 
 def _entry(at: Segments, attributes: asyncssh.SFTPAttrs) -> Entry | None:

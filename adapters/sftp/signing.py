@@ -14,6 +14,9 @@ from pipe import blocking
 from pipe.contract import Timeout
 from pipe.errors import HostKeyUnknown, NotAuthorised, PipeError, Unreachable
 
+FIRST = "^aes256-gcm@openssh.com,aes128-gcm@openssh.com"
+"""before the library's others: processors do most of it themselves"""
+
 
 class Pins(asyncssh.SSHClient):
     """Says whether a host key is one of those that were pinned, and remembers the one that is not."""
@@ -45,6 +48,7 @@ async def signed_in(
             password=config.password.reveal() if config.password else None,
             client_keys=[key] if key is not None else None,
             known_hosts=known,
+            encryption_algs=FIRST,
             # Nothing of this machine's user: what counts stands in the YAML.
             config=None,
             agent_path=None,

@@ -28,5 +28,11 @@ def _changed(node: Node, way: list[str], value: Any) -> Node:
         items.pop(key, None)
     else:
         old = items.get(key, node)
-        items[key] = Node(old.file, old.line, old.column, value)
+        items[key] = _written(value, old)
     return Node(node.file, node.line, node.column, items, node.keys, node.weight)
+
+
+def _written(value: Any, at: Node) -> Node:
+    """A value as if it stood there; lists are the only ones that hold others."""
+    inner = [_written(each, at) for each in value] if isinstance(value, list) else value
+    return Node(at.file, at.line, at.column, inner)

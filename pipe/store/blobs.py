@@ -27,6 +27,8 @@ class BlobSpool:
         self._file: SealedWriter | None = None
         self._hash = hashlib.sha256()
         self._size = 0
+        self._under_way: list[asyncio.Future[None]] = []
+        """what threads do with the last piece, while whoever brings the next one fetches it"""
 
     async def write(self, piece: bytes) -> None:
         """Takes the next piece. Raises TooLarge past the limit, a StoreError where the disk does not take it."""
@@ -37,40 +39,63 @@ class BlobSpool:
         if self._file is None and self._size <= IN_MEMORY:
             self._memory.append(piece)
             return
-        await self._on_disk(lambda: self._append(piece))
+        await self._settled()
+        if self._file is None:
+            self._begin(self._spill)
+            await self._settled()
+        # Hashed and written by two threads while the next piece is on its way; so many wait in memory and no more.
+        self._begin(self._append, piece)
+        self._begin(self._hash.update, piece)
 
     async def finish(self) -> bytes | Blob:
         """The whole body; what went to disk is synced. Raises a StoreError where it could not be."""
         if self._file is None:
             return b"".join(self._memory)
-        await self._on_disk(self._sync)
+        try:
+            await self._settled()
+            self._begin(self._sync)
+            await self._settled()
+        except StoreError:
+            self.discard()
+            raise
         return Blob(self._path, self._size, self._hash.hexdigest(), self._key)
 
     def discard(self) -> None:
         """Removes what was written."""
         self._memory.clear()
+        for each in self._under_way:
+            each.cancel()
+        self._under_way.clear()
         if self._file is not None:
             with suppress(OSError):  # what a full disk did not take, closing would try to write again
                 self._file.file.close()
             self._file = None
             self._path.unlink(missing_ok=True)
 
-    async def _on_disk(self, work: Callable[[], None]) -> None:
-        try:
-            await asyncio.to_thread(work)
-        except OSError as error:
-            raise _refusal(error) from error
+    def _begin(self, work: Callable[..., None], *arguments: object) -> None:
+        self._under_way.append(asyncio.get_running_loop().run_in_executor(None, work, *arguments))
+
+    async def _settled(self) -> None:
+        """Returns when the threads are done. Raises a StoreError where the disk did not take it."""
+        under_way, self._under_way = self._under_way, []
+        if under_way:
+            try:
+                await asyncio.gather(*under_way)
+            except OSError as error:
+                raise _refusal(error) from error
+
+    def _spill(self) -> None:
+        """What was in memory until now begins the file."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = SealedWriter(self._path, self._key)
+        for earlier in self._memory:
+            self._file.write(earlier)
+            self._hash.update(earlier)
+        self._memory.clear()
 
     def _append(self, piece: bytes) -> None:
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = SealedWriter(self._path, self._key)
-            for earlier in self._memory:
-                self._file.write(earlier)
-                self._hash.update(earlier)
-            self._memory.clear()
+        assert self._file is not None
         self._file.write(piece)
-        self._hash.update(piece)
 
     def _sync(self) -> None:
         assert self._file is not None

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import email
 import os
 import socket
 import subprocess
@@ -23,6 +24,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from email import policy
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -69,6 +72,25 @@ class Partner:
         """What it has done, one row for each thing that it was told once, once there are so many."""
         return self._many("rows", least)
 
+    def files(self, least: int = 0) -> dict[str, bytes]:
+        """The files that lie at an FTP or SFTP server, once there are so many; half ones and claimed ones left out."""
+        until(lambda: len(self._files()) >= least, f"{least} files at {self.name}")
+        return self._files()
+
+    def mails(self, least: int = 0) -> list[EmailMessage]:
+        """The mails that it took, once there are so many."""
+        folder = self._data / "partners" / self.name / "mails"
+        until(lambda: len(self._lines("rows")) >= least, f"{least} mails at {self.name}")
+        kept = [folder / f"{row['n']}.eml" for row in self._lines("rows")]
+        read = email.message_from_bytes
+        return [read(each.read_bytes(), _class=EmailMessage, policy=policy.default) for each in kept]
+
+    def _files(self) -> dict[str, bytes]:
+        root = self._data / "partners" / self.name / "files"
+        found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+        whole = {name: path for name, path in found.items() if not any(part[0] == "." for part in name.split("/"))}
+        return {name: path.read_bytes() for name, path in sorted(whole.items())}
+
     def set(self, *words: str) -> None:
         """`set("slow", "2")`, `set("fail", "503", "for=2")`, `set("well")`: as `pipe partners set`."""
         self._tell(*words)
@@ -95,8 +117,9 @@ class Partner:
 
     def _lines(self, kind: str) -> list[dict[str, Any]]:
         path = self._data / "partners" / self.name / f"{kind}.jsonl"
-        # The last line may be half written.
-        whole, _, _ = path.read_bytes().rpartition(b"\n") if path.exists() else (b"", b"", b"")
+        if not path.exists():
+            return []
+        whole, _, _ = path.read_bytes().rpartition(b"\n")  # a long line may be being written
         return [orjson.loads(line) for line in whole.splitlines()]
 
     def _tell(self, verb: str, *arguments: str) -> dict[str, Any]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import itertools
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,7 +21,9 @@ import pytest
 from adapters import ADAPTERS
 from adapters.files.adapter import FileAdapter
 from adapters.files.keys import FileSubscription, FileTarget
-from partners.files import PASSWORD, USER, FtpPartner, Mode, SftpPartner
+from partners.demo import PASSWORD, USER
+from partners.ftp_server import FtpServer, Mode
+from partners.sftp_server import SftpServer
 from pipe.testing import FakeClock, FakeServices
 from tests.adapters.pki import Pki
 
@@ -143,7 +146,7 @@ class Pyftpd(_FtpPlace):
 
     def __init__(self, folder: Path, **settings: Any) -> None:
         super().__init__(folder)
-        self.partner = FtpPartner(self.root, tls=self.mode, certificate=self.certificate, settings=settings)
+        self.partner = FtpServer(self.root, tls=self.mode, certificate=self.certificate, settings=settings)
 
     async def start(self) -> None:
         """See Place."""
@@ -349,7 +352,7 @@ class AsyncsshPlace(Place):
 
     def __init__(self, folder: Path, **made: Any) -> None:
         super().__init__(folder)
-        self.partner = SftpPartner(self.root, **made)
+        self.partner = SftpServer(self.root, **made)
 
     async def start(self) -> None:
         """See Place."""
@@ -474,3 +477,27 @@ class FilesPeer:
     async def told(self, body: bytes) -> bool:
         """Whether it was confirmed."""
         return not any(name.rpartition("/")[2] == self.names[body] for name in await self.files())
+
+
+_folders = (f"test-{number}" for number in itertools.count())
+
+
+@contextmanager
+def standing() -> Iterator[Callable[[type[Place]], Place]]:
+    """Places, each made when it is asked for and then kept; stopped at the end."""
+    made: dict[type[Place], Place] = {}
+    with open_folder() as folder:
+        yield lambda kind: made.get(kind) or made.setdefault(kind, kind(folder / str(len(made))))
+        for place in made.values():
+            asyncio.run(place.stop())
+
+
+@asynccontextmanager
+async def visited(place: Place) -> AsyncIterator[FilesPeer]:
+    """A fresh folder at a place, which goes on running where its nature lets it."""
+    await place.start()
+    try:
+        yield FilesPeer(place, next(_folders))
+    finally:
+        if not place.keeps:
+            await place.stop()

@@ -246,8 +246,8 @@ async def test_a_server_may_demand_our_certificate(tmp_path: Path) -> None:
         FtpConfig.model_validate({"type": "ftp", "url": "ftp://h", "tls": "none", "mtls": place.pki.files("gateway")})
 
 
-async def test_a_certificate_that_ends_soon_degrades_the_connection(tmp_path: Path) -> None:
-    """While it still works: the days that are left are told."""
+async def test_the_days_of_a_certificate_are_watched(tmp_path: Path) -> None:
+    """The connection knows the one that the server showed last."""
     place = PyftpdExplicit(tmp_path)
     ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=3, hours=1)
     issued = place.pki.ca.issue_cert("127.0.0.1", not_after=ends)
@@ -255,8 +255,8 @@ async def test_a_certificate_that_ends_soon_degrades_the_connection(tmp_path: Pa
     place.certificate.write_bytes(issued.private_key_pem.bytes() + chain)
     async with running(place) as peer, opened(peer) as adapter:
         await adapter.send(outgoing(b"x", target()))
-        health = await adapter.check()
-    assert health == Health("degraded", "the certificate of 127.0.0.1: 3 days left")
+        (seen,) = adapter.certificates()
+    assert (seen.whose, seen.left) == ("partner", "3 days left")
 
 
 # --- where data goes
@@ -577,7 +577,7 @@ async def test_doctor_climbs_all_rungs_and_leaves_nothing(tmp_path: Path) -> Non
     async with running(PyftpdExplicit(tmp_path)) as peer, opened(peer) as adapter:
         found = await climbed(adapter, peer.options, target("out/${message.id}"))
         assert await peer.files() == {}
-    names = ["name", "tcp", "tls", "sign-in", "list", "rename", "put"]
+    names = ["name", "tcp", "tls", "sign-in", "list", "rename", "put", "rename"]
     assert found == [(name, "ok") for name in names]
 
 

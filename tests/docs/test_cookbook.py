@@ -45,7 +45,7 @@ def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Bench, P
         (folder / f"{page.stem}.yaml").write_text(recipe(page), encoding="utf-8")
     text = 'version: 1\ndefaults: {retry: {first: 1s}}\ninclude: ["[0-9]*.yaml"]\n'
     (folder / "connections.yaml").write_text(text, encoding="utf-8")
-    for name in ("bank/in", "readings", "ministry", "incidents", "scanner", "undelivered"):
+    for name in ("readings", "incidents", "undelivered"):
         (folder / "exchange" / name).mkdir(parents=True)
     bench = Bench(
         folder / "connections.yaml", folder / "data", {**dict.fromkeys(CALLERS, KEYS), "SHOP_SECRET": SHOP_SECRET}
@@ -74,11 +74,15 @@ def test_every_recipe_is_on_the_page_of_all() -> None:
 
 def test_a_file_of_payments_comes_back_as_results(kitchen: tuple[Bench, Path]) -> None:
     """Two lines are paid, one does not fit the WSDL and says so in its line."""
-    bench, files = kitchen
+    bench, _ = kitchen
     lines = [f"p-{number};UA{'2' * 27};{number},50" for number in (1, 2)]
     text = "\n".join(["ref;iban;sum", *lines, "p-3;UA1;3,00", ""])
-    (files / "bank" / "in" / "july.csv").write_bytes(text.encode("windows-1251"))
-    result = written(bench, files / "bank", "out/july.csv").read_text(encoding="windows-1251").splitlines()
+    bank = bench["bank_files"]
+    bank.offer("in/july.csv", text.encode("windows-1251"))
+    files = bench.wait(lambda: found if "exchange/out/july.csv" in (found := bank.files()) else None)
+    assert files is not None
+    assert sorted(files) == ["exchange/done/july.csv", "exchange/out/july.csv"]
+    result = files["exchange/out/july.csv"].decode("windows-1251").splitlines()
     assert [line.split(";")[:3] for line in result[1:]] == [
         ["p-1", "1,50", "delivered"],
         ["p-2", "2,50", "delivered"],
@@ -86,7 +90,6 @@ def test_a_file_of_payments_comes_back_as_results(kitchen: tuple[Bench, Path]) -
     ]
     assert "iban" in result[3]
     assert sorted(row["key"] for row in bench["bank_registry"].rows()) == ["p-1", "p-2"]
-    assert written(bench, files / "bank", "done/july.csv")
 
 
 ENVELOPE = (
@@ -137,8 +140,10 @@ def test_readings_lie_in_the_folder_of_their_meter_once(kitchen: tuple[Bench, Pa
 
 def test_the_export_lies_where_the_ministry_reads(kitchen: tuple[Bench, Path]) -> None:
     """The sums by district, the largest first."""
-    bench, files = kitchen
-    lines = written(bench, files / "ministry", "calls-*.csv").read_text(encoding="utf-8").splitlines()
+    bench, _ = kitchen
+    ((name, report), *_) = bench["ministry_files"].files(1).items()
+    assert name.startswith("reports/calls/calls-20")
+    lines = report.decode().splitlines()
     assert lines == ["district;minutes", "Оболонський;9", "Подільський;7"]
     assert bench["export_crm"].seen(1)[0]["path"].startswith("/calls?day=20")
 
@@ -178,16 +183,17 @@ def test_an_incident_reaches_everybody_whom_it_concerns(kitchen: tuple[Bench, Pa
 
 
 def test_a_scan_is_put_once_its_marker_is_there(kitchen: tuple[Bench, Path]) -> None:
-    """Three megabytes, byte for byte, over a connection that breaks once."""
-    bench, files = kitchen
+    """Three megabytes, byte for byte, over connections that break once on each side."""
+    bench, _ = kitchen
     scan = bytes(range(256)) * 12_288
     bench["documents"].set("reset-after-send", "for=1")
-    (files / "scanner" / "scan-7.pdf").write_bytes(scan)
-    (files / "scanner" / "scan-7.pdf.ready").touch()
+    bench["scanner"].set("truncate", "for=1")
+    bench["scanner"].offer("скан-7.pdf", scan)
     *_, last = bench["documents"].seen(2)
     assert (last["sha256"], last["attempt"], last["answer"]) == (hashlib.sha256(scan).hexdigest(), 2, "ok")
     assert last["path"].startswith("/v1/scans/")
-    assert written(bench, files / "scanner", "sent/scan-7.pdf")
+    assert bench["scanner"].files() == {"sent/скан-7.pdf": scan}
+    assert [row["answer"] for row in bench["scanner"].seen(2)] == ["ok", "ok"]
 
 
 def test_texts_to_one_number_stay_in_order(kitchen: tuple[Bench, Path]) -> None:
@@ -225,14 +231,15 @@ def _delivered(bench: Bench, id: str) -> bool:
     return any(each["state"] == "delivered" for each in bench.pipe("explain", id)["deliveries"])
 
 
-def test_a_dead_letter_becomes_a_task_and_a_file(kitchen: tuple[Bench, Path]) -> None:
-    """With the reason; the task is made though the duty service fails once."""
+def test_a_dead_letter_becomes_a_mail_and_a_file(kitchen: tuple[Bench, Path]) -> None:
+    """With the reason; the mail is sent though the mail server fails once."""
     bench, files = kitchen
     bench["archive_service"].set("refuse", "422", "for=1")
-    bench["duty"].set("fail", "503", "for=1")
+    bench["duty"].set("fail", "451", "for=1")
     id_ = bench.call("/pipe/acts", b'{"kind": "birth"}', headers=MADE).values["id"]
-    *_, task = bench["duty"].seen(2)
-    assert values(task) == {"title": "Не доставлено: acts", "message": id_, "reason": "PIPE-2006"}
+    (mail,) = bench["duty"].mails(1)
+    assert (mail["to"], mail["subject"]) == ("duty@gov.example", "Не доставлено: acts, PIPE-2006")
+    assert f"pipe explain {id_}" in mail.get_content()
     assert orjson.loads(written(bench, files / "undelivered", "*/*.json").read_bytes())["id"] == id_
 
 

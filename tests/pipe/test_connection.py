@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from pipe.contract import Outgoing
+from pipe.contract import Health, Outgoing
 from pipe.errors import NoAnswer, NotAuthorised, PeerFailed, SecretMissing
 from pipe.store import schema
 from tests.pipe.house import House
@@ -212,3 +212,16 @@ async def test_one_attempt_that_hangs_holds_up_nothing_of_its_own_target(house: 
     await house.reaches("ready", "delivered")
     gate.set()
     await house.done(2)
+
+
+async def test_troubles_that_the_adapter_knows_of_degrade_what_is_up(house: House) -> None:
+    """Messages pass; people hear of it all the same, and no longer once it is over."""
+    await house.start(TEXT)
+    await house.put("x")
+    await house.reaches("delivered")
+    connection, troubles = house.engine.connections["out"], ["in/a.csv cannot be had", "done is not there"]
+    assert connection.health == Health("up")
+    connection.adapter.troubles = lambda: troubles
+    assert connection.health == Health("degraded", "in/a.csv cannot be had; done is not there")
+    troubles.clear()
+    assert connection.health == Health("up")
