@@ -107,6 +107,20 @@ def _reach(snapshot: Snapshot, grant: Grant) -> Iterable[Region]:
     return [Region(frozenset({company}) if company is not None else None, tags=grant.tags, states=grant.states)]
 
 
+def not_over(mine: Rights, theirs: Rights) -> None:
+    """Raises Denied where somebody who could act as another would govern rights that are not his to govern.
+
+    Who resets a password holds the new one in his hand, and who issues a key can use it himself.
+    """
+    for name, predicate in sorted(theirs.predicates.items()):
+        if PERMISSIONS[name].guarded and not all(_covered(mine, name, Allow(*allow[:2])) for allow in predicate.allows):
+            raise Denied(
+                f"this account governs rights by `{name}`, which you do not have there yourself",
+                hint="ask somebody who has it",
+                permission=name,
+            )
+
+
 def _covered(rights: Rights, permission: str, piece: Allow) -> bool:
     """Whether somebody has a permission for all of a piece, and nothing stands against it there."""
     predicate = rights.predicate(permission)

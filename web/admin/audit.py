@@ -9,13 +9,15 @@ from typing import Any
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
+from flows.access.engine import OPEN
+from flows.access.filtering import Protected
 from pipe.store import checkpoints, schema
 from pipe.store.audit_verify import verify as verify_chain
 from pipe.store.checkpoints import Signer
 from web.pages.call import Call
-from web.pages.listing import Column, Listing, Query, listed
+from web.pages.listing import Column, Listing, Query, listed, sought
 from web.pages.router import Area, Nav
 
 AREA = Area("audit")
@@ -23,6 +25,8 @@ MOST_EXPORTED = 100_000
 PATIENCE_S = 120.0
 """how long reading all of it may take"""
 audit = schema.audit
+ALL = Protected()
+"""its rows are of no company: who may read it for one company only reads none of it"""
 
 
 class AuditQuery(Query):
@@ -78,7 +82,8 @@ class Verified(BaseModel):
 )  # fmt: skip
 async def rows(call: Call, ask: AuditQuery) -> Audit:
     """Who did what."""
-    found = await call.read(lambda connection: _listed(connection, ask))
+    seen = call.rows("audit.read", ALL)
+    found = await call.read(lambda connection: _listed(connection, ask, seen))
     asked = ask.model_dump(exclude_defaults=True)
     await call.write(lambda tx: tx.audit("audit.read", after={"asked": asked, "address": call.address}))
     return found
@@ -87,6 +92,7 @@ async def rows(call: Call, ask: AuditQuery) -> Audit:
 @AREA.page("/admin/audit/verify", "admin/audit_verified.html", permission="audit.verify", api="GET /audit/verify")
 async def verify(call: Call) -> Verified:
     """Whether anybody has altered, removed or cut off rows: the chain, held against the signed checkpoints."""
+    call.require("audit.verify", OPEN)
     data = call.site.store.data
     files = [data / checkpoints.FILE] if (data / checkpoints.FILE).exists() else []
     private = data / "keys" / "audit.key"
@@ -101,15 +107,16 @@ async def verify(call: Call) -> Verified:
 @AREA.raw("/admin/audit.csv", permission="audit.export")
 async def export(call: Call, ask: AuditQuery) -> web.Response:
     """The rows as CSV; the newest hundred thousand at most."""
-    text = await call.read(lambda connection: _as_csv(connection, ask))
+    seen = call.rows("audit.export", ALL)
+    text = await call.read(lambda connection: _as_csv(connection, ask, seen))
     asked = ask.model_dump(exclude_defaults=True)
     await call.write(lambda tx: tx.audit("audit.exported", after={"asked": asked, "address": call.address}))
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
     return web.Response(text=text, content_type="text/csv", charset="utf-8", headers=headers)
 
 
-def _where(ask: AuditQuery) -> Select[Any]:
-    query = select(audit)
+def _where(ask: AuditQuery, seen: ColumnElement[bool]) -> Select[Any]:
+    query = select(audit).where(seen)
     if ask.event:
         query = query.where(audit.c.event.startswith(ask.event, autoescape=True))
     if ask.actor:
@@ -130,10 +137,10 @@ _COLUMNS = (
 )
 
 
-def _listed(connection: Connection, ask: AuditQuery) -> Audit:
-    events = connection.execute(select(audit.c.event).distinct())
+def _listed(connection: Connection, ask: AuditQuery, seen: ColumnElement[bool]) -> Audit:
+    events = connection.execute(select(audit.c.event).where(seen).distinct())
     areas = sorted({f"{row.event.partition('.')[0]}." for row in events})
-    found = listed(connection, _where(ask), ask, _COLUMNS, _row, sort="-seq", last=audit.c.seq.desc())
+    found = listed(connection, _where(ask, seen), ask, _COLUMNS, _row, sort="-seq", last=audit.c.seq.desc())
     return Audit(rows=found, ask=ask, areas=areas)
 
 
@@ -144,12 +151,13 @@ def _row(row: Row[Any]) -> AuditRow:
     return AuditRow(**values)
 
 
-def _as_csv(connection: Connection, ask: AuditQuery) -> str:
+def _as_csv(connection: Connection, ask: AuditQuery, seen: ColumnElement[bool]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     names = ("seq", "at", "actor", "event", "target", "before", "after", "prev", "hash")
     writer.writerow(names)
-    for row in connection.execute(_where(ask).order_by(audit.c.seq.desc()).limit(MOST_EXPORTED)):
+    query = sought(_where(ask, seen), ask, _COLUMNS)
+    for row in connection.execute(query.order_by(audit.c.seq.desc()).limit(MOST_EXPORTED)):
         writer.writerow([_harmless(getattr(row, name)) for name in names])
     return out.getvalue()
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, Row, select
 
 from flows.access import people
+from flows.access.guarding import not_over
 from flows.access.model import Object
 from flows.access.tables import key, person
 from flows.signin import api_keys
@@ -80,6 +81,7 @@ async def issue(call: Call, form: NewKey) -> Show:
     if account is None or account.kind != "service":
         raise Invalid("login", "keys.no_service")
     call.require("key.issue", Object(company=account.company, owner=account.id))
+    not_over(call.site.access.rights(call.who.id), call.site.access.rights(account.id))
     try:
         id_of, whole = await call.write(lambda tx: _issue(tx, call, account, form))
     except BadRequest:

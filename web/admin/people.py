@@ -13,6 +13,7 @@ from flows.access import people, words
 from flows.access.changes import Unit
 from flows.access.engine import Need
 from flows.access.filtering import Protected
+from flows.access.guarding import not_over
 from flows.access.model import Object
 from flows.access.people import Person
 from flows.access.tables import external, key, password, person, session, totp
@@ -324,6 +325,9 @@ async def reset(call: Call) -> Show:
     """Gives a person a one-time password and takes the authenticator app away; sessions end."""
     await about(call, "password.reset")
     id_of, one_time = call.params["id"], one_time_password()
+    if id_of == call.who.id:  # one's own needs the password so far
+        raise Invalid("", "people.own_password")
+    not_over(call.site.access.rights(call.who.id), call.site.access.rights(id_of))
     hashed = await call.site.passwords.hash(one_time)
     found = await call.write(lambda tx: _reset(tx, call, id_of, hashed))
     until = call.now + ONE_TIME_S

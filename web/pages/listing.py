@@ -65,8 +65,7 @@ def listed(
     last: ColumnElement[Any],
 ) -> Listing[Shown]:
     """One page of a query. `sort` is what holds where nothing (or nonsense) is asked; `last` decides between equals."""
-    if ask.q:
-        query = query.where(or_(*(_holds(each.column, ask.q) for each in columns if each.search)))
+    query = sought(query, ask, columns)
     total = connection.execute(select(func.count()).select_from(query.order_by(None).subquery())).scalar_one()
     by = {each.name: each.column for each in columns}
     chosen = ask.sort if ask.sort.removeprefix("-") in by else sort
@@ -76,6 +75,11 @@ def listed(
     order = column.desc() if chosen.startswith("-") else column.asc()
     rows = connection.execute(query.order_by(order, last).limit(SIZE).offset((page - 1) * SIZE))
     return Listing(rows=[show(row) for row in rows], total=total, page=page, pages=pages, sort=chosen)
+
+
+def sought(query: Select[Any], ask: Query, columns: Sequence[Column]) -> Select[Any]:
+    """The query with only the rows that hold the words looked for."""
+    return query.where(or_(*(_holds(each.column, ask.q) for each in columns if each.search))) if ask.q else query
 
 
 def _holds(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BEAT_S = 15.0
 """so often a quiet stream says that it lives, and looks whether its session does"""
+LOOK_S = 1.0
+"""so often a busy stream looks, too"""
 STREAMS = 24
 """of one session: as many open pages"""
 GUARDS = (RIGHTS, SESSIONS)
@@ -88,12 +90,17 @@ class Streams:
             await response.write(f"id: {newest}\nevent: reset\ndata: {{}}\n\n".encode())
             after = newest
         await response.write(b"retry: 1500\n: open\n\n")
+        access, known, looked = call.site.access, -1, 0.0
         while True:
-            events = await self._next(call, [*names, *(name for name in GUARDS if name not in names)], after)
+            events = await self._next(call, [*names, *(name for name in GUARDS if name not in names)], after, known)
             if events is None:
                 return
-            if not events and not await self._goes_on(call, response, topics):
-                return
+            # Also where events come all the time: rights and sessions end by the clock as well.
+            now = call.site.clock.monotonic()
+            if not events or known != access.version or now - looked >= LOOK_S:
+                known, looked = access.version, now
+                if not await self._goes_on(call, response, topics):
+                    return
             for seq, topic, event in events:
                 if topic in GUARDS and not await self._goes_on(call, response, topics):
                     return
@@ -103,19 +110,22 @@ class Streams:
             if not events:
                 await response.write(b": beat\n\n")
 
-    async def _next(self, call: Call, topics: list[str], after: int) -> list[tuple[int, str, bytes]] | None:
-        """What comes next: nothing where it is quiet, None where the gateway stops."""
+    async def _next(
+        self, call: Call, topics: list[str], after: int, known: int
+    ) -> list[tuple[int, str, bytes]] | None:
+        """What comes next: nothing where it is quiet or rights have turned, None where the gateway stops."""
         coming = asyncio.ensure_future(call.site.store.follow_all(topics, after))
         stop = asyncio.ensure_future(self._stop.wait())
+        turned = asyncio.ensure_future(call.site.access.changed(known))
         try:
-            await asyncio.wait({coming, stop}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({coming, stop, turned}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
                 return None
             return coming.result() if coming.done() else []
         finally:
-            coming.cancel()
-            stop.cancel()
-            await asyncio.gather(coming, stop, return_exceptions=True)
+            for each in (coming, stop, turned):
+                each.cancel()
+            await asyncio.gather(coming, stop, turned, return_exceptions=True)
 
     async def _goes_on(self, call: Call, response: web.StreamResponse, topics: list[Topic]) -> bool:
         """Whether the session is still good and may still see all of it; tells the page where not."""
