@@ -33,8 +33,8 @@ BEGIN, END = 8, 20
 LOOK_BACK_S = 7 * DAY_S
 GIVING = ("grant.given", "grant.approved", "access.emergency")
 AREAS = (
-    "role.", "grant.", "forbid.", "separation.", "field.", "person.", "service.", "apikey.", "password.reset", "secret.",
-    "company.", "unit.", "position.", "group.",
+    "role.", "grant.", "forbid.", "separation.", "field.", "person.", "service.", "apikey.", "password.reset",
+    "secret.", "company.", "unit.", "position.", "group.",
 )  # fmt: skip
 """beginnings of the events that change who may do what"""
 QUIET = ("signin.", "session.", "audit.", "access.denied", "password.changed", "totp.")

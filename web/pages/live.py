@@ -110,9 +110,7 @@ class Streams:
             if not events:
                 await response.write(b": beat\n\n")
 
-    async def _next(
-        self, call: Call, topics: list[str], after: int, known: int
-    ) -> list[tuple[int, str, bytes]] | None:
+    async def _next(self, call: Call, topics: list[str], after: int, known: int) -> list[tuple[int, str, bytes]] | None:
         """What comes next: nothing where it is quiet or rights have turned, None where the gateway stops."""
         coming = asyncio.ensure_future(call.site.store.follow_all(topics, after))
         stop = asyncio.ensure_future(self._stop.wait())

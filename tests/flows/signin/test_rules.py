@@ -188,7 +188,9 @@ def test_passwords_that_will_not_do_are_told_why(text: str, wrong: str | None) -
     assert passwords.mistake(text, "kravets@ukc.gov.ua", "Леся") == wrong
 
 
-@pytest.mark.parametrize("spelling", ["Olena@ukc.gov.ua", " olena@ukc.gov.ua", "ｏlena@ukc.gov.ua", "olena@ukc.gov.u\uff41"])
+@pytest.mark.parametrize(
+    "spelling", ["Olena@ukc.gov.ua", " olena@ukc.gov.ua", "ｏlena@ukc.gov.ua", "olena@ukc.gov.u\uff41"]
+)
 def test_every_spelling_of_a_login_has_the_same_tries(spelling: str) -> None:
     """A login is found however it is written; if each spelling were counted apart there would be no end of tries."""
 

@@ -1,4 +1,4 @@
-"""Promises of who reaches how far on the admin pages: nobody becomes somebody who may more, nobody sees what is not his."""
+"""Promises of who reaches how far on the admin pages: nobody becomes somebody else, nobody sees what is not his."""
 
 from __future__ import annotations
 
@@ -120,10 +120,8 @@ async def test_the_export_holds_what_the_page_shows(site: Pages) -> None:
     await site.gateway.store.write(lambda tx: tx.audit("role.created", target="=HYPERLINK(1)", actor="console"))
     async with site.visitor() as visitor:
         await visitor.sign_in(BOSS)
-        page = await visitor.get("/admin/audit?q=HYPERLINK")
-        assert "%3DHYPERLINK" not in page.text
-        rows = list(csv.reader(io.StringIO((await visitor.get("/admin/audit.csv?q=HYPERLINK")).text)))
-    assert [row[4] for row in rows] == ["target", "'=HYPERLINK(1)"]
+        rows = list(csv.DictReader(io.StringIO((await visitor.get("/admin/audit.csv?q=HYPERLINK")).text)))
+    assert [row["target"] for row in rows] == ["'=HYPERLINK(1)"]
 
 
 async def test_a_half_done_sign_in_ends_with_the_password_it_began_with(site: Pages) -> None:
