@@ -78,7 +78,7 @@ class Verified(BaseModel):
 
 @AREA.page(
     "/admin/audit", "admin/audit.html", permission="audit.read", api="GET /audit",
-    nav=Nav("nav.manage", "audit.title", "log", 40),
+    nav=Nav("nav.watch", "audit.title", "log", 40),
 )  # fmt: skip
 async def rows(call: Call, ask: AuditQuery) -> Audit:
     """Who did what."""

@@ -9,12 +9,11 @@ from sqlalchemy import ColumnElement, Connection, Row, select
 
 from flows.access import people
 from flows.access.guarding import not_over
-from flows.access.model import Object
 from flows.access.tables import key, person
 from flows.signin import api_keys
 from pipe.errors import BadRequest, NotFound
 from pipe.store.transaction import Tx
-from web.admin.people import THEIRS, KeyRow, key_row
+from web.admin.people import THEIRS, KeyRow, key_row, person_object
 from web.pages.call import Call
 from web.pages.forms import Input, Invalid
 from web.pages.listing import Column, Listing, Query, listed
@@ -66,7 +65,7 @@ class Issued(BaseModel):
 
 @AREA.page(
     "/admin/keys", "admin/keys.html", permission="key.read", api="GET /keys",
-    nav=Nav("nav.manage", "keys.title", "key", 30),
+    nav=Nav("nav.watch", "keys.title", "key", 31),
 )  # fmt: skip
 async def issued(call: Call, ask: Query) -> Keys:
     """API keys, those that are over included."""
@@ -80,7 +79,7 @@ async def issue(call: Call, form: NewKey) -> Show:
     account = await call.read(lambda connection: people.find(connection, form.login))
     if account is None or account.kind != "service":
         raise Invalid("login", "keys.no_service")
-    call.require("key.issue", Object(company=account.company, owner=account.id))
+    call.require("key.issue", person_object(account.company, account.id))
     not_over(call.site.access.rights(call.who.id), call.site.access.rights(account.id))
     try:
         id_of, whole = await call.write(lambda tx: _issue(tx, call, account, form))

@@ -21,6 +21,8 @@ from flows.signin import passwords, sessions
 from flows.signin import totp as app
 from pipe.errors import BadRequest, NotFound
 from pipe.store.transaction import Tx
+from web.admin import told
+from web.admin.changing import Effects, Rehearsable, carried_out
 from web.pages.call import Call
 from web.pages.forms import Input, Invalid
 from web.pages.listing import Column, Listing, Query, listed
@@ -108,6 +110,8 @@ class NewPerson(Input):
     login: str = Field(min_length=2, max_length=128, pattern=LOGIN, description="Login, best the work mail address.")
     email: str | None = Field(default=None, max_length=200, pattern=MAIL, description="Mail address.")
     kind: Literal["person", "service"] = Field(default="person", description="A person, or an account of a program.")
+    company: str | None = Field(default=None, max_length=64, description="The company that the person belongs to.")
+    level: int = Field(default=1, ge=0, le=3, description="The most confidential that the person is cleared for.")
 
 
 class Given(BaseModel):
@@ -130,12 +134,20 @@ class NewPage(BaseModel):
     """The form of somebody new."""
 
     kind: str
+    companies: list[tuple[str, str]]
+    levels: list[tuple[str, str]]
 
 
 @AREA.page("/admin/people/new", "admin/person_new.html", permission="person.create")
-async def newcomer(_: Call, ask: NewAsk) -> NewPage:
+async def newcomer(call: Call, ask: NewAsk) -> NewPage:
     """The form for somebody new."""
-    return NewPage(kind=ask.kind)
+    return NewPage(kind=ask.kind, companies=_theirs(call, "person.create"), levels=told.levels(call.words))
+
+
+def _theirs(call: Call, permission: str) -> told.Choices:
+    """Companies to whose people this may be done."""
+    offered = told.companies(call.words, call.site.access.snapshot)
+    return [pair for pair in offered if call.may(permission, Object(company=pair[0]))]
 
 
 @AREA.action("/admin/people/new", permission="person.create", on=newcomer, api="POST /people", result=Given, status=201)
@@ -146,9 +158,10 @@ async def add(call: Call, form: NewPerson) -> Done | Show:
     one_time = one_time_password() if form.kind == "person" else None
     hashed = await call.site.passwords.hash(one_time) if one_time else None
     try:
-        made = await call.change(lambda tx: _add(tx, call, form, hashed), Need("person.create"))
+        need = Need("person.create", Object(company=form.company))
+        made = await call.change(lambda tx: _add(tx, call, form, hashed), need)
     except BadRequest as error:
-        raise Invalid("login", "form.error.refused", why=error.text) from None
+        raise Invalid("login", "form.error.refused", why=error.text.rstrip(".")) from None
     given = Given(id=made.id, login=made.login, name=made.name, password=one_time, until=call.now + ONE_TIME_S)
     if one_time is None:
         return Done(f"/admin/people/{made.id}", "people.added", {"name": made.name}, result=given, status=201)
@@ -167,8 +180,9 @@ def _taken(connection: Connection, login: str) -> bool:
 
 def _add(tx: Unit, call: Call, form: NewPerson, hashed: str | None) -> Person:
     made = people.create(
-        tx, call.by, form.login, form.name, kind=form.kind, email=form.email, language=call.words.language
-    )
+        tx, call.by, form.login, form.name, kind=form.kind, email=form.email, language=call.words.language,
+        company=form.company, level=form.level,
+    )  # fmt: skip
     if hashed is not None:
         passwords.keep(tx, made.id, hashed, must_change=True, expires_at=tx.now + ONE_TIME_S)
     return made
@@ -189,6 +203,33 @@ class KeyRow(BaseModel):
     revoked_at: float | None = Field(description="When it was revoked.")
 
 
+class Place(BaseModel):
+    """A position, unit or group that somebody is in."""
+
+    kind: str = Field(description="`position`, `unit` or `group`.")
+    of: str = Field(description="Its short name.")
+    name: str = Field(description="Its name.")
+    valid_until: float | None = Field(description="Until when, seconds since 1970.")
+
+
+class Held(BaseModel):
+    """A role that somebody has."""
+
+    grant: str = Field(description="Names the grant.")
+    role: str = Field(description="The role.")
+    role_name: str = Field(description="Its name.")
+    through: str = Field(description="How the person has it: by name, or by a place.")
+    where: str = Field(description="On which objects, up to which level.")
+    waits: bool = Field(description="Whether a second person has to approve it first.")
+
+
+ACTS = (
+    "person.edit", "person.move", "person.block", "person.dismiss", "password.reset", "session.end", "grant.read",
+    "grant.give", "key.read", "access.explain",
+)  # fmt: skip
+"""what can be done with a person"""
+
+
 class PersonPage(BaseModel):
     """One person."""
 
@@ -202,21 +243,83 @@ class PersonPage(BaseModel):
     signed_in_at: float | None = Field(description="When the person last signed in.")
     has_password: bool = Field(description="Whether there is a password.")
     has_totp: bool = Field(description="Whether there is an authenticator app.")
+    company: str | None = Field(description="The company that the person belongs to.")
+    level: int = Field(description="The most confidential that the person is cleared for, 0 to 3.")
     sessions: int = Field(description="Open sessions.")
     keys: list[KeyRow] = Field(description="Its API keys.")
+    places: list[Place] = Field(description="Positions, units and groups that the person is in.")
+    grants: list[Held] = Field(description="Roles that the person has, and how.")
+    can: list[str] = Field(description="What you may do with this person.")
+    companies: list[tuple[str, str]] = Field(default=[], exclude=True)
+    levels: list[tuple[str, str]] = Field(default=[], exclude=True)
+    offered: list[tuple[str, str]] = Field(default=[], exclude=True)
 
 
 @AREA.page("/admin/people/{id}", "admin/person.html", permission="person.read", api="GET /people/{id}")
 async def one(call: Call) -> PersonPage:
     """One person or service account."""
-    await about(call, "person.read")
-    return await call.read(lambda connection: _one(connection, call.params["id"], call.now))
+    need = await about(call, "person.read")
+    found = await call.read(lambda connection: _one(connection, call.params["id"], call.now))
+    words, snapshot = call.words, call.site.access.snapshot
+    can = [each for each in ACTS if call.may(each, need.thing)]
+    more = {
+        "can": can,
+        "places": _places(call, found.id),
+        "grants": _held(call, found.id) if "grant.read" in can else [],
+        "keys": found.keys if "key.read" in can else [],
+        "companies": _with_own(call, found.company),
+        "levels": told.levels(words),
+        "offered": told.places(words, snapshot),
+    }
+    return found.model_copy(update=more)
+
+
+def _with_own(call: Call, company: str | None) -> told.Choices:
+    """Companies that the person can come to, and the one that he belongs to."""
+    offered = _theirs(call, "person.edit")
+    known = call.site.access.snapshot.company.get(company or "")
+    own = [(known.id, call.words.name_of(known))] if known is not None else []
+    return [("", "–"), *sorted({*offered, *own}, key=lambda pair: pair[1])]
+
+
+def _places(call: Call, id_of: str) -> list[Place]:
+    snapshot = call.site.access.snapshot
+    person = snapshot.person.get(id_of)
+    return [
+        Place(
+            kind=each.kind,
+            of=each.of,
+            name=told.holder(call.words, snapshot, each.kind, each.of),
+            valid_until=each.valid_until,
+        )
+        for each in (person.memberships if person is not None else ())
+    ]
+
+
+def _held(call: Call, id_of: str) -> list[Held]:
+    snapshot, words, rights = call.site.access.snapshot, call.words, call.site.access.rights(id_of)
+    return [
+        Held(
+            grant=each.id,
+            role=each.role,
+            role_name=words.name_of(snapshot.role[each.role]) if each.role in snapshot.role else each.role,
+            through="" if each.to_kind == "person" else told.holder(words, snapshot, each.to_kind, each.to_id),
+            where=f"{told.terms(words, snapshot, each)}; {words('level.up_to', n=each.level)}",
+            waits=each.waits,
+        )
+        for each in (*rights.grants, *rights.waiting)
+    ]
+
+
+def person_object(company: str | None, id_of: str) -> Object:
+    """A person as what rights are about."""
+    return Object(company=company, owner=id_of)
 
 
 async def about(call: Call, permission: str) -> Need:
     """What a change of this person demands. Raises Denied where it may not be, NotFound where nothing may be known."""
     found = await call.read(lambda connection: people.by_id(connection, call.params["id"]))
-    thing = Object(company=found.company, owner=found.id)
+    thing = person_object(found.company, found.id)
     if not call.may("person.read", thing):
         raise NotFound("nobody has this id")
     call.require(permission, thing)
@@ -242,7 +345,12 @@ def _one(connection: Connection, id_of: str, now: float) -> PersonPage:
         is not None,
         has_totp=connection.execute(select(totp.c.person).where(totp.c.person == id_of)).first() is not None,
         sessions=connection.execute(open_).scalar_one(),
+        company=found.company,
+        level=found.level,
         keys=[key_row(row) for row in keys],
+        places=[],
+        grants=[],
+        can=[],
     )
 
 
@@ -252,11 +360,13 @@ def key_row(row: Row[Any]) -> KeyRow:
     return KeyRow(**{**values, "permissions": sorted(words.parted(row.permissions))})
 
 
-class Changed(Input):
+class Changed(Rehearsable):
     """What of a person can be changed here."""
 
     name: str = Field(min_length=2, max_length=120, description="Name and surname, or what the service is.")
     email: str | None = Field(default=None, max_length=200, pattern=MAIL, description="Mail address.")
+    company: str | None = Field(default=None, max_length=64, description="The company; nothing: none.")
+    level: int | None = Field(default=None, ge=0, le=3, description="The most confidential; nothing: as it is.")
 
 
 class Reason(Input):
@@ -265,13 +375,20 @@ class Reason(Input):
     reason: str = Field(min_length=3, max_length=500, description="Why; stands in the audit.")
 
 
-@AREA.action("/admin/people/{id}", permission="person.edit", on=one, api="PUT /people/{id}")
-async def edit(call: Call, form: Changed) -> Done:
-    """Changes name and mail address."""
+@AREA.action("/admin/people/{id}", permission="person.edit", on=one, api="PUT /people/{id}", result=Effects)
+async def edit(call: Call, form: Changed) -> Done | Show:
+    """Changes name, mail address, company and level."""
     id_of = call.params["id"]
-    need = await about(call, "person.edit")
-    await call.change(lambda tx: people.change(tx, call.by, id_of, name=form.name, email=form.email), need)
-    return Done(f"/admin/people/{id_of}", "people.changed")
+    needs = [await about(call, "person.edit")]
+    if form.company is not None:
+        needs.append(Need("person.edit", person_object(form.company, id_of)))
+    fields: dict[str, Any] = {"name": form.name, "email": form.email, "company": form.company}
+    if form.level is not None:
+        fields["level"] = form.level
+    return await carried_out(
+        call, form, lambda tx: people.change(tx, call.by, id_of, **fields), *needs,
+        to=f"/admin/people/{id_of}", toast="people.changed",
+    )  # fmt: skip
 
 
 @AREA.action("/admin/people/{id}/block", permission="person.block", on=one, api="POST /people/{id}/block")

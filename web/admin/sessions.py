@@ -47,7 +47,7 @@ class Sessions(BaseModel):
 
 @AREA.page(
     "/admin/sessions", "admin/sessions.html", permission="session.read", api="GET /sessions",
-    nav=Nav("nav.manage", "sessions.title", "screen", 20),
+    nav=Nav("nav.watch", "sessions.title", "screen", 30),
 )  # fmt: skip
 async def open_now(call: Call, ask: Query) -> Sessions:
     """Sessions that are open now."""

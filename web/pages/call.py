@@ -132,6 +132,8 @@ class Call:
 
     async def change(self, unit: Callable[[Unit], T], *needs: Need) -> T:
         """Runs a unit of work that changes who may do what: demanded, guarded, and in force when it returns."""
+        for need in needs:
+            self.require(need.permission, need.thing)
         return await self.site.access.change(self.by, unit, *needs)
 
     async def read(self, query: Callable[[Connection], T]) -> T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -33,16 +33,17 @@ class Listing(BaseModel, Generic[Shown]):
     page: int = Field(description="Which page this is, from 1.")
     pages: int = Field(description="How many pages there are.")
     sort: str = Field(description="By what it is sorted.")
+    size: int = Field(default=SIZE, description="How many there are on a page.")
 
     @property
     def first(self) -> int:
         """Number of the first row shown."""
-        return (self.page - 1) * SIZE + 1 if self.rows else 0
+        return (self.page - 1) * self.size + 1 if self.rows else 0
 
     @property
     def last(self) -> int:
         """Number of the last row shown."""
-        return (self.page - 1) * SIZE + len(self.rows)
+        return (self.page - 1) * self.size + len(self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,32 @@ def listed(
     order = column.desc() if chosen.startswith("-") else column.asc()
     rows = connection.execute(query.order_by(order, last).limit(SIZE).offset((page - 1) * SIZE))
     return Listing(rows=[show(row) for row in rows], total=total, page=page, pages=pages, sort=chosen)
+
+
+def paged(
+    rows: Iterable[Shown],
+    ask: Query,
+    by: Mapping[str, Callable[[Shown], Any]],
+    *,
+    sort: str,
+    text: Callable[[Shown], str],
+    size: int = SIZE,
+) -> Listing[Shown]:
+    """One page of what lies in memory, by the same rules: `by` are the columns, `text` is what words are sought in."""
+    wanted = ask.q.casefold()
+    found = [row for row in rows if wanted in text(row).casefold()]
+    chosen = ask.sort if ask.sort.removeprefix("-") in by else sort
+    key = by[chosen.removeprefix("-")]
+    found.sort(key=lambda row: _sortable(key(row)), reverse=chosen.startswith("-"))
+    pages = max(1, -(-len(found) // size))
+    page = min(ask.page, pages)
+    shown = found[(page - 1) * size : page * size]
+    return Listing(rows=shown, total=len(found), page=page, pages=pages, sort=chosen, size=size)
+
+
+def _sortable(value: Any) -> tuple[bool, Any]:
+    """What is not there comes first, and words stand beside words whatever their letters' size."""
+    return value is not None, value.casefold() if isinstance(value, str) else value or 0
 
 
 def sought(query: Select[Any], ask: Query, columns: Sequence[Column]) -> Select[Any]:

@@ -77,6 +77,11 @@ class Words:
         """Whether there is such a text."""
         return key in self._texts
 
+    def name_of(self, thing: Any) -> str:
+        """The name of what has one in both languages."""
+        uk, en = (str(getattr(thing, f"name_{language}", "")) for language in LANGUAGES)
+        return (uk if self.language == "uk" else en) or uk
+
     def number(self, value: float) -> str:
         """`1 284`; fractions with the language's own sign."""
         text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"

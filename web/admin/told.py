@@ -1,0 +1,132 @@
+"""Holders, scopes and reaches of rights in words, as pages and the API tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from flows.access.model import Forbid, Grant, Snapshot
+from flows.access.permissions import PERMISSIONS
+from flows.access.predicate import Allow, Region
+from web.pages.words import Words
+
+Choices = list[tuple[str, str]]
+"""value and label of each"""
+
+
+def holder(words: Words, snapshot: Snapshot, kind: str, name: str | None) -> str:
+    """Who has it: a person by name, else what stands for whoever is in it."""
+    text = name or ""
+    if kind == "person":
+        person = snapshot.person.get(text)
+        return (person.name or person.login) if person is not None else text
+    if kind == "title":
+        title, _, unit = text.partition("@")
+        return words("holder.title_in", name=title, unit=_name(words, snapshot.unit, unit)) if unit else title
+    things = {"position": snapshot.position, "unit": snapshot.unit, "group": snapshot.group, "role": snapshot.role}
+    return words("holder.everyone") if kind == "everyone" else _name(words, things[kind], text)
+
+
+def written(snapshot: Snapshot, kind: str, name: str | None) -> str:
+    """The same as forms, commands and the API write it: `person:LOGIN`, `unit:hall`."""
+    if kind == "person" and name is not None and name in snapshot.person:
+        return f"person:{snapshot.person[name].login}"
+    return f"{kind}:{name}" if name else kind
+
+
+def scope(words: Words, snapshot: Snapshot, kind: str, name: str | None) -> str:
+    """Where it holds."""
+    if name is None:
+        return words(f"scope.{kind}")
+    things = snapshot.company if kind == "company" else snapshot.unit
+    return words(f"scope.{kind}_named", name=_name(words, things, name))
+
+
+def terms(words: Words, snapshot: Snapshot, grant: Grant | Forbid) -> str:
+    """Where a grant or forbid holds, with its tags and states."""
+    return "; ".join([scope(words, snapshot, grant.scope, grant.scope_id), *_narrower(words, grant.tags, grant.states)])
+
+
+def reach(words: Words, snapshot: Snapshot, allow: Allow) -> str:
+    """Which objects, up to which level."""
+    return f"{'; '.join(_region(words, snapshot, allow.region))}; {words('level.up_to', n=allow.level)}"
+
+
+def _region(words: Words, snapshot: Snapshot, region: Region) -> Iterator[str]:
+    if region.units is not None:
+        names = [_name(words, snapshot.unit, each) for each in sorted(region.units)]
+        yield words("scope.unit_named", name=", ".join(names))
+    elif region.companies is not None:
+        names = [_name(words, snapshot.company, each) for each in sorted(region.companies)]
+        yield words("scope.company_named", name=", ".join(names))
+    elif not region.own:
+        yield words("scope.all")
+    if region.own:
+        yield words("scope.own")
+    yield from _narrower(words, region.tags, region.states)
+
+
+def _narrower(words: Words, tags: Iterable[str], states: Iterable[str]) -> Iterator[str]:
+    if tags:
+        yield words("scope.tags", tags=", ".join(sorted(tags)))
+    if states:
+        yield words("scope.states", states=", ".join(sorted(states)))
+
+
+def permission(words: Words, name: str) -> str:
+    """What a permission allows."""
+    known = PERMISSIONS.get(name)
+    return name if known is None else known.uk if words.language == "uk" else known.en
+
+
+def _name(words: Words, things: object, name: str) -> str:
+    found = things.get(name) if hasattr(things, "get") else None
+    return words.name_of(found) if found is not None else name
+
+
+# --- choices of forms ---------------------------------------------------------------------------------------------
+
+
+def roles(words: Words, snapshot: Snapshot) -> Choices:
+    """Every role."""
+    return sorted(((each.id, words.name_of(each)) for each in snapshot.role.values()), key=lambda pair: pair[1])
+
+
+def companies(words: Words, snapshot: Snapshot) -> Choices:
+    """Every company that is not closed."""
+    active = (each for each in snapshot.company.values() if each.state == "active")
+    return sorted(((each.id, words.name_of(each)) for each in active), key=lambda pair: pair[1])
+
+
+def scopes(words: Words, snapshot: Snapshot) -> Choices:
+    """Everywhere, one's own, the holder's company or unit, then each company and unit by name."""
+    named = [(f"company:{name}", label) for name, label in companies(words, snapshot)]
+    units = [
+        (f"unit:{each.id}", f"{words.name_of(snapshot.company[each.company])} / {words.name_of(each)}")
+        for each in snapshot.unit.values()
+        if each.company in snapshot.company
+    ]
+    return [
+        *((kind, words(f"scope.{kind}")) for kind in ("all", "company", "unit", "own")),
+        *((value, words("scope.company_named", name=label)) for value, label in named),
+        *((value, words("scope.unit_named", name=label)) for value, label in sorted(units, key=lambda pair: pair[1])),
+    ]
+
+
+def places(words: Words, snapshot: Snapshot) -> Choices:
+    """Everything that people can be in: positions, units, groups."""
+    found = [
+        (f"{kind}:{each.id}", words("holder.of_kind", kind=words(f"holder.{kind}"), name=words.name_of(each)))
+        for kind, things in (("position", snapshot.position), ("unit", snapshot.unit), ("group", snapshot.group))
+        for each in things.values()
+    ]
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def levels(words: Words) -> Choices:
+    """The levels of confidentiality."""
+    return [(str(n), words(f"level.{n}")) for n in range(4)]
+
+
+def permissions(words: Words) -> Choices:
+    """Everything that can be allowed."""
+    return [(name, f"{words(f'area.{each.area}')}: {permission(words, name)}") for name, each in PERMISSIONS.items()]
