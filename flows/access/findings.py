@@ -33,7 +33,7 @@ BEGIN, END = 8, 20
 LOOK_BACK_S = 7 * DAY_S
 GIVING = ("grant.given", "grant.approved", "access.emergency")
 AREAS = (
-    "role.", "grant.", "forbid.", "separation.", "field.", "person.", "service.", "apikey.", "password.reset",
+    "role.", "grant.", "forbid.", "separation.", "field.", "person.", "service.", "key.", "apikey.", "password.reset",
     "secret.", "company.", "unit.", "position.", "group.",
 )  # fmt: skip
 """beginnings of the events that change who may do what"""

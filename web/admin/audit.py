@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import date, datetime, time
 from typing import Any
 
 import orjson
@@ -19,6 +20,7 @@ from pipe.store.checkpoints import Signer
 from web.pages.call import Call
 from web.pages.listing import Column, Listing, Query, listed, sought
 from web.pages.router import Area, Nav
+from web.pages.words import KYIV
 
 AREA = Area("audit")
 MOST_EXPORTED = 100_000
@@ -36,6 +38,8 @@ class AuditQuery(Query):
     actor: str = Field(default="", max_length=200, description="Only what this one did: `person/LOGIN`.")
     since: float | None = Field(default=None, description="Not before, seconds since 1970.")
     until: float | None = Field(default=None, description="Not after, seconds since 1970.")
+    first: date | None = Field(default=None, description="Not before this day, in Kyiv.")
+    last: date | None = Field(default=None, description="Not after this day, in Kyiv.")
 
 
 class AuditRow(BaseModel):
@@ -84,7 +88,7 @@ async def rows(call: Call, ask: AuditQuery) -> Audit:
     """Who did what."""
     seen = call.rows("audit.read", ALL)
     found = await call.read(lambda connection: _listed(connection, ask, seen))
-    asked = ask.model_dump(exclude_defaults=True)
+    asked = ask.model_dump(mode="json", exclude_defaults=True)
     await call.write(lambda tx: tx.audit("audit.read", after={"asked": asked, "address": call.address}))
     return found
 
@@ -109,7 +113,7 @@ async def export(call: Call, ask: AuditQuery) -> web.Response:
     """The rows as CSV; the newest hundred thousand at most."""
     seen = call.rows("audit.export", ALL)
     text = await call.read(lambda connection: _as_csv(connection, ask, seen))
-    asked = ask.model_dump(exclude_defaults=True)
+    asked = ask.model_dump(mode="json", exclude_defaults=True)
     await call.write(lambda tx: tx.audit("audit.exported", after={"asked": asked, "address": call.address}))
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
     return web.Response(text=text, content_type="text/csv", charset="utf-8", headers=headers)
@@ -125,6 +129,10 @@ def _where(ask: AuditQuery, seen: ColumnElement[bool]) -> Select[Any]:
         query = query.where(audit.c.at >= ask.since)
     if ask.until is not None:
         query = query.where(audit.c.at <= ask.until)
+    if ask.first is not None:
+        query = query.where(audit.c.at >= datetime.combine(ask.first, time.min, KYIV).timestamp())
+    if ask.last is not None:
+        query = query.where(audit.c.at <= datetime.combine(ask.last, time.max, KYIV).timestamp())
     return query
 
 

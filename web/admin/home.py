@@ -8,6 +8,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from flows.access.filtering import Protected
+from flows.access.guarding import about
+from flows.access.model import Object
 from flows.access.tables import key, person, session, totp
 from pipe.store.schema import audit
 from web.admin.people import THEIRS
@@ -34,6 +36,19 @@ async def home(call: Call) -> Home:
     return await call.read(lambda connection: _counted(connection, call, seen))
 
 
+def _in_memory(call: Call) -> dict[str, int]:
+    snapshot = call.site.access.snapshot
+    return {
+        "companies.everything": sum(call.may("company.read", Object(company=each)) for each in snapshot.company),
+        "groups.groups": sum(call.may("group.read", Object(company=each.company)) for each in snapshot.group.values()),
+        "roles.matrix": len(snapshot.role) if call.may("role.read") else 0,
+        "grants.given": sum(call.may("grant.read", about(snapshot, each)) for each in snapshot.grant.values()),
+        "rules.all_rules": len(snapshot.forbid) + len(snapshot.separation) + len(snapshot.field)
+        if call.may("rule.read")
+        else 0,
+    }
+
+
 _TABLES = {"person.read": THEIRS, "session.read": THEIRS, "key.read": THEIRS, "audit.read": Protected()}
 
 
@@ -57,6 +72,7 @@ def _counted(connection: Connection, call: Call, seen: Mapping[str, ColumnElemen
                 key.c.person == person.c.id, key.c.revoked_at.is_(None), key.c.expires_at > now, seen["key.read"]
             ),
             "audit.rows": count(audit.c.seq > 0, seen["audit.read"]),
+            **_in_memory(call),
         },
         mine=count(totp.c.person == me, totp.c.confirmed_at.is_not(None)) > 0,
     )

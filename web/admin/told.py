@@ -21,7 +21,11 @@ def holder(words: Words, snapshot: Snapshot, kind: str, name: str | None) -> str
         return (person.name or person.login) if person is not None else text
     if kind == "title":
         title, _, unit = text.partition("@")
-        return words("holder.title_in", name=title, unit=_name(words, snapshot.unit, unit)) if unit else title
+        return (
+            words("holder.title_in", name=title, unit=_name(words, snapshot.unit, unit))
+            if unit
+            else words("holder.title", name=title)
+        )
     things = {"position": snapshot.position, "unit": snapshot.unit, "group": snapshot.group, "role": snapshot.role}
     return words("holder.everyone") if kind == "everyone" else _name(words, things[kind], text)
 

@@ -88,6 +88,6 @@ def make_administrator(tx: Unit, by: Actor, person: people.Person) -> None:
     made = ADMINISTRATOR
     if tx.execute(select(role.c.id).where(role.c.id == made.id)).first() is None:
         roles.create(tx, by, made.id, {"uk": made.uk, "en": made.en}, made.permissions, about=made.about)
-    fresh = grants.give(tx, by, made.id, "person", person.id, scope="all", level=3, reason="the first administrator")
+    fresh = grants.give(tx, by, made.id, "person", person.id, scope="all", level=3, reason="перший адміністратор")
     # Level 3 needs a second person's word. There is nobody yet: the machine that showed the password stands in.
     grants.approve(tx, Actor("gateway"), fresh)
