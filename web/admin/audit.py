@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import date, datetime, time
+from datetime import datetime, time
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ from pipe.store import checkpoints, schema
 from pipe.store.audit_verify import verify as verify_chain
 from pipe.store.checkpoints import Signer
 from web.pages.call import Call
+from web.pages.forms import Day
 from web.pages.listing import Column, Listing, Query, listed, sought
 from web.pages.router import Area, Nav
 from web.pages.words import KYIV
@@ -38,8 +39,8 @@ class AuditQuery(Query):
     actor: str = Field(default="", max_length=200, description="Only what this one did: `person/LOGIN`.")
     since: float | None = Field(default=None, description="Not before, seconds since 1970.")
     until: float | None = Field(default=None, description="Not after, seconds since 1970.")
-    first: date | None = Field(default=None, description="Not before this day, in Kyiv.")
-    last: date | None = Field(default=None, description="Not after this day, in Kyiv.")
+    first: Day = Field(default=None, description="Not before this day, in Kyiv.")
+    last: Day = Field(default=None, description="Not after this day, in Kyiv.")
 
 
 class AuditRow(BaseModel):

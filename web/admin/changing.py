@@ -50,6 +50,7 @@ class Effects(BaseModel):
     action: str = Field(default="", exclude=True)
     fields: list[tuple[str, str]] = Field(default=[], exclude=True)
     back: str = Field(default="", exclude=True)
+    most: int = Field(default=MOST_SHOWN, exclude=True)
 
 
 async def carried_out(

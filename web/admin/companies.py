@@ -14,6 +14,7 @@ from pipe.errors import NotFound
 from web.admin.changing import Effects, Rehearsable, carried_out
 from web.admin.grants import Reason
 from web.pages.call import Call
+from web.pages.forms import Said
 from web.pages.listing import Listing, Query, paged
 from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
@@ -81,7 +82,7 @@ class NewCompany(Rehearsable):
     """A new company."""
 
     id: str = Field(pattern=SLUG, description=FOR_SLUG)
-    uk: str = Field(min_length=2, max_length=120, description="Name in Ukrainian.")
+    uk: Said = Field(min_length=2, max_length=120, description="Name in Ukrainian.")
     en: str = Field(default="", max_length=120, description="Name in English.")
     section: str = Field(default="", max_length=20, description="Its section of the contract.")
 
@@ -185,7 +186,7 @@ def members(call: Call, kind: str, of: str) -> list[Member]:
 class Named(Rehearsable):
     """Other names."""
 
-    uk: str = Field(min_length=2, max_length=120, description="Name in Ukrainian.")
+    uk: Said = Field(min_length=2, max_length=120, description="Name in Ukrainian.")
     en: str = Field(default="", max_length=120, description="Name in English.")
 
 

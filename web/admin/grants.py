@@ -17,7 +17,7 @@ from web.admin import told
 from web.admin.changing import Effects, Rehearsable, carried_out
 from web.admin.people import person_object
 from web.pages.call import Call
-from web.pages.forms import Input, Invalid
+from web.pages.forms import Day, Input, Invalid, Said
 from web.pages.listing import Listing, Query, paged
 from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
@@ -137,8 +137,8 @@ class NewGrant(Rehearsable):
     level: int = Field(default=1, ge=0, le=3, description="Up to which level of confidentiality.")
     tags: str = Field(default="", max_length=500, description="Only objects with one of these tags, apart by spaces.")
     states: str = Field(default="", max_length=500, description="Only objects in one of these states, apart by spaces.")
-    until: date | None = Field(default=None, description="The last day on which it holds, in Kyiv.")
-    reason: str = Field(min_length=3, max_length=500, description="Why; stands in the audit.")
+    until: Day = Field(default=None, description="The last day on which it holds, in Kyiv.")
+    reason: Said = Field(min_length=3, max_length=500, description="Why; stands in the audit.")
 
 
 class GiveAsk(Input):
@@ -209,7 +209,7 @@ def end_of(day: date | None) -> float | None:
 class Reason(Rehearsable):
     """Why."""
 
-    reason: str = Field(min_length=3, max_length=500, description="Why; stands in the audit.")
+    reason: Said = Field(min_length=3, max_length=500, description="Why; stands in the audit.")
 
 
 @AREA.action(

@@ -15,7 +15,7 @@ from pipe.errors import BadRequest, NotFound
 from pipe.store.transaction import Tx
 from web.admin.people import THEIRS, KeyRow, key_row, person_object
 from web.pages.call import Call
-from web.pages.forms import Input, Invalid
+from web.pages.forms import Input, Invalid, Said
 from web.pages.listing import Column, Listing, Query, listed
 from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
@@ -44,7 +44,7 @@ class NewKey(Input):
     """A new key."""
 
     login: str = Field(max_length=128, description="Login of the service account.")
-    name: str = Field(min_length=2, max_length=100, description="What it is for.")
+    name: Said = Field(min_length=2, max_length=100, description="What it is for.")
     permissions: str = Field(
         default="",
         max_length=2000,

@@ -24,7 +24,7 @@ from pipe.store.transaction import Tx
 from web.admin import told
 from web.admin.changing import Effects, Rehearsable, carried_out
 from web.pages.call import Call
-from web.pages.forms import Input, Invalid
+from web.pages.forms import Input, Invalid, Said
 from web.pages.listing import Column, Listing, Query, listed
 from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
@@ -106,7 +106,7 @@ def _row(row: Row[Any]) -> PersonRow:
 class NewPerson(Input):
     """Somebody new."""
 
-    name: str = Field(min_length=2, max_length=120, description="Name and surname, or what the service is.")
+    name: Said = Field(min_length=2, max_length=120, description="Name and surname, or what the service is.")
     login: str = Field(min_length=2, max_length=128, pattern=LOGIN, description="Login, best the work mail address.")
     email: str | None = Field(default=None, max_length=200, pattern=MAIL, description="Mail address.")
     kind: Literal["person", "service"] = Field(default="person", description="A person, or an account of a program.")
@@ -363,7 +363,7 @@ def key_row(row: Row[Any]) -> KeyRow:
 class Changed(Rehearsable):
     """What of a person can be changed here."""
 
-    name: str = Field(min_length=2, max_length=120, description="Name and surname, or what the service is.")
+    name: Said = Field(min_length=2, max_length=120, description="Name and surname, or what the service is.")
     email: str | None = Field(default=None, max_length=200, pattern=MAIL, description="Mail address.")
     company: str | None = Field(default=None, max_length=64, description="The company; nothing: none.")
     level: int | None = Field(default=None, ge=0, le=3, description="The most confidential; nothing: as it is.")
@@ -372,7 +372,7 @@ class Changed(Rehearsable):
 class Reason(Input):
     """Why."""
 
-    reason: str = Field(min_length=3, max_length=500, description="Why; stands in the audit.")
+    reason: Said = Field(min_length=3, max_length=500, description="Why; stands in the audit.")
 
 
 @AREA.action("/admin/people/{id}", permission="person.edit", on=one, api="PUT /people/{id}", result=Effects)

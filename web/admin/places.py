@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Literal, cast, get_args
 
 from pydantic import Field
@@ -15,7 +14,7 @@ from web.admin.changing import Effects, Rehearsable, carried_out
 from web.admin.grants import end_of
 from web.admin.people import about, one
 from web.pages.call import Call
-from web.pages.forms import Invalid
+from web.pages.forms import Day, Invalid
 from web.pages.results import Done, Show
 from web.pages.router import Area
 
@@ -27,7 +26,7 @@ class Appointment(Rehearsable):
     """Where somebody comes to."""
 
     place: str = Field(max_length=80, description="`position:ID`, `unit:ID` or `group:ID`.")
-    until: date | None = Field(default=None, description="The last day, in Kyiv; nothing: for good.")
+    until: Day = Field(default=None, description="The last day, in Kyiv; nothing: for good.")
 
 
 @AREA.action(

@@ -20,6 +20,7 @@ from web.pages.router import Area, Nav
 
 AREA = Area("access")
 MOST_SHOWN = 500
+"""people of one answer; the form offers no more either"""
 STAGES = ("person", "permission", "role", "scope", "level", "rules")
 """what a decision asks, in order"""
 _STOPS = {

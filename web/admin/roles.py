@@ -15,6 +15,7 @@ from pipe.errors import NotFound
 from web.admin import told
 from web.admin.changing import Effects, Rehearsable, carried_out
 from web.pages.call import Call
+from web.pages.forms import Said
 from web.pages.listing import Listing, Query, paged
 from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
@@ -125,7 +126,7 @@ def _row(snapshot: Snapshot, role: Role) -> RoleRow:
 class Contents(Rehearsable):
     """All that a role is; it takes the place of what was."""
 
-    uk: str = Field(min_length=2, max_length=80, description="Name in Ukrainian.")
+    uk: Said = Field(min_length=2, max_length=80, description="Name in Ukrainian.")
     en: str = Field(default="", max_length=80, description="Name in English.")
     about: str = Field(default="", max_length=500, description="What it is for.")
     emergency: bool = Field(default=False, description="Whether it may be taken for an hour with a reason.")
@@ -136,13 +137,13 @@ class Contents(Rehearsable):
 class NewRole(Contents):
     """A new role."""
 
-    id: str = Field(min_length=2, max_length=64, description="Short name: small Latin letters, digits, `-`.")
+    id: Said = Field(min_length=2, max_length=64, description="Short name: small Latin letters, digits, `-`.")
 
 
 class Removal(Rehearsable):
     """Why a role goes."""
 
-    reason: str = Field(min_length=3, max_length=500, description="Why; stands in the audit.")
+    reason: Said = Field(min_length=3, max_length=500, description="Why; stands in the audit.")
 
 
 class RolePage(BaseModel):

@@ -17,7 +17,7 @@ from web.admin import told
 from web.admin.changing import Effects, Rehearsable, carried_out
 from web.admin.grants import Reason
 from web.pages.call import Call
-from web.pages.forms import Invalid
+from web.pages.forms import Invalid, Said
 from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
 
@@ -124,7 +124,7 @@ class NewForbid(Rehearsable):
     minutes: int | None = Field(
         default=None, ge=1, le=1440, description="Not for who gave a second factor within so many minutes."
     )
-    reason: str = Field(min_length=3, max_length=500, description="Why: whoever is denied reads it.")
+    reason: Said = Field(min_length=3, max_length=500, description="Why: whoever is denied reads it.")
 
 
 class ForbidPage(BaseModel):
@@ -192,7 +192,7 @@ class NewSeparation(Rehearsable):
     kind: Literal["static", "same_object"] = Field(default="static", description="For one person, or for one object.")
     first: str = Field(max_length=80, description="One permission.")
     second: str = Field(max_length=80, description="The other.")
-    reason: str = Field(min_length=3, max_length=500, description="Why.")
+    reason: Said = Field(min_length=3, max_length=500, description="Why.")
 
 
 @AREA.action(

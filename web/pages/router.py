@@ -162,10 +162,14 @@ class Router:
         """Raises NotFound, or MethodNotAllowed where the path is served for other methods."""
         method = "GET" if method == "HEAD" else method
         allowed: set[str] = set()
+        meant: re.Pattern[str] | None = None
         for place in self._places:
+            if meant is not None and place.shape != meant:
+                continue  # the address of something that is written out is not also that of a thing of this name
             if (found := place.shape.fullmatch(path)) is not None:
                 if place.method == method:
                     return Match(place.operation, found.groupdict(), place.by_api)
+                meant = place.shape
                 allowed.add(place.method)
         if allowed:
             allow = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))

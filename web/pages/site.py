@@ -127,7 +127,7 @@ class Site:
         if call.must and not call.operation.early:
             raise FirstThings(call.must)
         if call.request.method in {"GET", "HEAD"}:
-            raw: dict[str, Any] = dict(call.request.query)
+            raw: dict[str, Any] = _asked(call.request)
         else:
             raw = await _sent(call)
             given = raw.pop(shield.FIELD, None) or call.request.headers.get(shield.HEADER)
@@ -357,6 +357,13 @@ def _here(connection: Connection, id: str, now: float) -> people.Person | None:
     except NotFound:
         return None
     return person if person.shut_out(now) is None else None
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """What the address asks for; each name once, so that nobody takes another one of two values than we do."""
+    if len(request.query) != len(set(request.query)):
+        raise BadRequest("the address says something twice")
+    return dict(request.query)
 
 
 async def _sent(call: Call) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from flows.access.operations.frame import scope_of
 from pipe.errors import BadRequest
 from web.admin import told
 from web.pages.call import Call
-from web.pages.forms import Input, Invalid
+from web.pages.forms import Input, Invalid, Said
 from web.pages.results import Done
 from web.pages.router import Area, Nav
 
@@ -45,7 +45,7 @@ class Take(Input):
     scope: str = Field(max_length=80, description="Where: `company:ID`, `unit:ID`, `all`.")
     level: int = Field(default=2, ge=0, le=3, description="Up to which level of confidentiality.")
     minutes: int = Field(default=30, ge=1, le=60, description="For how many minutes.")
-    reason: str = Field(min_length=10, max_length=500, description="What the emergency is; it is read afterwards.")
+    reason: Said = Field(min_length=10, max_length=500, description="What the emergency is; it is read afterwards.")
 
 
 @AREA.page(
