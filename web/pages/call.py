@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -98,6 +99,12 @@ class Call:
         """Seconds since the last second factor of this session; None: there was none."""
         at = self.session.factor_at if self.session is not None else None
         return None if at is None else max(0.0, self.now - at)
+
+    @property
+    def menu_mark(self) -> str:
+        """Another word whenever other menus and buttons are to be shown."""
+        names = sorted(self.site.access.menu(self.who.id, factor_age=self.factor_age))
+        return hashlib.sha256("|".join(names).encode()).hexdigest()[:12]
 
     @property
     def by(self) -> Actor:

@@ -35,7 +35,8 @@ GUARDS = (RIGHTS, SESSIONS)
 class Follow(Input):
     """Which feeds, and from where."""
 
-    topics: str = Field(max_length=500, description="Names of feeds, with commas between them.")
+    topics: str = Field(default="", max_length=500, description="Names of feeds, with commas between them.")
+    rights: str = Field(default="", max_length=20, description="The mark of the menu that the page shows.")
     after: int | None = Field(default=None, ge=0, description="Number of the last event that is known already.")
 
 
@@ -72,16 +73,16 @@ class Streams:
             call.site.guard(call.request, response)
             await response.prepare(call.request)
             try:
-                await self._tell(call, response, topics, names, _known_before(call, ask))
+                await self._tell(call, response, topics, names, ask)
             except ConnectionError:  # the page was closed
                 return response
             await response.write_eof()
             return response
 
     async def _tell(
-        self, call: Call, response: web.StreamResponse, topics: list[Topic], names: set[str], after: int | None
+        self, call: Call, response: web.StreamResponse, topics: list[Topic], names: set[str], ask: Follow
     ) -> None:
-        store = call.site.store
+        store, after, menu = call.site.store, _known_before(call, ask), ask.rights or call.menu_mark
         oldest, newest = await store.read(ends)
         if after is None:
             after = newest
@@ -101,6 +102,9 @@ class Streams:
                 known, looked = access.version, now
                 if not await self._goes_on(call, response, topics):
                     return
+                if menu != call.menu_mark:
+                    menu = call.menu_mark
+                    await response.write(b"event: rights\ndata: {}\n\n")
             for seq, topic, event in events:
                 if topic in GUARDS and not await self._goes_on(call, response, topics):
                     return

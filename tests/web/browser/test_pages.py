@@ -125,10 +125,10 @@ async def test_an_open_page_follows_what_happens_elsewhere(house: House) -> None
     """A new session appears in the list without a reload; one that is ended elsewhere leads to the sign-in."""
     context, page = await house.signed_in()
     await page.goto("/admin/sessions")
-    await page.wait_for_function("document.querySelector('[data-live-sign]')")
+    await page.locator("[data-live-sign]").wait_for()
     before = await page.locator("tbody tr").count()
     other, elsewhere = await house.signed_in(NARROW)
-    await page.wait_for_function(f"document.querySelectorAll('tbody tr').length === {before + 1}")
+    await page.locator("tbody tr").nth(before).wait_for()
     await elsewhere.goto("/admin/sessions")
     access = house.gateway.staff.access
     console = Actor("console")
