@@ -170,8 +170,8 @@ async def blank(call: Call, ask: GiveAsk) -> GivePage:
     return GivePage(
         ask=ask,
         roles=told.roles(words, snapshot),
-        holders=[*sorted(people, key=lambda pair: pair[1])[:MOST_OFFERED], *told.places(words, snapshot)],
-        scopes=told.scopes(words, snapshot),
+        holders=[*sorted(people, key=lambda pair: pair[1])[:MOST_OFFERED], *told.places(call, "grant.give")],
+        scopes=told.scopes(call, "grant.give"),
         levels=told.levels(words),
     )
 

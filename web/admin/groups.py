@@ -69,7 +69,7 @@ async def groups(call: Call, ask: Query) -> Groups:
         rows, ask, {"name": call.words.name_of, "people": lambda row: len(row.people)},
         sort="name", text=lambda row: f"{row.id} {row.name_uk} {row.name_en}",
     )  # fmt: skip
-    return Groups(groups=found, ask=ask, companies=told.companies(call.words, snapshot))
+    return Groups(groups=found, ask=ask, companies=told.companies(call, "group.edit"))
 
 
 @AREA.action("/admin/groups", permission="group.edit", on=groups, api="POST /groups", result=Effects)

@@ -30,6 +30,8 @@ from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
 
 AREA = Area("people")
+NONE = "-"
+"""stands for no company where nothing means that it stays"""
 ONE_TIME_S = 3 * 86400.0
 """how long a password is good that was given to somebody"""
 THEIRS = Protected(company=person.c.company, owner=person.c.id)
@@ -141,13 +143,7 @@ class NewPage(BaseModel):
 @AREA.page("/admin/people/new", "admin/person_new.html", permission="person.create")
 async def newcomer(call: Call, ask: NewAsk) -> NewPage:
     """The form for somebody new."""
-    return NewPage(kind=ask.kind, companies=_theirs(call, "person.create"), levels=told.levels(call.words))
-
-
-def _theirs(call: Call, permission: str) -> told.Choices:
-    """Companies to whose people this may be done."""
-    offered = told.companies(call.words, call.site.access.snapshot)
-    return [pair for pair in offered if call.may(permission, Object(company=pair[0]))]
+    return NewPage(kind=ask.kind, companies=told.companies(call, "person.create"), levels=told.levels(call.words))
 
 
 @AREA.action("/admin/people/new", permission="person.create", on=newcomer, api="POST /people", result=Given, status=201)
@@ -260,7 +256,7 @@ async def one(call: Call) -> PersonPage:
     """One person or service account."""
     need = await about(call, "person.read")
     found = await call.read(lambda connection: _one(connection, call.params["id"], call.now))
-    words, snapshot = call.words, call.site.access.snapshot
+    words = call.words
     can = [each for each in ACTS if call.may(each, need.thing)]
     more = {
         "can": can,
@@ -269,17 +265,17 @@ async def one(call: Call) -> PersonPage:
         "keys": found.keys if "key.read" in can else [],
         "companies": _with_own(call, found.company),
         "levels": told.levels(words),
-        "offered": told.places(words, snapshot),
+        "offered": told.places(call, "person.move"),
     }
     return found.model_copy(update=more)
 
 
 def _with_own(call: Call, company: str | None) -> told.Choices:
     """Companies that the person can come to, and the one that he belongs to."""
-    offered = _theirs(call, "person.edit")
+    offered = told.companies(call, "person.edit")
     known = call.site.access.snapshot.company.get(company or "")
     own = [(known.id, call.words.name_of(known))] if known is not None else []
-    return [("", "–"), *sorted({*offered, *own}, key=lambda pair: pair[1])]
+    return [(NONE, "–"), *sorted({*offered, *own}, key=lambda pair: pair[1])]
 
 
 def _places(call: Call, id_of: str) -> list[Place]:
@@ -365,7 +361,7 @@ class Changed(Rehearsable):
 
     name: Said = Field(min_length=2, max_length=120, description="Name and surname, or what the service is.")
     email: str | None = Field(default=None, max_length=200, pattern=MAIL, description="Mail address.")
-    company: str | None = Field(default=None, max_length=64, description="The company; nothing: none.")
+    company: str | None = Field(default=None, max_length=64, description="The company; `-`: none; nothing: as it is.")
     level: int | None = Field(default=None, ge=0, le=3, description="The most confidential; nothing: as it is.")
 
 
@@ -380,9 +376,10 @@ async def edit(call: Call, form: Changed) -> Done | Show:
     """Changes name, mail address, company and level."""
     id_of = call.params["id"]
     needs = [await about(call, "person.edit")]
+    fields: dict[str, Any] = {"name": form.name, "email": form.email}
     if form.company is not None:
-        needs.append(Need("person.edit", person_object(form.company, id_of)))
-    fields: dict[str, Any] = {"name": form.name, "email": form.email, "company": form.company}
+        fields["company"] = None if form.company == NONE else form.company
+        needs.append(Need("person.edit", person_object(fields["company"], id_of)))
     if form.level is not None:
         fields["level"] = form.level
     return await carried_out(

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from flows.access import organisation, words
 from flows.access.engine import Need
-from flows.access.model import Object, Snapshot
 from pipe.errors import NotFound
+from web.admin import told
 from web.admin.changing import Effects, Rehearsable, carried_out
 from web.admin.grants import end_of
 from web.admin.people import about, one
@@ -36,7 +36,7 @@ async def appoint(call: Call, form: Appointment) -> Done | Show:
     """Puts a person into a position, unit or group; what is granted to it holds at once."""
     id_of, needs = call.params["id"], [await about(call, "person.move")]
     kind, _, of = form.place.partition(":")
-    thing = _object(call.site.access.snapshot, kind, of)
+    thing = told.place(call.site.access.snapshot, kind, of)
     if thing is None:
         raise Invalid("place", "form.error.literal_error")
     needs.append(Need("person.move", thing))
@@ -61,14 +61,3 @@ async def withdraw(call: Call, form: Rehearsable) -> Done | Show:
         call, form, lambda tx: organisation.withdraw(tx, call.by, id_of, cast("Kind", kind), of), need,
         to=f"/admin/people/{id_of}", toast="people.withdrawn",
     )  # fmt: skip
-
-
-def _object(snapshot: Snapshot, kind: str, of: str) -> Object | None:
-    """A place as what rights are about; None where there is none."""
-    if kind == "position" and of in snapshot.position:
-        kind, of = "unit", snapshot.position[of].unit
-    if kind == "unit" and of in snapshot.unit:
-        return Object(company=snapshot.unit[of].company, unit=of)
-    if kind == "group" and of in snapshot.group:
-        return Object(company=snapshot.group[of].company)
-    return None

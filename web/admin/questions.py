@@ -98,7 +98,7 @@ async def who(call: Call, ask: WhoAsk) -> Who:
         people=found[:MOST_SHOWN] if found is not None else None,
         total=len(found or ()),
         permissions=told.permissions(words),
-        companies=told.companies(words, access.snapshot),
+        companies=told.companies(call, "access.explain"),
         levels=told.levels(words),
     )
 
@@ -262,7 +262,7 @@ async def why(call: Call, ask: WhyAsk) -> Why:
     offered = {
         "people": _people(call),
         "permissions": told.permissions(words),
-        "companies": told.companies(words, snapshot),
+        "companies": told.companies(call, "access.explain"),
         "levels": told.levels(words),
     }
     if not ask.login or not ask.permission:

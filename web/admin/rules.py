@@ -145,8 +145,8 @@ async def blank(call: Call) -> ForbidPage:
         for name, label in told.roles(words, snapshot)
     ]
     return ForbidPage(
-        holders=[("everyone", words("holder.everyone")), *roles, *told.places(words, snapshot)],
-        scopes=told.scopes(words, snapshot),
+        holders=[("everyone", words("holder.everyone")), *roles, *told.places(call, "rule.edit")],
+        scopes=told.scopes(call, "rule.edit"),
         levels=told.levels(words),
         permissions=told.permissions(words),
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from flows.access.model import Forbid, Grant, Snapshot
+from flows.access.model import Forbid, Grant, Object, Snapshot
 from flows.access.permissions import PERMISSIONS
 from flows.access.predicate import Allow, Region
+from web.pages.call import Call
 from web.pages.words import Words
 
 Choices = list[tuple[str, str]]
@@ -95,35 +96,53 @@ def roles(words: Words, snapshot: Snapshot) -> Choices:
     return sorted(((each.id, words.name_of(each)) for each in snapshot.role.values()), key=lambda pair: pair[1])
 
 
-def companies(words: Words, snapshot: Snapshot) -> Choices:
-    """Every company that is not closed."""
-    active = (each for each in snapshot.company.values() if each.state == "active")
-    return sorted(((each.id, words.name_of(each)) for each in active), key=lambda pair: pair[1])
+def companies(call: Call, permission: str) -> Choices:
+    """Every company that is not closed and in which this is allowed."""
+    found = (
+        each
+        for each in call.site.access.snapshot.company.values()
+        if each.state == "active" and call.may(permission, Object(company=each.id))
+    )
+    return sorted(((each.id, call.words.name_of(each)) for each in found), key=lambda pair: pair[1])
 
 
-def scopes(words: Words, snapshot: Snapshot) -> Choices:
-    """Everywhere, one's own, the holder's company or unit, then each company and unit by name."""
-    named = [(f"company:{name}", label) for name, label in companies(words, snapshot)]
+def scopes(call: Call, permission: str) -> Choices:
+    """Where this is allowed: everywhere, by the holder's own place, then each company and unit by name."""
+    words, snapshot = call.words, call.site.access.snapshot
     units = [
         (f"unit:{each.id}", f"{words.name_of(snapshot.company[each.company])} / {words.name_of(each)}")
         for each in snapshot.unit.values()
-        if each.company in snapshot.company
+        if each.company in snapshot.company and call.may(permission, Object(company=each.company, unit=each.id))
     ]
     return [
-        *((kind, words(f"scope.{kind}")) for kind in ("all", "company", "unit", "own")),
-        *((value, words("scope.company_named", name=label)) for value, label in named),
+        *([("all", words("scope.all"))] if call.may(permission, Object()) else []),
+        *((kind, words(f"scope.{kind}")) for kind in ("company", "unit", "own")),
+        *((f"company:{name}", words("scope.company_named", name=label)) for name, label in companies(call, permission)),
         *((value, words("scope.unit_named", name=label)) for value, label in sorted(units, key=lambda pair: pair[1])),
     ]
 
 
-def places(words: Words, snapshot: Snapshot) -> Choices:
-    """Everything that people can be in: positions, units, groups."""
+def places(call: Call, permission: str) -> Choices:
+    """Everything that people can be in and to which this is allowed: positions, units, groups."""
+    words, snapshot = call.words, call.site.access.snapshot
     found = [
         (f"{kind}:{each.id}", words("holder.of_kind", kind=words(f"holder.{kind}"), name=words.name_of(each)))
         for kind, things in (("position", snapshot.position), ("unit", snapshot.unit), ("group", snapshot.group))
         for each in things.values()
+        if (thing := place(snapshot, kind, each.id)) is not None and call.may(permission, thing)
     ]
     return sorted(found, key=lambda pair: pair[1])
+
+
+def place(snapshot: Snapshot, kind: str, of: str) -> Object | None:
+    """A position, unit or group as what rights are about; None where there is none."""
+    if kind == "position" and of in snapshot.position:
+        kind, of = "unit", snapshot.position[of].unit
+    if kind == "unit" and of in snapshot.unit:
+        return Object(company=snapshot.unit[of].company, unit=of)
+    if kind == "group" and of in snapshot.group:
+        return Object(company=snapshot.group[of].company)
+    return None
 
 
 def levels(words: Words) -> Choices:

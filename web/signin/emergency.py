@@ -65,7 +65,7 @@ async def emergency(call: Call) -> Emergency:
     return Emergency(
         roles=[(each.id, words.name_of(each)) for each in snapshot.role.values() if each.emergency],
         scopes=_mine_first(
-            call, [(each, label) for each, label in told.scopes(words, snapshot) if each not in OF_HOLDER]
+            call, [(each, label) for each, label in told.scopes(call, "access.emergency") if each not in OF_HOLDER]
         ),
         levels=told.levels(words),
         taken=[
