@@ -123,7 +123,7 @@ async def test_ten_thousand_pairs_agree(site: Pages) -> None:
 ASKS = {"rows", "require", "may", "change", "rehearse"}
 """ways of a call to ask for rights to the thing at hand"""
 FOR_ALL_WHO_MAY = {
-    "importing.blank", "roles.matrix", "roles.blank", "roles.one", "rules.all_rules", "rules.blank",
+    "importing.blank", "roles.matrix", "roles.blank", "roles.one", "rules.all_rules",
 }  # fmt: skip
 """show nothing that is of somebody or of a company: empty forms, and roles and rules, which hold for all"""
 
