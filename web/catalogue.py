@@ -12,6 +12,7 @@ from web.admin import (
     importing,
     keys,
     people,
+    person,
     places,
     questions,
     roles,
@@ -27,7 +28,7 @@ __all__ = ["AREAS", "TOPICS"]
 
 AREAS: tuple[Area, ...] = (
     common.AREA, login.AREA, beginning.AREA, with_provider.AREA, account.AREA,
-    home.AREA, people.AREA, importing.AREA, places.AREA, companies.AREA, groups.AREA,
+    home.AREA, people.AREA, person.AREA, importing.AREA, places.AREA, companies.AREA, groups.AREA,
     roles.AREA, grants.AREA, rules.AREA, questions.AREA, emergency.AREA,
     sessions.AREA, keys.AREA, audit.AREA, findings.AREA,
 )  # fmt: skip

@@ -13,7 +13,8 @@ from flows.access.tables import key, person
 from flows.signin import api_keys
 from pipe.errors import BadRequest, NotFound
 from pipe.store.transaction import Tx
-from web.admin.people import THEIRS, KeyRow, key_row, person_object
+from web.admin.people import THEIRS, person_object
+from web.admin.person import KeyRow, key_row
 from web.pages.call import Call
 from web.pages.forms import Input, Invalid, Said
 from web.pages.listing import Column, Listing, Query, listed

@@ -12,7 +12,7 @@ from pipe.errors import NotFound
 from web.admin import told
 from web.admin.changing import Effects, Rehearsable, carried_out
 from web.admin.grants import end_of
-from web.admin.people import about, one
+from web.admin.person import about, one
 from web.pages.call import Call
 from web.pages.forms import Day, Invalid
 from web.pages.results import Done, Show

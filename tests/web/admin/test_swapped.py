@@ -18,8 +18,8 @@ from web.pages.router import API, Operation, Router
 WHY = {"reason": "swapped"}
 NAMES = {"uk": "Назва", "en": "Name"}
 BODIES: dict[str, dict[str, Any]] = {
-    "people.edit": {"name": "Інше Ім’я", "email": None, "company": "{there}"},
-    "people.block": WHY, "people.admit": WHY, "people.dismiss": WHY, "people.reset": {}, "people.end_sessions": {},
+    "person.edit": {"name": "Інше Ім’я", "email": None, "company": "{there}"},
+    "person.block": WHY, "person.admit": WHY, "person.dismiss": WHY, "person.reset": {}, "person.end_sessions": {},
     "places.appoint": {"place": "unit:hall-{there}"}, "places.withdraw": {},
     "companies.change": {**NAMES, "section": "2"}, "companies.close": WHY, "companies.reopen": WHY,
     "companies.add_unit": {**NAMES, "id": "fresh"}, "companies.remove_unit": WHY,
@@ -55,7 +55,7 @@ def path_of(operation: Operation, place: Place) -> tuple[str, str]:
     method, _, path = (operation.api or "").partition(" ")
     area = operation.name.partition(".")[0]
     things = {
-        "people": {"id": place.member},
+        "person": {"id": place.member},
         "places": {"id": place.member, "kind": "position", "of": f"op-{place.company}"},
         "companies": {"id": place.company, "unit": f"empty-{place.company}", "position": f"free-{place.company}"},
         "groups": {"id": f"group-{place.company}"},
@@ -132,7 +132,7 @@ async def test_nobody_reaches_the_things_of_another_company(site: Pages) -> None
         assert access.snapshot.revision == before.revision
         # The same requests are good ones where the thing is one's own; the last ones end what the others need.
         await own.sign_in(theirs.boss)
-        last = ("people.block", "people.admit", "people.dismiss", "companies.close", "companies.reopen")
+        last = ("person.block", "person.admit", "person.dismiss", "companies.close", "companies.reopen")
         walked.sort(key=lambda each: (last.index(each.name) + 1) if each.name in last else 0)
         mine = {each.name: await asked(own, each, theirs) for each in walked}
     # Another one's session is not "mine" in any company, and what one has given oneself another one has to approve.
