@@ -109,7 +109,7 @@ async def verify(call: Call) -> Verified:
     return Verified(whole=not wrong, rows=found.rows, checkpoints=found.checkpoints, wrong=wrong)
 
 
-@AREA.raw("/admin/audit.csv", permission="audit.export")
+@AREA.raw("/admin/audit.csv", permission="audit.export", api="GET /audit.csv", media="text/csv")
 async def export(call: Call, ask: AuditQuery) -> web.Response:
     """The rows as CSV; the newest hundred thousand at most."""
     seen = call.rows("audit.export", ALL)

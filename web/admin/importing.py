@@ -99,7 +99,7 @@ def _row(line: Line) -> LineRow:
     )
 
 
-@AREA.raw("/admin/people.csv", permission="person.export")
+@AREA.raw("/admin/people.csv", permission="person.export", api="GET /people.csv", media="text/csv")
 async def export(call: Call) -> web.Response:
     """The people whom one may export, as the table that the import reads."""
     count, text = await spreadsheet.table_of(

@@ -60,6 +60,8 @@ class Operation:
     """what an action's Done or Show holds for the API"""
     status: int = 200
     """of the API's answer where that is not nothing"""
+    media: str = ""
+    """of what a raw operation answers with"""
 
     @property
     def form(self) -> str:
@@ -106,10 +108,17 @@ class Area:
         )
 
     def raw(
-        self, path: str, *, permission: Permission, method: str = "GET", early: bool = False
+        self,
+        path: str,
+        *,
+        permission: Permission,
+        method: str = "GET",
+        early: bool = False,
+        api: str | None = None,
+        media: str = "",
     ) -> Callable[[Handler], Operation]:
-        """An operation that makes its own response: a file, a stream, a redirect."""
-        return lambda handler: self._add(handler, "raw", method, path, permission, early=early)
+        """An operation that makes its own response: a file, a stream, a redirect; for the API, of which media type."""
+        return lambda handler: self._add(handler, "raw", method, path, permission, early=early, api=api, media=media)
 
     def _add(
         self, handler: Handler, kind: Kind, method: str, path: str, permission: Permission, **more: Any

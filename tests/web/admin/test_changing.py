@@ -188,3 +188,22 @@ async def test_a_role_is_made_changed_and_removed_over_the_api(site: Pages) -> N
         assert (await asked(visitor, "POST", f"/grants/{grant}/revoke", reason="зайве"))[1]["people"] == 1
         assert (await asked(visitor, "POST", "/roles/readers/remove", reason="зайва"))[0] == 200
         assert (await visitor.get("/api/v1/roles/readers")).status == 404
+
+
+async def test_what_is_exported_is_what_can_be_imported(site: Pages) -> None:
+    """Over the API too, with a key; only whom one may export, and nothing that a spreadsheet would calculate."""
+    await limited_to_a_company(site)
+    await site.person("eve@ukc.gov.ua", name="=cmd()")
+    robot = await site.person("reports", *EVERYTHING, kind="service")
+    key = {"Authorization": f"Bearer {await site.key(robot)}"}
+    async with site.visitor() as visitor:
+        async with visitor.client.get("/api/v1/people.csv", headers=key) as answer:
+            table = (await answer.text()).removeprefix("\ufeff")
+            assert (answer.status, answer.content_type) == (200, "text/csv")
+        async with visitor.client.post("/api/v1/people/import", headers=key, json={"text": table}) as answer:
+            told = await answer.json()
+        narrow = {"Authorization": f"Bearer {await site.key(robot, 'person.create')}"}
+        async with visitor.client.post("/api/v1/people/import", headers=narrow, json={"text": table}) as answer:
+            assert answer.status == 403
+    assert "'=cmd()" in table
+    assert (told["same"], told["new"], told["changed"], told["wrong"]) == (3, 0, 0, 0)
