@@ -11,6 +11,7 @@ from flows.access.changes import Unit
 from flows.access.engine import Need
 from flows.access.model import Company, Object, Snapshot
 from pipe.errors import NotFound
+from web.admin import told
 from web.admin.changing import Effects, Rehearsable, carried_out
 from web.admin.grants import Reason
 from web.pages.call import Call
@@ -18,6 +19,7 @@ from web.pages.forms import Said
 from web.pages.listing import Listing, Query, paged
 from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
+from web.pages.words import alphabetical
 
 AREA = Area("companies")
 SLUG = r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$"
@@ -150,7 +152,7 @@ async def one(call: Call) -> CompanyPage:
 def _tree(call: Call, company: str, parent: str | None, depth: int) -> Iterator[UnitRow]:
     snapshot = call.site.access.snapshot
     below = [unit for unit in snapshot.unit.values() if unit.company == company and unit.parent == parent]
-    for unit in sorted(below, key=lambda each: each.name_uk):
+    for unit in sorted(below, key=lambda each: alphabetical(each.name_uk)):
         yield UnitRow(
             id=unit.id,
             depth=depth,
@@ -180,7 +182,7 @@ def members(call: Call, kind: str, of: str) -> list[Member]:
         if any((place.kind, place.of) == (kind, of) for place in person.memberships)
         and call.may("person.read", Object(company=person.company, owner=person.id))
     ]
-    return [Member(id=each.id, name=each.name or each.login) for each in sorted(people, key=lambda each: each.name)]
+    return [Member(id=each.id, name=each.name or each.login) for each in sorted(people, key=told.by_name)]
 
 
 class Named(Rehearsable):

@@ -170,7 +170,10 @@ async def blank(call: Call, ask: GiveAsk) -> GivePage:
     return GivePage(
         ask=ask,
         roles=told.roles(words, snapshot),
-        holders=[*sorted(people, key=lambda pair: pair[1])[:MOST_OFFERED], *told.places(call, "grant.give")],
+        holders=[
+            *sorted(people, key=told.by_label)[:MOST_OFFERED],
+            *told.places(call, "grant.give"),
+        ],
         scopes=told.scopes(call, "grant.give"),
         levels=told.levels(words),
     )

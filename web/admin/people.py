@@ -89,7 +89,7 @@ def _listed(connection: Connection, ask: PeopleQuery, seen: ColumnElement[bool])
     if ask.kind:
         query = query.where(person.c.kind == ask.kind)
     columns = (
-        Column("name", person.c.name, search=True),
+        Column("name", person.c.name, search=True, words=True),
         Column("login", person.c.login, search=True),
         Column("email", person.c.email, search=True),
         Column("state", person.c.state),

@@ -117,7 +117,7 @@ def _with_own(call: Call, company: str | None) -> told.Choices:
     offered = told.companies(call, "person.edit")
     known = call.site.access.snapshot.company.get(company or "")
     own = [(known.id, call.words.name_of(known))] if known is not None else []
-    return [(NONE, "–"), *sorted({*offered, *own}, key=lambda pair: pair[1])]
+    return [(NONE, "–"), *sorted({*offered, *own}, key=told.by_label)]
 
 
 def _places(call: Call, id_of: str) -> list[Place]:

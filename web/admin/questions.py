@@ -92,7 +92,7 @@ async def who(call: Call, ask: WhoAsk) -> Who:
             for each in people
             if _known(call, each) and access.rights(each.id).may(ask.permission, thing)
         ]
-        found.sort(key=lambda each: each.name)
+        found.sort(key=told.by_name)
     return Who(
         ask=ask,
         people=found[:MOST_SHOWN] if found is not None else None,
@@ -216,7 +216,7 @@ def _person(call: Call, login: str) -> Subject:
 
 def _people(call: Call) -> list[tuple[str, str]]:
     people = [each for each in call.site.access.snapshot.person.values() if each.state != "left" and _known(call, each)]
-    return [(each.login, each.name or each.login) for each in sorted(people, key=lambda each: each.name)[:MOST_SHOWN]]
+    return [(each.login, each.name or each.login) for each in sorted(people, key=told.by_name)[:MOST_SHOWN]]
 
 
 # --- why not ------------------------------------------------------------------------------------------------------

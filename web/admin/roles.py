@@ -21,7 +21,7 @@ from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
 
 AREA = Area("roles")
-COLUMNS = 8
+COLUMNS = 6
 """roles that stand side by side"""
 EDIT = Need("role.edit", OPEN)
 """roles are of no company: who changes one changes it for all"""

@@ -78,7 +78,7 @@ def _listed(connection: Connection, ask: Query, seen: ColumnElement[bool], call:
         )
     )
     columns = (
-        Column("name", person.c.name, search=True),
+        Column("name", person.c.name, search=True, words=True),
         Column("login", person.c.login, search=True),
         Column("address", session.c.address, search=True),
         Column("created_at", session.c.created_at),

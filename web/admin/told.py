@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from flows.access.model import Forbid, Grant, Object, Snapshot
 from flows.access.permissions import PERMISSIONS
 from flows.access.predicate import Allow, Region
 from web.pages.call import Call
-from web.pages.words import Words
+from web.pages.words import Words, alphabetical
+
+
+class Named(Protocol):
+    """What has a name."""
+
+    @property
+    def name(self) -> str:
+        """It."""
+
 
 Choices = list[tuple[str, str]]
 """value and label of each"""
@@ -93,7 +103,7 @@ def _name(words: Words, things: object, name: str) -> str:
 
 def roles(words: Words, snapshot: Snapshot) -> Choices:
     """Every role."""
-    return sorted(((each.id, words.name_of(each)) for each in snapshot.role.values()), key=lambda pair: pair[1])
+    return sorted(((each.id, words.name_of(each)) for each in snapshot.role.values()), key=by_label)
 
 
 def companies(call: Call, permission: str) -> Choices:
@@ -103,7 +113,7 @@ def companies(call: Call, permission: str) -> Choices:
         for each in call.site.access.snapshot.company.values()
         if each.state == "active" and call.may(permission, Object(company=each.id))
     )
-    return sorted(((each.id, call.words.name_of(each)) for each in found), key=lambda pair: pair[1])
+    return sorted(((each.id, call.words.name_of(each)) for each in found), key=by_label)
 
 
 def scopes(call: Call, permission: str) -> Choices:
@@ -118,7 +128,7 @@ def scopes(call: Call, permission: str) -> Choices:
         *([("all", words("scope.all"))] if call.may(permission, Object()) else []),
         *((kind, words(f"scope.{kind}")) for kind in ("company", "unit", "own")),
         *((f"company:{name}", words("scope.company_named", name=label)) for name, label in companies(call, permission)),
-        *((value, words("scope.unit_named", name=label)) for value, label in sorted(units, key=lambda pair: pair[1])),
+        *((value, words("scope.unit_named", name=label)) for value, label in sorted(units, key=by_label)),
     ]
 
 
@@ -131,7 +141,7 @@ def places(call: Call, permission: str) -> Choices:
         for each in things.values()
         if (thing := place(snapshot, kind, each.id)) is not None and call.may(permission, thing)
     ]
-    return sorted(found, key=lambda pair: pair[1])
+    return sorted(found, key=by_label)
 
 
 def place(snapshot: Snapshot, kind: str, of: str) -> Object | None:
@@ -153,3 +163,13 @@ def levels(words: Words) -> Choices:
 def permissions(words: Words) -> Choices:
     """Everything that can be allowed."""
     return [(name, f"{words(f'area.{each.area}')}: {permission(words, name)}") for name, each in PERMISSIONS.items()]
+
+
+def by_label(choice: tuple[str, str]) -> str:
+    """To sort choices by."""
+    return alphabetical(choice[1])
+
+
+def by_name(thing: Named) -> str:
+    """To sort people by."""
+    return alphabetical(thing.name)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
 
 from web.pages.forms import Input
+from web.pages.words import PLACES, alphabetical
 
 SIZE = 50
 Shown = TypeVar("Shown")
@@ -53,6 +54,15 @@ class Column:
     name: str
     column: ColumnElement[Any]
     search: bool = False
+    words: bool = False
+    """whether people's words stand in it, to be sorted as the alphabet has them"""
+
+    def order(self) -> ColumnElement[Any]:
+        """What is sorted by."""
+        found = self.column
+        for letter, place in PLACES.items() if self.words else ():
+            found = func.replace(found, letter, place)
+        return found
 
 
 def listed(
@@ -68,7 +78,7 @@ def listed(
     """One page of a query. `sort` is what holds where nothing (or nonsense) is asked; `last` decides between equals."""
     query = sought(query, ask, columns)
     total = connection.execute(select(func.count()).select_from(query.order_by(None).subquery())).scalar_one()
-    by = {each.name: each.column for each in columns}
+    by = {each.name: each.order() for each in columns}
     chosen = ask.sort if ask.sort.removeprefix("-") in by else sort
     column = by[chosen.removeprefix("-")]
     pages = max(1, -(-total // SIZE))
@@ -101,7 +111,7 @@ def paged(
 
 def _sortable(value: Any) -> tuple[bool, Any]:
     """What is not there comes first, and words stand beside words whatever their letters' size."""
-    return value is not None, value.casefold() if isinstance(value, str) else value or 0
+    return value is not None, alphabetical(value) if isinstance(value, str) else value or 0
 
 
 def sought(query: Select[Any], ask: Query, columns: Sequence[Column]) -> Select[Any]:
