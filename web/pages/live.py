@@ -18,6 +18,7 @@ from pipe.errors import BadRequest, RateLimited
 from pipe.store.schema import feed
 from web.pages.forms import Input
 from web.pages.permission import Permission
+from web.server import Request
 
 if TYPE_CHECKING:
     from web.pages.call import Call
@@ -53,7 +54,7 @@ class Streams:
 
     def __init__(self, topics: Sequence[Topic]) -> None:
         self._topics: Mapping[str, Topic] = {topic.name: topic for topic in topics}
-        self._open: dict[str, int] = {}
+        self._open: dict[str, list[Request]] = {}
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -66,7 +67,7 @@ class Streams:
         for topic in topics:
             call.require(topic.permission)
         names = {topic.name for topic in topics}
-        with self._place(call.session.id if call.session else call.actor):
+        with self._place(call.session.id if call.session else call.actor, call.request):
             response = web.StreamResponse(
                 headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
             )
@@ -145,16 +146,18 @@ class Streams:
         return topic
 
     @contextmanager
-    def _place(self, owner: str) -> Iterator[None]:
-        if self._open.get(owner, 0) >= STREAMS:
+    def _place(self, owner: str, request: Request) -> Iterator[None]:
+        # A page that was left is noticed when it is written to; until then it takes no place.
+        mine = self._open.setdefault(owner, [])
+        if sum(each.transport is not None and not each.transport.is_closing() for each in mine) >= STREAMS:
             raise RateLimited(f"{STREAMS} pages of this session are open already", retry_after=30)
-        self._open[owner] = self._open.get(owner, 0) + 1
+        mine.append(request)
         try:
             yield
         finally:
-            self._open[owner] -= 1
-            if not self._open[owner]:
-                del self._open[owner]
+            mine[:] = [each for each in mine if each is not request]
+            if not mine:
+                self._open.pop(owner, None)
 
 
 def ends(connection: Connection) -> tuple[int, int]:
