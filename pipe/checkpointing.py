@@ -26,7 +26,9 @@ class Checkpointing:
         self._store, self._clock = store, clock
         self._files = [store.data / checkpoints.FILE, *([copy] if copy is not None else [])]
         self._signer = Signer(store.data / "keys" / "audit.key")
-        self._mark, self._digest = checkpoints.last(self._files[0])
+        self._mark, _ = checkpoints.last(self._files[0])
+        self._ends = {file: checkpoints.last(file) for file in self._files}
+        """last line and digest of each file: chains of their own, as one of them may be away for a while"""
         self._signed_at = clock.monotonic()
 
     async def start(self) -> None:
@@ -66,11 +68,22 @@ class Checkpointing:
         if found is None or (mark is not None and found[1] <= mark.seq):
             return None
         count, seq, head = found
-        fresh = self._signer.sign(Checkpoint(count, seq, head, self._clock.now(), self._digest))
-        await asyncio.to_thread(checkpoints.append, self._files, fresh)
-        self._mark, self._digest = fresh, checkpoints.digest(fresh)
         self._signed_at = self._clock.monotonic()
-        return fresh
+        failed: PipeError | None = None
+        for file, (end, digest) in self._ends.items():
+            if end is not None and end.seq == seq and end.head == head:
+                continue
+            fresh = self._signer.sign(Checkpoint(count, seq, head, self._clock.now(), digest))
+            try:
+                await asyncio.to_thread(checkpoints.append, file, fresh)
+            except PipeError as error:  # the other files are signed all the same
+                failed = error
+                continue
+            self._ends[file] = fresh, checkpoints.digest(fresh)
+        if failed is not None:
+            raise failed
+        self._mark, _ = self._ends[self._files[0]]
+        return self._mark
 
 
 def _last(connection: Connection) -> int:

@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
-from web.admin import audit, home, keys, people, sessions
+from web.admin import (
+    audit,
+    companies,
+    findings,
+    grants,
+    groups,
+    home,
+    importing,
+    keys,
+    people,
+    person,
+    places,
+    questions,
+    roles,
+    rules,
+    sessions,
+)
 from web.pages import common
 from web.pages.live import Topic
 from web.pages.router import Area
-from web.signin import account, beginning, login, with_provider
+from web.signin import account, beginning, emergency, login, with_provider
 
 __all__ = ["AREAS", "TOPICS"]
 
 AREAS: tuple[Area, ...] = (
     common.AREA, login.AREA, beginning.AREA, with_provider.AREA, account.AREA,
-    home.AREA, people.AREA, sessions.AREA, keys.AREA, audit.AREA,
+    home.AREA, people.AREA, person.AREA, importing.AREA, places.AREA, companies.AREA, groups.AREA,
+    roles.AREA, grants.AREA, rules.AREA, questions.AREA, emergency.AREA,
+    sessions.AREA, keys.AREA, audit.AREA, findings.AREA,
 )  # fmt: skip
 TOPICS: tuple[Topic, ...] = (Topic("signin", "session.read"), Topic("access", "grant.read"))

@@ -49,7 +49,8 @@ class Need:
     """A permission that a change demands of who makes it, and what it is about."""
 
     permission: str
-    thing: Object = OPEN
+    thing: Object | None = OPEN
+    """None: on whatever object, where the guard of the change looks how far it reaches"""
 
 
 class Access:

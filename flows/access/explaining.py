@@ -27,23 +27,23 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Confirm your sign-in with the second factor again: {rule}.",
     ),
     "separation_of_duties": (
-        "Це не поєднується з іншою вашою дією чи правом: {rule}.",
-        "It does not go together with another right or action of yours: {rule}.",
+        "Це не поєднується з іншою дією чи правом цієї людини: {rule}.",
+        "It does not go together with another right or action of the same person: {rule}.",
     ),
     "waits_for_approval": (
         "Право надано, але його ще має затвердити друга людина.",
         "The right is granted, and a second person has to approve it yet.",
     ),
-    "no_right": ("Жодна з ваших ролей не дає цього права.", "None of your roles has this permission."),
+    "no_right": ("Жодна з наданих ролей не дає цього права.", "None of the roles given has this permission."),
     "out_of_scope": (
-        "Ви маєте це право, але не для цієї компанії, підрозділу чи власника.",
-        "You have this permission, but not for this company, unit or owner.",
+        "Право надано, але не для цієї компанії, підрозділу чи власника.",
+        "The permission was given, but not for this company, unit or owner.",
     ),
-    "wrong_tag": ("Ви маєте це право лише для інших позначок.", "You have this permission for other tags only."),
-    "wrong_state": ("У цьому стані ваше право не діє.", "Your permission does not hold in this state."),
+    "wrong_tag": ("Право надано лише для інших позначок.", "The permission was given for other tags only."),
+    "wrong_state": ("У цьому стані надане право не діє.", "The permission that was given does not hold in this state."),
     "level_too_low": (
-        "Потрібен рівень доступу {needed}, ваш — {level}.",
-        "Level {needed} is needed, yours is {level}.",
+        "Потрібен рівень доступу {needed}, надано {level}.",
+        "Level {needed} is needed, level {level} was given.",
     ),
 }
 

@@ -32,8 +32,12 @@ BEGIN, END = 8, 20
 """hours of a working day in Kyiv"""
 LOOK_BACK_S = 7 * DAY_S
 GIVING = ("grant.given", "grant.approved", "access.emergency")
-AREAS = ("role.", "grant.", "forbid.", "separation.", "field.", "person.", "service.", "key.", "secret.")
-QUIET = ("sign_in.", "session.", "audit.", "access.denied")
+AREAS = (
+    "role.", "grant.", "forbid.", "separation.", "field.", "person.", "service.", "key.", "apikey.", "password.reset",
+    "secret.", "company.", "unit.", "position.", "group.",
+)  # fmt: skip
+"""beginnings of the events that change who may do what"""
+QUIET = ("signin.", "session.", "audit.", "access.denied", "password.changed", "totp.")
 """events that are no use of a right"""
 
 
@@ -114,8 +118,9 @@ def _failed(rows: list[Mapping[str, Any]], now: float) -> Iterator[Finding]:
     """Many failed sign-ins from one address, or of one login."""
     sources: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
-        if row["event"] == "sign_in.failed" and now - row["at"] < DAY_S:
-            sources["login", row["target"]].append(row["at"])
+        if row["event"] == "signin.failed" and now - row["at"] < DAY_S:
+            if row["target"]:  # of an unknown login nothing is kept but the address
+                sources["login", row["target"]].append(row["at"])
             sources["address", str(_facts(row).get("address", "?"))].append(row["at"])
     for (kind, name), times in sorted(sources.items()):
         if len(times) >= FAILURES:

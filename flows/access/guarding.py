@@ -9,17 +9,19 @@ everywhere stays.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from flows.access.changes import Actor
 from flows.access.compiling import Compiled, Rights, regions
 from flows.access.difference import Touched, anywhere, differences, holding_both, of_person
-from flows.access.model import Grant, Snapshot
+from flows.access.model import Grant, Object, Snapshot
 from flows.access.permissions import PERMISSIONS
 from flows.access.predicate import Allow, Region
 from pipe.errors import BadRequest, Denied
 
 GIVE = "grant.give"
 MOVE = "person.move"
+EMERGENCY = "access.emergency"
 PLACES = {"person", "position", "unit", "group"}
 KEEPERS = (GIVE, "role.edit")
 """what at least one person must be able to do everywhere, once somebody could"""
@@ -72,21 +74,37 @@ def _no_further_than_he_appoints(mine: Rights, before: Compiled, after: Compiled
 
 def _not_beyond(mine: Rights, old: Grant | None, grant: Grant | None, snapshot: Snapshot) -> None:
     """A grant that is new or another than before lies within what the giver may give."""
-    if grant is None or grant == old or grant.source == "emergency":
+    if grant is None or grant == old:
         return
+    # Who approves what another has given vouches for it; that it may be given was looked at then.
+    if old is not None and replace(grant, approved_by=old.approved_by) == old:
+        return
+    urgent = grant.source == "emergency"
     for region in _reach(snapshot, grant):
         piece = Allow(region, grant.level)
-        if not _covered(mine, GIVE, piece):
+        if not _covered(mine, EMERGENCY if urgent else GIVE, piece):
             raise Denied(
                 "this reaches further than your own right to give: " + _where(grant),
                 hint="give less, or ask somebody who may give that",
             )
+        if urgent:
+            continue
         for name in sorted(snapshot.permissions_of.get(grant.role, ())):
             if name in PERMISSIONS and PERMISSIONS[name].guarded and not _covered(mine, name, piece):
                 raise Denied(
                     f"the role `{grant.role}` has `{name}`, which you do not have there yourself",
                     hint="rights are governed only by who has them: ask somebody who does",
                 )
+
+
+def about(snapshot: Snapshot, grant: Grant) -> Object:
+    """The object that stands for a grant itself: of the one company or unit that it reaches into, else of none."""
+    if grant.scope == "unit" and grant.scope_id is not None and grant.scope_id in snapshot.unit:
+        return Object(company=snapshot.unit[grant.scope_id].company, unit=grant.scope_id)
+    companies = [region.companies for region in _reach(snapshot, grant)]
+    if len(companies) == 1 and companies[0] is not None and len(companies[0]) == 1:
+        return Object(company=next(iter(companies[0])))
+    return Object()
 
 
 def _reach(snapshot: Snapshot, grant: Grant) -> Iterable[Region]:
@@ -105,6 +123,20 @@ def _reach(snapshot: Snapshot, grant: Grant) -> Iterable[Region]:
     elif kind == "person" and grant.scope == "own" and grant.to_id in snapshot.person:
         company = snapshot.person[grant.to_id].company
     return [Region(frozenset({company}) if company is not None else None, tags=grant.tags, states=grant.states)]
+
+
+def not_over(mine: Rights, theirs: Rights) -> None:
+    """Raises Denied where somebody who could act as another would govern rights that are not his to govern.
+
+    Who resets a password holds the new one in his hand, and who issues a key can use it himself.
+    """
+    for name, predicate in sorted(theirs.predicates.items()):
+        if PERMISSIONS[name].guarded and not all(_covered(mine, name, Allow(*allow[:2])) for allow in predicate.allows):
+            raise Denied(
+                f"this account governs rights by `{name}`, which you do not have there yourself",
+                hint="ask somebody who has it",
+                permission=name,
+            )
 
 
 def _covered(rights: Rights, permission: str, piece: Allow) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import Table, and_, delete, func, insert, or_, select, update
 
 from flows.access import people, words
 from flows.access import tables as t
@@ -201,8 +201,22 @@ def _remove(tx: Unit, by: Actor, table: Table, what: str, id: str, reason: str, 
     inside += tx.execute(select(func.count()).where(m.kind == what, m.of == id)).scalar_one()
     if inside:
         raise BadRequest(f"the {what} `{id}` is not empty", hint="move what is in it first")
+    if _named_by_rights(tx, what, id):
+        raise BadRequest(f"rights are granted or forbidden to or in the {what} `{id}`", hint="take those back first")
     tx.execute(delete(table).where(table.c.id == id))
     changed(tx, by, f"{what}.removed", id, [(what, id)], before=before, after={"reason": reason_of(reason)})
+
+
+def _named_by_rights(tx: Unit, what: str, id: str) -> bool:
+    """Whether a grant or forbid names it: that would come to life again with the next one of its name."""
+    for table in (t.grant, t.forbid):
+        c = table.c
+        named = [and_(c.to_kind == what, c.to_id == id), and_(c.scope == what, c.scope_id == id)]
+        if what == "unit":
+            named.append(and_(c.to_kind == "title", c.to_id.endswith(f"@{id}", autoescape=True)))
+        if tx.execute(select(c.id).where(or_(*named)).limit(1)).first() is not None:
+            return True
+    return False
 
 
 def _same_company(tx: Unit, unit: str, company: str) -> None:

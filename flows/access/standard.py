@@ -38,7 +38,7 @@ ROLES: tuple[Standard, ...] = (
         "operator",
         "Оператор",
         "Operator",
-        "Answers applicants of a company.",
+        "Відповідає заявникам компанії.",
         (
             "company.read", "conversation.read", "conversation.reply", "conversation.transfer", "conversation.close",
             "file.read", "file.add", "document.read", "record.read", "autoreply.read",
@@ -48,7 +48,7 @@ ROLES: tuple[Standard, ...] = (
         "shift-lead",
         "Старший зміни",
         "Shift lead",
-        "Watches a shift of operators and mends what goes wrong.",
+        "Стежить за зміною операторів і виправляє те, що йде не так.",
         (
             "conversation.supervise", "conversation.export", "person.read", "unit.read", "group.read", "report.read",
             "dead.read", "message.read", "autoreply.edit", "otp.read", "otp.unlock", "access.emergency",
@@ -59,7 +59,7 @@ ROLES: tuple[Standard, ...] = (
         "company-administrator",
         "Адміністратор компанії",
         "Company administrator",
-        "People, rights, channels and settings of one company; nothing that applicants say.",
+        "Люди, права, канали й налаштування однієї компанії; нічого з того, що пишуть заявники.",
         (
             "company.read", "unit.read", "unit.edit", "group.read", "group.edit", "person.read", "person.create",
             "person.edit", "person.move", "person.block", "person.dismiss", "grant.read", "grant.give", "grant.revoke",
@@ -71,7 +71,7 @@ ROLES: tuple[Standard, ...] = (
         "security-officer",
         "Офіцер безпеки",
         "Security officer",
-        "Reads the audit, asks who can do what, approves rights of the highest level.",
+        "Читає журнал дій, питає, хто що може, затверджує права найвищого рівня.",
         (
             "audit.read", "audit.export", "audit.verify", "access.explain", "grant.read", "grant.approve",
             "grant.revoke", "role.read", "rule.read", "rule.edit", "person.read", "person.block", "unit.read",
@@ -82,7 +82,7 @@ ROLES: tuple[Standard, ...] = (
         "engineer",
         "Інженер шлюзу",
         "Gateway engineer",
-        "Keeps the gateway going: connections, routes, dead letters; nothing that applicants say.",
+        "Доглядає шлюз: з’єднання, маршрути, недоставлене; нічого з того, що пишуть заявники.",
         (
             "gateway.read", "gateway.diagnose", "connection.read", "connection.switch", "route.read", "route.switch",
             "ledger.read", "message.read", "dead.read", "dead.replay", "dead.discard", "alert.read", "alert.edit",
@@ -93,14 +93,14 @@ ROLES: tuple[Standard, ...] = (
         "analyst",
         "Аналітик",
         "Analyst",
-        "Reads reports.",
+        "Читає звіти.",
         ("company.read", "report.read", "report.export", "ledger.read", "gateway.read"),
     ),
     Standard(
         "message-reader",
         "Перегляд вмісту повідомлень",
         "Message reader",
-        "Sees what messages hold; for an hour, with a reason, also in an emergency.",
+        "Бачить вміст повідомлень; на годину, з поясненням, також в аварії.",
         ("message.read", "message.read_body", "dead.read"),
         emergency=True,
     ),
@@ -108,7 +108,7 @@ ROLES: tuple[Standard, ...] = (
         "administrator",
         "Адміністратор",
         "Administrator",
-        "Rights, people, keys, audit and the gateway; nothing that applicants say.",
+        "Права, люди, ключі, журнал і шлюз; нічого з того, що пишуть заявники.",
         tuple(each.name for each in CATALOGUE if each.area not in _DATA and each.name not in _WITHHELD),
     ),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from flows.access.changes import Unit
 from flows.access.tables import password
+from flows.signin import challenges
 from pipe import blocking
 
 SHORTEST, LONGEST = 12, 256
@@ -82,8 +83,9 @@ def kept(connection: Connection, person: str) -> Kept | None:
 
 
 def keep(tx: Unit, person: str, hashed: str, *, must_change: bool = False, expires_at: float | None = None) -> None:
-    """Puts a hash in the place of the one before."""
+    """Puts a hash in the place of the one before; a sign-in that is half done with that one ends."""
     forget(tx, person)
+    challenges.drop_all_of(tx, person)
     row = {"person": person, "hash": hashed, "at": tx.now, "must_change": must_change, "expires_at": expires_at}
     tx.execute(insert(password), row)
 

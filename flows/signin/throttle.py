@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from sqlalchemy import delete, select, update
 
 from flows.access.tables import failure
+from flows.access.words import login_of
+from pipe.errors import BadRequest
 from pipe.store.transaction import Tx
 
 
@@ -45,12 +48,31 @@ Keyed = tuple[Limit, str]
 
 def keys_of(hashed: Callable[..., str], login: str, address: str) -> list[Keyed]:
     """The counters of one try; keyed hashes, so that the table tells nobody who was tried."""
-    login = login.strip().casefold()
+    login, address = _one_spelling(login), _one_source(address)
     return [
         (PAIR, hashed("signin", "pair", login, address)),
         (LOGIN, hashed("signin", "login", login)),
         (ADDRESS, hashed("signin", "address", address)),
     ]
+
+
+def _one_spelling(login: str) -> str:
+    """As a login is looked for: each other way to write it would have tries of its own."""
+    try:
+        return login_of(login)
+    except BadRequest:  # what cannot be a login finds nobody
+        return login.strip().casefold()
+
+
+def _one_source(address: str) -> str:
+    """An IPv6 network of 64 bits belongs to one household or host: its 2⁶⁴ addresses have the tries of one."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
 
 
 def code_key(hashed: Callable[..., str], person: str) -> list[Keyed]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from sqlalchemy import Connection
 from pipe.errors import BadRequest, StoreUnavailable
 
 FILE = "audit.checkpoints"
+_LONGEST = 4096
+"""bytes of a line; none comes near it"""
 _ABOUT = b"pipe-audit-checkpoint-v1"
 
 
@@ -121,22 +123,21 @@ def last(path: Path) -> tuple[Checkpoint | None, str]:
     return found
 
 
-def append(paths: Iterable[Path], mark: Checkpoint) -> None:
-    """Adds a line to each file, fsynced. Raises StoreUnavailable where one of them cannot be written."""
-    for path in paths:
-        try:
-            fresh = not path.exists()
-            with path.open("ab") as file:
-                if not fresh and _torn(path):
-                    file.write(b"\n")  # what a kill has cut short becomes a line of its own, unreadable
-                file.write(mark.line())
-                file.flush()
-                os.fsync(file.fileno())
-            if fresh:
-                path.chmod(0o600)
-                _sync(path.parent)
-        except OSError as error:
-            raise StoreUnavailable(f"the checkpoint of the audit cannot be written to {path}: {error}") from error
+def append(path: Path, mark: Checkpoint) -> None:
+    """Adds a line to the file, fsynced. Raises StoreUnavailable where it cannot be written."""
+    try:
+        fresh = not path.exists()
+        if not fresh:
+            _mend(path)
+        with path.open("ab") as file:
+            file.write(mark.line())
+            file.flush()
+            os.fsync(file.fileno())
+        if fresh:
+            path.chmod(0o600)
+            _sync(path.parent)
+    except OSError as error:
+        raise StoreUnavailable(f"the checkpoint of the audit cannot be written to {path}: {error}") from error
 
 
 def state(connection: Connection, since: Checkpoint | None) -> tuple[int, int, str] | None:
@@ -149,12 +150,18 @@ def state(connection: Connection, since: Checkpoint | None) -> tuple[int, int, s
     return known + int(connection.exec_driver_sql(sql).scalar() or 0), int(row[0]), str(row[1])
 
 
-def _torn(path: Path) -> bool:
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END) == 0:
-            return False
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"
+def _mend(path: Path) -> None:
+    """Takes away what a kill or a full disk has left of a line: it was never signed as far as anybody knows.
+
+    Kept as a line of its own it would look like a forged one for ever.
+    """
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        begin = max(0, end - _LONGEST)
+        file.seek(begin)
+        tail = file.read()
+        if tail and not tail.endswith(b"\n"):
+            file.truncate(begin + tail.rfind(b"\n") + 1)
 
 
 def _make(path: Path) -> None:

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import datetime, time
 from typing import Any
 
 import orjson
 from aiohttp import web
 from pydantic import BaseModel, Field
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
+from flows.access.engine import OPEN
+from flows.access.filtering import Protected
 from pipe.store import checkpoints, schema
 from pipe.store.audit_verify import verify as verify_chain
 from pipe.store.checkpoints import Signer
 from web.pages.call import Call
-from web.pages.listing import Column, Listing, Query, listed
+from web.pages.forms import Day
+from web.pages.listing import Column, Listing, Query, listed, sought
 from web.pages.router import Area, Nav
+from web.pages.words import KYIV
 
 AREA = Area("audit")
 MOST_EXPORTED = 100_000
 PATIENCE_S = 120.0
 """how long reading all of it may take"""
 audit = schema.audit
+ALL = Protected()
+"""its rows are of no company: who may read it for one company only reads none of it"""
 
 
 class AuditQuery(Query):
@@ -32,6 +39,8 @@ class AuditQuery(Query):
     actor: str = Field(default="", max_length=200, description="Only what this one did: `person/LOGIN`.")
     since: float | None = Field(default=None, description="Not before, seconds since 1970.")
     until: float | None = Field(default=None, description="Not after, seconds since 1970.")
+    first: Day = Field(default=None, description="Not before this day, in Kyiv.")
+    last: Day = Field(default=None, description="Not after this day, in Kyiv.")
 
 
 class AuditRow(BaseModel):
@@ -74,12 +83,13 @@ class Verified(BaseModel):
 
 @AREA.page(
     "/admin/audit", "admin/audit.html", permission="audit.read", api="GET /audit",
-    nav=Nav("nav.manage", "audit.title", "log", 40),
+    nav=Nav("nav.watch", "audit.title", "log", 40),
 )  # fmt: skip
 async def rows(call: Call, ask: AuditQuery) -> Audit:
     """Who did what."""
-    found = await call.read(lambda connection: _listed(connection, ask))
-    asked = ask.model_dump(exclude_defaults=True)
+    seen = call.rows("audit.read", ALL)
+    found = await call.read(lambda connection: _listed(connection, ask, seen))
+    asked = ask.model_dump(mode="json", exclude_defaults=True)
     await call.write(lambda tx: tx.audit("audit.read", after={"asked": asked, "address": call.address}))
     return found
 
@@ -87,6 +97,7 @@ async def rows(call: Call, ask: AuditQuery) -> Audit:
 @AREA.page("/admin/audit/verify", "admin/audit_verified.html", permission="audit.verify", api="GET /audit/verify")
 async def verify(call: Call) -> Verified:
     """Whether anybody has altered, removed or cut off rows: the chain, held against the signed checkpoints."""
+    call.require("audit.verify", OPEN)
     data = call.site.store.data
     files = [data / checkpoints.FILE] if (data / checkpoints.FILE).exists() else []
     private = data / "keys" / "audit.key"
@@ -98,18 +109,19 @@ async def verify(call: Call) -> Verified:
     return Verified(whole=not wrong, rows=found.rows, checkpoints=found.checkpoints, wrong=wrong)
 
 
-@AREA.raw("/admin/audit.csv", permission="audit.export")
+@AREA.raw("/admin/audit.csv", permission="audit.export", api="GET /audit.csv", media="text/csv")
 async def export(call: Call, ask: AuditQuery) -> web.Response:
     """The rows as CSV; the newest hundred thousand at most."""
-    text = await call.read(lambda connection: _as_csv(connection, ask))
-    asked = ask.model_dump(exclude_defaults=True)
+    seen = call.rows("audit.export", ALL)
+    text = await call.read(lambda connection: _as_csv(connection, ask, seen))
+    asked = ask.model_dump(mode="json", exclude_defaults=True)
     await call.write(lambda tx: tx.audit("audit.exported", after={"asked": asked, "address": call.address}))
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
     return web.Response(text=text, content_type="text/csv", charset="utf-8", headers=headers)
 
 
-def _where(ask: AuditQuery) -> Select[Any]:
-    query = select(audit)
+def _where(ask: AuditQuery, seen: ColumnElement[bool]) -> Select[Any]:
+    query = select(audit).where(seen)
     if ask.event:
         query = query.where(audit.c.event.startswith(ask.event, autoescape=True))
     if ask.actor:
@@ -118,6 +130,10 @@ def _where(ask: AuditQuery) -> Select[Any]:
         query = query.where(audit.c.at >= ask.since)
     if ask.until is not None:
         query = query.where(audit.c.at <= ask.until)
+    if ask.first is not None:
+        query = query.where(audit.c.at >= datetime.combine(ask.first, time.min, KYIV).timestamp())
+    if ask.last is not None:
+        query = query.where(audit.c.at <= datetime.combine(ask.last, time.max, KYIV).timestamp())
     return query
 
 
@@ -130,10 +146,10 @@ _COLUMNS = (
 )
 
 
-def _listed(connection: Connection, ask: AuditQuery) -> Audit:
-    events = connection.execute(select(audit.c.event).distinct())
+def _listed(connection: Connection, ask: AuditQuery, seen: ColumnElement[bool]) -> Audit:
+    events = connection.execute(select(audit.c.event).where(seen).distinct())
     areas = sorted({f"{row.event.partition('.')[0]}." for row in events})
-    found = listed(connection, _where(ask), ask, _COLUMNS, _row, sort="-seq", last=audit.c.seq.desc())
+    found = listed(connection, _where(ask, seen), ask, _COLUMNS, _row, sort="-seq", last=audit.c.seq.desc())
     return Audit(rows=found, ask=ask, areas=areas)
 
 
@@ -144,12 +160,13 @@ def _row(row: Row[Any]) -> AuditRow:
     return AuditRow(**values)
 
 
-def _as_csv(connection: Connection, ask: AuditQuery) -> str:
+def _as_csv(connection: Connection, ask: AuditQuery, seen: ColumnElement[bool]) -> str:
     out = io.StringIO()
     writer = csv.writer(out)
     names = ("seq", "at", "actor", "event", "target", "before", "after", "prev", "hash")
     writer.writerow(names)
-    for row in connection.execute(_where(ask).order_by(audit.c.seq.desc()).limit(MOST_EXPORTED)):
+    query = sought(_where(ask, seen), ask, _COLUMNS)
+    for row in connection.execute(query.order_by(audit.c.seq.desc()).limit(MOST_EXPORTED)):
         writer.writerow([_harmless(getattr(row, name)) for name in names])
     return out.getvalue()
 

@@ -8,14 +8,15 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, Row, select
 
 from flows.access import people
-from flows.access.model import Object
+from flows.access.guarding import not_over
 from flows.access.tables import key, person
 from flows.signin import api_keys
 from pipe.errors import BadRequest, NotFound
 from pipe.store.transaction import Tx
-from web.admin.people import THEIRS, KeyRow, key_row
+from web.admin.people import THEIRS, person_object
+from web.admin.person import KeyRow, key_row
 from web.pages.call import Call
-from web.pages.forms import Input, Invalid
+from web.pages.forms import Input, Invalid, Said
 from web.pages.listing import Column, Listing, Query, listed
 from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
@@ -44,7 +45,7 @@ class NewKey(Input):
     """A new key."""
 
     login: str = Field(max_length=128, description="Login of the service account.")
-    name: str = Field(min_length=2, max_length=100, description="What it is for.")
+    name: Said = Field(min_length=2, max_length=100, description="What it is for.")
     permissions: str = Field(
         default="",
         max_length=2000,
@@ -65,7 +66,7 @@ class Issued(BaseModel):
 
 @AREA.page(
     "/admin/keys", "admin/keys.html", permission="key.read", api="GET /keys",
-    nav=Nav("nav.manage", "keys.title", "key", 30),
+    nav=Nav("nav.watch", "keys.title", "key", 31),
 )  # fmt: skip
 async def issued(call: Call, ask: Query) -> Keys:
     """API keys, those that are over included."""
@@ -79,7 +80,8 @@ async def issue(call: Call, form: NewKey) -> Show:
     account = await call.read(lambda connection: people.find(connection, form.login))
     if account is None or account.kind != "service":
         raise Invalid("login", "keys.no_service")
-    call.require("key.issue", Object(company=account.company, owner=account.id))
+    call.require("key.issue", person_object(account.company, account.id))
+    not_over(call.site.access.rights(call.who.id), call.site.access.rights(account.id))
     try:
         id_of, whole = await call.write(lambda tx: _issue(tx, call, account, form))
     except BadRequest:

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
-from sqlalchemy import ColumnElement, Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, select
 
-from flows.access import people, words
+from flows.access import people
 from flows.access.changes import Unit
 from flows.access.engine import Need
 from flows.access.filtering import Protected
 from flows.access.model import Object
 from flows.access.people import Person
-from flows.access.tables import external, key, password, person, session, totp
-from flows.signin import passwords, sessions
-from flows.signin import totp as app
-from pipe.errors import BadRequest, NotFound
-from pipe.store.transaction import Tx
+from flows.access.tables import external, person, totp
+from flows.signin import passwords
+from pipe.errors import BadRequest
+from web.admin import told
 from web.pages.call import Call
-from web.pages.forms import Input, Invalid
+from web.pages.forms import Input, Invalid, Said
 from web.pages.listing import Column, Listing, Query, listed
 from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
 
 AREA = Area("people")
+NONE = "-"
+"""stands for no company where nothing means that it stays"""
 ONE_TIME_S = 3 * 86400.0
 """how long a password is good that was given to somebody"""
 THEIRS = Protected(company=person.c.company, owner=person.c.id)
 """where the table of people keeps what rights ask for"""
 MAIL, LOGIN = r"^[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}$", r"^[A-Za-z0-9][A-Za-z0-9.@+_-]*$"
 _LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+def person_object(company: str | None, id_of: str) -> Object:
+    """A person as what rights are about."""
+    return Object(company=company, owner=id_of)
 
 
 # --- the list -----------------------------------------------------------------------------------------------------
@@ -84,7 +89,7 @@ def _listed(connection: Connection, ask: PeopleQuery, seen: ColumnElement[bool])
     if ask.kind:
         query = query.where(person.c.kind == ask.kind)
     columns = (
-        Column("name", person.c.name, search=True),
+        Column("name", person.c.name, search=True, words=True),
         Column("login", person.c.login, search=True),
         Column("email", person.c.email, search=True),
         Column("state", person.c.state),
@@ -103,10 +108,12 @@ def _row(row: Row[Any]) -> PersonRow:
 class NewPerson(Input):
     """Somebody new."""
 
-    name: str = Field(min_length=2, max_length=120, description="Name and surname, or what the service is.")
+    name: Said = Field(min_length=2, max_length=120, description="Name and surname, or what the service is.")
     login: str = Field(min_length=2, max_length=128, pattern=LOGIN, description="Login, best the work mail address.")
     email: str | None = Field(default=None, max_length=200, pattern=MAIL, description="Mail address.")
     kind: Literal["person", "service"] = Field(default="person", description="A person, or an account of a program.")
+    company: str | None = Field(default=None, max_length=64, description="The company that the person belongs to.")
+    level: int = Field(default=1, ge=0, le=3, description="The most confidential that the person is cleared for.")
 
 
 class Given(BaseModel):
@@ -129,12 +136,14 @@ class NewPage(BaseModel):
     """The form of somebody new."""
 
     kind: str
+    companies: list[tuple[str, str]]
+    levels: list[tuple[str, str]]
 
 
 @AREA.page("/admin/people/new", "admin/person_new.html", permission="person.create")
-async def newcomer(_: Call, ask: NewAsk) -> NewPage:
+async def newcomer(call: Call, ask: NewAsk) -> NewPage:
     """The form for somebody new."""
-    return NewPage(kind=ask.kind)
+    return NewPage(kind=ask.kind, companies=told.companies(call, "person.create"), levels=told.levels(call.words))
 
 
 @AREA.action("/admin/people/new", permission="person.create", on=newcomer, api="POST /people", result=Given, status=201)
@@ -145,9 +154,10 @@ async def add(call: Call, form: NewPerson) -> Done | Show:
     one_time = one_time_password() if form.kind == "person" else None
     hashed = await call.site.passwords.hash(one_time) if one_time else None
     try:
-        made = await call.change(lambda tx: _add(tx, call, form, hashed), Need("person.create"))
+        need = Need("person.create", Object(company=form.company))
+        made = await call.change(lambda tx: _add(tx, call, form, hashed), need)
     except BadRequest as error:
-        raise Invalid("login", "form.error.refused", why=error.text) from None
+        raise Invalid("login", "form.error.refused", why=error.text.rstrip(".")) from None
     given = Given(id=made.id, login=made.login, name=made.name, password=one_time, until=call.now + ONE_TIME_S)
     if one_time is None:
         return Done(f"/admin/people/{made.id}", "people.added", {"name": made.name}, result=given, status=201)
@@ -166,194 +176,9 @@ def _taken(connection: Connection, login: str) -> bool:
 
 def _add(tx: Unit, call: Call, form: NewPerson, hashed: str | None) -> Person:
     made = people.create(
-        tx, call.by, form.login, form.name, kind=form.kind, email=form.email, language=call.words.language
-    )
+        tx, call.by, form.login, form.name, kind=form.kind, email=form.email, language=call.words.language,
+        company=form.company, level=form.level,
+    )  # fmt: skip
     if hashed is not None:
         passwords.keep(tx, made.id, hashed, must_change=True, expires_at=tx.now + ONE_TIME_S)
     return made
-
-
-# --- one person ---------------------------------------------------------------------------------------------------
-
-
-class KeyRow(BaseModel):
-    """One key of an account."""
-
-    id: str = Field(description="The key's visible beginning.")
-    name: str = Field(description="What it is for.")
-    permissions: list[str] = Field(description="What it may be used for at most; nothing: all that its owner may.")
-    created_at: float = Field(description="When it was made.")
-    expires_at: float = Field(description="Until when it is good.")
-    used_at: float | None = Field(description="When it was last used.")
-    revoked_at: float | None = Field(description="When it was revoked.")
-
-
-class PersonPage(BaseModel):
-    """One person."""
-
-    id: str = Field(description="Names the person.")
-    login: str = Field(description="Login.")
-    name: str = Field(description="Name.")
-    email: str | None = Field(description="Mail address.")
-    kind: str = Field(description="`person` or `service`.")
-    state: str = Field(description="`active`, `blocked` or `left`.")
-    created_at: float = Field(description="When the account was made.")
-    signed_in_at: float | None = Field(description="When the person last signed in.")
-    has_password: bool = Field(description="Whether there is a password.")
-    has_totp: bool = Field(description="Whether there is an authenticator app.")
-    sessions: int = Field(description="Open sessions.")
-    keys: list[KeyRow] = Field(description="Its API keys.")
-
-
-@AREA.page("/admin/people/{id}", "admin/person.html", permission="person.read", api="GET /people/{id}")
-async def one(call: Call) -> PersonPage:
-    """One person or service account."""
-    await about(call, "person.read")
-    return await call.read(lambda connection: _one(connection, call.params["id"], call.now))
-
-
-async def about(call: Call, permission: str) -> Need:
-    """What a change of this person demands. Raises Denied where it may not be, NotFound where nothing may be known."""
-    found = await call.read(lambda connection: people.by_id(connection, call.params["id"]))
-    thing = Object(company=found.company, owner=found.id)
-    if not call.may("person.read", thing):
-        raise NotFound("nobody has this id")
-    call.require(permission, thing)
-    return Need(permission, thing)
-
-
-def _one(connection: Connection, id_of: str, now: float) -> PersonPage:
-    found = people.by_id(connection, id_of)
-    open_ = select(func.count()).where(
-        session.c.person == id_of, session.c.ended_at.is_(None), session.c.expires_at > now
-    )
-    keys = connection.execute(select(key).where(key.c.person == id_of).order_by(key.c.created_at.desc(), key.c.id))
-    return PersonPage(
-        id=found.id,
-        login=found.login,
-        name=found.name,
-        email=found.email,
-        kind=found.kind,
-        state=found.state,
-        created_at=found.created_at,
-        signed_in_at=found.signed_in_at,
-        has_password=connection.execute(select(password.c.person).where(password.c.person == id_of)).first()
-        is not None,
-        has_totp=connection.execute(select(totp.c.person).where(totp.c.person == id_of)).first() is not None,
-        sessions=connection.execute(open_).scalar_one(),
-        keys=[key_row(row) for row in keys],
-    )
-
-
-def key_row(row: Row[Any]) -> KeyRow:
-    """A key as it is shown."""
-    values = {name: getattr(row, name) for name in KeyRow.model_fields}
-    return KeyRow(**{**values, "permissions": sorted(words.parted(row.permissions))})
-
-
-class Changed(Input):
-    """What of a person can be changed here."""
-
-    name: str = Field(min_length=2, max_length=120, description="Name and surname, or what the service is.")
-    email: str | None = Field(default=None, max_length=200, pattern=MAIL, description="Mail address.")
-
-
-class Reason(Input):
-    """Why."""
-
-    reason: str = Field(min_length=3, max_length=500, description="Why; stands in the audit.")
-
-
-@AREA.action("/admin/people/{id}", permission="person.edit", on=one, api="PUT /people/{id}")
-async def edit(call: Call, form: Changed) -> Done:
-    """Changes name and mail address."""
-    id_of = call.params["id"]
-    need = await about(call, "person.edit")
-    await call.change(lambda tx: people.change(tx, call.by, id_of, name=form.name, email=form.email), need)
-    return Done(f"/admin/people/{id_of}", "people.changed")
-
-
-@AREA.action("/admin/people/{id}/block", permission="person.block", on=one, api="POST /people/{id}/block")
-async def block(call: Call, form: Reason) -> Done:
-    """Shuts somebody out: sessions end, keys rest."""
-    id_of = call.params["id"]
-    if id_of == call.who.id:
-        raise Invalid("reason", "people.not_yourself")
-    need = await about(call, "person.block")
-    await _guarded(call, lambda tx: _shut_out(tx, call, id_of, form.reason, leave=False), need)
-    return Done(f"/admin/people/{id_of}", "people.blocked")
-
-
-@AREA.action("/admin/people/{id}/admit", permission="person.block", on=one, api="POST /people/{id}/admit")
-async def admit(call: Call, form: Reason) -> Done:
-    """Lets somebody in again."""
-    id_of = call.params["id"]
-    need = await about(call, "person.block")
-    await _guarded(call, lambda tx: people.admit(tx, call.by, id_of, form.reason), need)
-    return Done(f"/admin/people/{id_of}", "people.admitted")
-
-
-@AREA.action("/admin/people/{id}/dismiss", permission="person.dismiss", on=one, api="POST /people/{id}/dismiss")
-async def dismiss(call: Call, form: Reason) -> Done:
-    """Notes that somebody has left: sessions, keys, positions and grants end."""
-    id_of = call.params["id"]
-    if id_of == call.who.id:
-        raise Invalid("reason", "people.not_yourself")
-    need = await about(call, "person.dismiss")
-    await _guarded(call, lambda tx: _shut_out(tx, call, id_of, form.reason, leave=True), need)
-    return Done(f"/admin/people/{id_of}", "people.dismissed")
-
-
-async def _guarded(call: Call, unit: Callable[[Unit], object], need: Need) -> None:
-    """Runs the change; what stands against it is told beside the reason. Raises Invalid."""
-    try:
-        await call.change(unit, need)
-    except BadRequest as error:
-        raise Invalid("reason", "form.error.refused", why=error.text) from None
-
-
-def _shut_out(tx: Unit, call: Call, id_of: str, reason: str, *, leave: bool) -> None:
-    sessions.end_all_of(tx, id_of, call.actor)
-    (people.dismiss if leave else people.block)(tx, call.by, id_of, reason)
-
-
-@AREA.action(
-    "/admin/people/{id}/reset", permission="password.reset", on=one, api="POST /people/{id}/reset", result=Given
-)
-async def reset(call: Call) -> Show:
-    """Gives a person a one-time password and takes the authenticator app away; sessions end."""
-    await about(call, "password.reset")
-    id_of, one_time = call.params["id"], one_time_password()
-    hashed = await call.site.passwords.hash(one_time)
-    found = await call.write(lambda tx: _reset(tx, call, id_of, hashed))
-    until = call.now + ONE_TIME_S
-    given = Given(id=found.id, login=found.login, name=found.name, password=one_time, until=until)
-    return Show("admin/person_given.html", given)
-
-
-def _reset(tx: Tx, call: Call, id_of: str, hashed: str) -> Person:
-    found = people.by_id(tx, id_of)
-    if found.kind != "person" or found.state != "active":
-        raise Invalid("", "people.no_password")
-    passwords.keep(tx, id_of, hashed, must_change=True, expires_at=tx.now + ONE_TIME_S)
-    factor = app.forget(tx, id_of)
-    ended = sessions.end_all_of(tx, id_of, call.actor)
-    after = {"second_factor_removed": factor, "sessions_ended": ended, "address": call.address}
-    tx.audit("password.reset", target=found.login, after=after)
-    return found
-
-
-@AREA.action("/admin/people/{id}/sessions/end", permission="session.end", on=one, api="POST /people/{id}/sessions/end")
-async def end_sessions(call: Call) -> Done:
-    """Ends all sessions of somebody."""
-    await about(call, "session.end")
-    id_of = call.params["id"]
-    ended = await call.write(lambda tx: _end_sessions(tx, call, id_of))
-    return Done(f"/admin/people/{id_of}", "sessions.ended", {"n": ended})
-
-
-def _end_sessions(tx: Tx, call: Call, id_of: str) -> int:
-    found = people.by_id(tx, id_of)
-    ended = sessions.end_all_of(tx, id_of, call.actor)
-    tx.audit("session.ended", target=found.login, after={"sessions_ended": ended, "address": call.address})
-    return ended

@@ -47,7 +47,7 @@ class Sessions(BaseModel):
 
 @AREA.page(
     "/admin/sessions", "admin/sessions.html", permission="session.read", api="GET /sessions",
-    nav=Nav("nav.manage", "sessions.title", "screen", 20),
+    nav=Nav("nav.watch", "sessions.title", "screen", 30),
 )  # fmt: skip
 async def open_now(call: Call, ask: Query) -> Sessions:
     """Sessions that are open now."""
@@ -78,7 +78,7 @@ def _listed(connection: Connection, ask: Query, seen: ColumnElement[bool], call:
         )
     )
     columns = (
-        Column("name", person.c.name, search=True),
+        Column("name", person.c.name, search=True, words=True),
         Column("login", person.c.login, search=True),
         Column("address", session.c.address, search=True),
         Column("created_at", session.c.created_at),

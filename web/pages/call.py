@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -100,6 +101,12 @@ class Call:
         return None if at is None else max(0.0, self.now - at)
 
     @property
+    def menu_mark(self) -> str:
+        """Another word whenever other menus and buttons are to be shown."""
+        names = sorted(self.site.access.menu(self.who.id, factor_age=self.factor_age))
+        return hashlib.sha256("|".join(names).encode()).hexdigest()[:12]
+
+    @property
     def by(self) -> Actor:
         """Who asks, as changes of rights want to know it."""
         return Actor(self.actor, self.who.id, self.address)
@@ -132,6 +139,8 @@ class Call:
 
     async def change(self, unit: Callable[[Unit], T], *needs: Need) -> T:
         """Runs a unit of work that changes who may do what: demanded, guarded, and in force when it returns."""
+        for need in needs:
+            self.require(need.permission, need.thing)
         return await self.site.access.change(self.by, unit, *needs)
 
     async def read(self, query: Callable[[Connection], T]) -> T:

@@ -66,6 +66,9 @@ class Described:
 
     def _answers(self, operation: Operation) -> dict[str, Any]:
         answers: dict[str, Any] = {str(status): self._problem(status) for status in _REFUSED}
+        if operation.media:
+            file = {"description": "The file.", "content": {operation.media: {"schema": {"type": "string"}}}}
+            return {"200": file, **answers}
         given = next(iter(_results(operation)), None)
         if given is None:
             return {"204": {"description": "Done."}, **answers}

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, WithJsonSchema
 
 from pipe.errors import Conflict
 from web.pages.words import Words
+
+_SOLID = r"[^\s\x1c-\x1f]"
+Said = Annotated[str, StringConstraints(strip_whitespace=False, pattern=f"^{_SOLID}([\\s\\S]*{_SOLID})?$")]
+"""a text that may not be empty, without blanks around it; those of a form are taken away before"""
+
+
+def _day(value: object) -> object:
+    """A day as calendars write it; the library would take a number for one, too."""
+    if not isinstance(value, str):
+        return value
+    if not re.fullmatch(r"(\d{4}-\d\d-\d\d)?", value):
+        raise ValueError("write it as 2026-11-23")
+    return date.fromisoformat(value) if value else None
+
+
+Day = Annotated[
+    date | None,
+    BeforeValidator(_day),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"const": ""}, {"type": "null"}]}),
+]
 
 
 class Input(BaseModel):
@@ -48,11 +72,18 @@ NEVER_SENT_BACK = ("password", "code", "secret")
 def read(model: type[BaseModel], raw: Mapping[str, Any], *, typed: bool = False) -> BaseModel:
     """The model of what was sent; an empty field of a form counts as one that was left out. Raises ValidationError.
 
-    `typed` stands for JSON, which has values of its own for nothing and for numbers.
+    `typed` stands for JSON, which has values of its own for nothing, for numbers and for yes and no.
     """
     if typed:
-        return model.model_validate(raw)
-    return model.model_validate({name: value for name, value in raw.items() if value not in ("", [])})
+        return model.model_validate({name: _number(value) for name, value in raw.items()}, strict=True)
+    said = {name: value.strip() if isinstance(value, str) else value for name, value in raw.items()}
+    return model.model_validate({name: value for name, value in said.items() if value not in ("", [])})
+
+
+def _number(value: Any) -> Any:
+    """To JSON, 3.0 is a whole number."""
+    whole = isinstance(value, (float, Decimal)) and math.isfinite(value) and value == int(value)
+    return int(value) if whole else value
 
 
 def mistakes(error: ValidationError | Invalid, words: Words) -> list[tuple[str, str]]:

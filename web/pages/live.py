@@ -18,12 +18,15 @@ from pipe.errors import BadRequest, RateLimited
 from pipe.store.schema import feed
 from web.pages.forms import Input
 from web.pages.permission import Permission
+from web.server import Request
 
 if TYPE_CHECKING:
     from web.pages.call import Call
 
 BEAT_S = 15.0
 """so often a quiet stream says that it lives, and looks whether its session does"""
+LOOK_S = 1.0
+"""so often a busy stream looks, too"""
 STREAMS = 24
 """of one session: as many open pages"""
 GUARDS = (RIGHTS, SESSIONS)
@@ -33,7 +36,8 @@ GUARDS = (RIGHTS, SESSIONS)
 class Follow(Input):
     """Which feeds, and from where."""
 
-    topics: str = Field(max_length=500, description="Names of feeds, with commas between them.")
+    topics: str = Field(default="", max_length=500, description="Names of feeds, with commas between them.")
+    rights: str = Field(default="", max_length=20, description="The mark of the menu that the page shows.")
     after: int | None = Field(default=None, ge=0, description="Number of the last event that is known already.")
 
 
@@ -50,7 +54,7 @@ class Streams:
 
     def __init__(self, topics: Sequence[Topic]) -> None:
         self._topics: Mapping[str, Topic] = {topic.name: topic for topic in topics}
-        self._open: dict[str, int] = {}
+        self._open: dict[str, list[Request]] = {}
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -63,23 +67,23 @@ class Streams:
         for topic in topics:
             call.require(topic.permission)
         names = {topic.name for topic in topics}
-        with self._place(call.session.id if call.session else call.actor):
+        with self._place(call.session.id if call.session else call.actor, call.request):
             response = web.StreamResponse(
                 headers={"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
             )
             call.site.guard(call.request, response)
             await response.prepare(call.request)
             try:
-                await self._tell(call, response, topics, names, _known_before(call, ask))
+                await self._tell(call, response, topics, names, ask)
             except ConnectionError:  # the page was closed
                 return response
             await response.write_eof()
             return response
 
     async def _tell(
-        self, call: Call, response: web.StreamResponse, topics: list[Topic], names: set[str], after: int | None
+        self, call: Call, response: web.StreamResponse, topics: list[Topic], names: set[str], ask: Follow
     ) -> None:
-        store = call.site.store
+        store, after, menu = call.site.store, _known_before(call, ask), ask.rights or call.menu_mark
         oldest, newest = await store.read(ends)
         if after is None:
             after = newest
@@ -88,12 +92,20 @@ class Streams:
             await response.write(f"id: {newest}\nevent: reset\ndata: {{}}\n\n".encode())
             after = newest
         await response.write(b"retry: 1500\n: open\n\n")
+        access, known, looked = call.site.access, -1, 0.0
         while True:
-            events = await self._next(call, [*names, *(name for name in GUARDS if name not in names)], after)
+            events = await self._next(call, [*names, *(name for name in GUARDS if name not in names)], after, known)
             if events is None:
                 return
-            if not events and not await self._goes_on(call, response, topics):
-                return
+            # Also where events come all the time: rights and sessions end by the clock as well.
+            now = call.site.clock.monotonic()
+            if not events or known != access.version or now - looked >= LOOK_S:
+                known, looked = access.version, now
+                if not await self._goes_on(call, response, topics):
+                    return
+                if menu != call.menu_mark:
+                    menu = call.menu_mark
+                    await response.write(b"event: rights\ndata: {}\n\n")
             for seq, topic, event in events:
                 if topic in GUARDS and not await self._goes_on(call, response, topics):
                     return
@@ -103,19 +115,20 @@ class Streams:
             if not events:
                 await response.write(b": beat\n\n")
 
-    async def _next(self, call: Call, topics: list[str], after: int) -> list[tuple[int, str, bytes]] | None:
-        """What comes next: nothing where it is quiet, None where the gateway stops."""
+    async def _next(self, call: Call, topics: list[str], after: int, known: int) -> list[tuple[int, str, bytes]] | None:
+        """What comes next: nothing where it is quiet or rights have turned, None where the gateway stops."""
         coming = asyncio.ensure_future(call.site.store.follow_all(topics, after))
         stop = asyncio.ensure_future(self._stop.wait())
+        turned = asyncio.ensure_future(call.site.access.changed(known))
         try:
-            await asyncio.wait({coming, stop}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({coming, stop, turned}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
             if stop.done():
                 return None
             return coming.result() if coming.done() else []
         finally:
-            coming.cancel()
-            stop.cancel()
-            await asyncio.gather(coming, stop, return_exceptions=True)
+            for each in (coming, stop, turned):
+                each.cancel()
+            await asyncio.gather(coming, stop, turned, return_exceptions=True)
 
     async def _goes_on(self, call: Call, response: web.StreamResponse, topics: list[Topic]) -> bool:
         """Whether the session is still good and may still see all of it; tells the page where not."""
@@ -133,16 +146,18 @@ class Streams:
         return topic
 
     @contextmanager
-    def _place(self, owner: str) -> Iterator[None]:
-        if self._open.get(owner, 0) >= STREAMS:
+    def _place(self, owner: str, request: Request) -> Iterator[None]:
+        # A page that was left is noticed when it is written to; until then it takes no place.
+        mine = self._open.setdefault(owner, [])
+        if sum(each.transport is not None and not each.transport.is_closing() for each in mine) >= STREAMS:
             raise RateLimited(f"{STREAMS} pages of this session are open already", retry_after=30)
-        self._open[owner] = self._open.get(owner, 0) + 1
+        mine.append(request)
         try:
             yield
         finally:
-            self._open[owner] -= 1
-            if not self._open[owner]:
-                del self._open[owner]
+            mine[:] = [each for each in mine if each is not request]
+            if not mine:
+                self._open.pop(owner, None)
 
 
 def ends(connection: Connection) -> tuple[int, int]:

@@ -60,6 +60,8 @@ class Operation:
     """what an action's Done or Show holds for the API"""
     status: int = 200
     """of the API's answer where that is not nothing"""
+    media: str = ""
+    """of what a raw operation answers with"""
 
     @property
     def form(self) -> str:
@@ -106,10 +108,17 @@ class Area:
         )
 
     def raw(
-        self, path: str, *, permission: Permission, method: str = "GET", early: bool = False
+        self,
+        path: str,
+        *,
+        permission: Permission,
+        method: str = "GET",
+        early: bool = False,
+        api: str | None = None,
+        media: str = "",
     ) -> Callable[[Handler], Operation]:
-        """An operation that makes its own response: a file, a stream, a redirect."""
-        return lambda handler: self._add(handler, "raw", method, path, permission, early=early)
+        """An operation that makes its own response: a file, a stream, a redirect; for the API, of which media type."""
+        return lambda handler: self._add(handler, "raw", method, path, permission, early=early, api=api, media=media)
 
     def _add(
         self, handler: Handler, kind: Kind, method: str, path: str, permission: Permission, **more: Any
@@ -162,10 +171,14 @@ class Router:
         """Raises NotFound, or MethodNotAllowed where the path is served for other methods."""
         method = "GET" if method == "HEAD" else method
         allowed: set[str] = set()
+        meant: re.Pattern[str] | None = None
         for place in self._places:
+            if meant is not None and place.shape != meant:
+                continue  # the address of something that is written out is not also that of a thing of this name
             if (found := place.shape.fullmatch(path)) is not None:
                 if place.method == method:
                     return Match(place.operation, found.groupdict(), place.by_api)
+                meant = place.shape
                 allowed.add(place.method)
         if allowed:
             allow = ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))

@@ -127,7 +127,7 @@ class Site:
         if call.must and not call.operation.early:
             raise FirstThings(call.must)
         if call.request.method in {"GET", "HEAD"}:
-            raw: dict[str, Any] = dict(call.request.query)
+            raw: dict[str, Any] = _asked(call.request)
         else:
             raw = await _sent(call)
             given = raw.pop(shield.FIELD, None) or call.request.headers.get(shield.HEADER)
@@ -239,7 +239,7 @@ class Site:
         self, request: Request, call: Call | None, words: Words, error: PipeError, *, by_api: bool
     ) -> web.StreamResponse:
         if isinstance(error, Denied) and call is not None and call.person is not None:
-            await self._note_denial(call, error)
+            await self.note_denial(call, error)
         wants_page = "text/html" in request.headers.get("Accept", "") or request.method != "GET"
         if by_api or not wants_page or request.path == "/feed":
             return _as_problem(error)
@@ -274,7 +274,8 @@ class Site:
         text = self.templates.render("bounce.html", words, {"goal": request.path_qs})
         return web.Response(text=text, content_type="text/html", charset="utf-8")
 
-    async def _note_denial(self, call: Call, error: Denied) -> None:
+    async def note_denial(self, call: Call, error: Denied) -> None:
+        """Writes into the audit who was denied what, and why."""
         facts: dict[str, Any] = {name: error.facts[name] for name in ("permission", "reason") if name in error.facts}
         after = {**facts, "operation": call.operation.name}
         await call.write(lambda tx: noted(tx, call.by, "access.denied", call.who.login, after=after))
@@ -358,6 +359,13 @@ def _here(connection: Connection, id: str, now: float) -> people.Person | None:
     return person if person.shut_out(now) is None else None
 
 
+def _asked(request: Request) -> dict[str, Any]:
+    """What the address asks for; each name once, so that nobody takes another one of two values than we do."""
+    if len(request.query) != len(set(request.query)):
+        raise BadRequest("the address says something twice")
+    return dict(request.query)
+
+
 async def _sent(call: Call) -> dict[str, Any]:
     """The fields of a form, or the object of a JSON body. Raises what says that it is neither."""
     request, media = call.request, call.request.content_type
@@ -368,13 +376,27 @@ async def _sent(call: Call) -> dict[str, Any]:
             sent = await request.post()
         except ValueError as error:  # aiohttp's readers raise it for whatever is garbled
             raise BadRequest("this is no form that a page sends") from error
-        return {name: sent.getall(name) if name.endswith("[]") else sent[name] for name in dict.fromkeys(sent.keys())}
+        return {
+            name.removesuffix("[]"): [_text(each) for each in sent.getall(name)] if name.endswith("[]") else _text(one)
+            for name, one in sent.items()
+        }
     if media == JSON and call.by_api:
         value = json_format.decode(await request.read())
         if not isinstance(value, dict):
             raise BadRequest("the body is no JSON object")
         return value
     raise WrongMediaType(f"`{media}` is not taken here", hint=f"send {JSON if call.by_api else FORM[0]}")
+
+
+def _text(value: str | bytes | bytearray | web.FileField) -> str:
+    """What a field says; a file that was chosen is read as text: UTF-8, or as spreadsheets here write it."""
+    if isinstance(value, str):
+        return value
+    whole = bytes(value) if isinstance(value, (bytes, bytearray)) else value.file.read()
+    try:
+        return whole.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return whole.decode("windows-1251", errors="replace")
 
 
 def _as_json(result: Any) -> web.Response:

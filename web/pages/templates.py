@@ -49,6 +49,7 @@ def _environment(words: Words, static: Static, folder: Path) -> Environment:
         "number": words.number,
         "query": _query,
         "initials": _initials,
+        "named": words.name_of,
         "tojson_text": lambda value: orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode(),
         "browser": lambda agent: _browser(agent) or words("session.unknown_agent"),
     }

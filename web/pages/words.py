@@ -23,6 +23,8 @@ FIRST: Language = "uk"
 FOLDER = Path(__file__).resolve().parent.parent / "texts"
 KYIV = ZoneInfo("Europe/Kyiv")
 _NAME = re.compile(r"{(\w+)}")
+PLACES = {"Ґ": "Гӿ", "ґ": "гӿ", "Є": "Еӿ", "є": "еӿ", "І": "Иӿ", "і": "иӿ", "Ї": "Иӿӿ", "ї": "иӿӿ"}
+"""letters whose number is not that of their place in the Ukrainian alphabet, and what stands in that place"""
 NARROW = "\u00a0"
 
 Text = str | Mapping[str, str]
@@ -77,6 +79,11 @@ class Words:
         """Whether there is such a text."""
         return key in self._texts
 
+    def name_of(self, thing: Any) -> str:
+        """The name of what has one in both languages."""
+        uk, en = (str(getattr(thing, f"name_{language}", "")) for language in LANGUAGES)
+        return (uk if self.language == "uk" else en) or uk
+
     def number(self, value: float) -> str:
         """`1 284`; fractions with the language's own sign."""
         text = f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
@@ -119,6 +126,11 @@ class Words:
             return text
         form = plural(self.language, int(values["n"]))
         return text.get(form) or text["other" if "other" in text else "many"]
+
+
+def alphabetical(text: str) -> str:
+    """What to sort a text by, so that Ґ follows Г, Є follows Е, and І and Ї follow И."""
+    return "".join(PLACES.get(letter, letter) for letter in text.casefold())
 
 
 def plural(language: Language, n: int) -> str:

@@ -12,7 +12,7 @@ from flows.access.tables import role
 from flows.signin import challenges, first, passwords
 from pipe.errors import BadRequest
 from web.pages.call import Call
-from web.pages.forms import Input, Invalid
+from web.pages.forms import Input, Invalid, Said
 from web.pages.permission import PUBLIC
 from web.pages.results import Done
 from web.pages.router import Area
@@ -31,8 +31,8 @@ class Beginning(BaseModel):
 class Newcomer(Input):
     """The first administrator."""
 
-    name: str = Field(min_length=2, max_length=120, description="Name and surname.")
-    login: str = Field(min_length=2, max_length=128, description="Login, best the work mail address.")
+    name: Said = Field(min_length=2, max_length=120, description="Name and surname.")
+    login: Said = Field(min_length=2, max_length=128, description="Login, best the work mail address.")
     password: str = Field(max_length=1000, description="A password of their own.")
     repeated: str = Field(max_length=1000, description="The same again.")
 
@@ -88,6 +88,6 @@ def make_administrator(tx: Unit, by: Actor, person: people.Person) -> None:
     made = ADMINISTRATOR
     if tx.execute(select(role.c.id).where(role.c.id == made.id)).first() is None:
         roles.create(tx, by, made.id, {"uk": made.uk, "en": made.en}, made.permissions, about=made.about)
-    fresh = grants.give(tx, by, made.id, "person", person.id, scope="all", level=3, reason="the first administrator")
+    fresh = grants.give(tx, by, made.id, "person", person.id, scope="all", level=3, reason="перший адміністратор")
     # Level 3 needs a second person's word. There is nobody yet: the machine that showed the password stands in.
     grants.approve(tx, Actor("gateway"), fresh)

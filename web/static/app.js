@@ -89,11 +89,11 @@ const wrong = document.querySelector("[aria-invalid=true]");
 if (wrong) wrong.focus();
 
 // --- live parts: <main data-live="TOPIC,…" data-after="N"> with parts <… data-part="ID"> ---
-// After an event the page is asked for again, and its parts that differ take the place of what is shown; a part under
-// the pointer or the focus waits until it is left.
+// After an event, or when other rights make another menu, the page is asked for again, and its parts that differ take
+// the place of what is shown; a part under the pointer or the focus waits until it is left.
 
-const live = document.querySelector("[data-live]");
-if (live) keepLive(live);
+const menu = document.querySelector("[data-rights]");
+if (menu) keepLive(document.querySelector("[data-live]"));
 
 function keepLive(place) {
   const sign = document.querySelector("[data-live-sign]");
@@ -127,6 +127,7 @@ function keepLive(place) {
     for (const part of document.querySelectorAll("[data-part]")) {
       const next = fresh.querySelector(`[data-part="${part.dataset.part}"]`);
       if (next && next.innerHTML !== part.innerHTML) replace(part, next);
+      if (next?.dataset.rights) part.dataset.rights = next.dataset.rights;
     }
   }
 
@@ -144,13 +145,16 @@ function keepLive(place) {
     part.replaceChildren(...next.cloneNode(true).childNodes);
   }
 
-  follow(place.dataset.live, Number(place.dataset.after), {
+  const hear = {
     event: refresh,
     reset: refresh,
-    end: () => location.reload(),
+    rights: refresh,
+    // A form that ends the session itself, such as signing out, leads on by itself.
+    end: () => document.querySelector("form[data-sent]") || location.reload(),
     state: (up) => {
       if (sign) sign.toggleAttribute("data-lost", !up);
       root.toggleAttribute("data-live-lost", !up);
     },
-  });
+  };
+  follow(place?.dataset.live ?? "", Number(place?.dataset.after ?? -1), hear, { rights: menu.dataset.rights });
 }

@@ -5,8 +5,9 @@
  * @param {string} topics names of feeds, with commas between them
  * @param {number} after number of the last event that the page knows
  * @param {{event: (topic: string, data: object, id: number) => void, reset?: () => void, end?: (why: string) => void,
- *   state?: (up: boolean) => void}} hear
- * @param {{hidden?: "keep"}} options `hidden: "keep"` keeps the stream of a hidden page
+ *   rights?: () => void, state?: (up: boolean) => void}} hear
+ * @param {{hidden?: "keep", rights?: string}} options `hidden: "keep"` keeps the stream of a hidden page; `rights` is the
+ *   mark of the menu that the page shows
  */
 export function follow(topics, after, hear, options = {}) {
   let source = null;
@@ -15,7 +16,9 @@ export function follow(topics, after, hear, options = {}) {
 
   function open() {
     if (source || over) return;
-    source = new EventSource(`/feed?topics=${encodeURIComponent(topics)}&after=${after}`);
+    const ask = new URLSearchParams({ topics, rights: options.rights ?? "" });
+    if (after >= 0) ask.set("after", after);
+    source = new EventSource(`/feed?${ask}`);
     source.onopen = () => hear.state?.(true);
     source.onerror = () => {
       hear.state?.(false);
@@ -33,7 +36,8 @@ export function follow(topics, after, hear, options = {}) {
       close();
       hear.end?.(JSON.parse(event.data).why);
     });
-    for (const topic of topics.split(",")) {
+    source.addEventListener("rights", () => hear.rights?.());
+    for (const topic of topics.split(",").filter(Boolean)) {
       source.addEventListener(topic, (event) => {
         after = Number(event.lastEventId);
         hear.event(topic, JSON.parse(event.data), after);

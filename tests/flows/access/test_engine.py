@@ -295,7 +295,7 @@ async def test_who_is_denied_learns_why_and_whom_to_ask(house: House) -> None:
     assert denied.value.facts["reason"] == "out_of_scope"
     assert "admin" in denied.value.hint
     why = house.access.why_not(olena, "conversation.read", Object("ukc", level=2))
-    assert (why.reason, why.en) == ("level_too_low", "Level 2 is needed, yours is 1.")
+    assert (why.reason, why.en) == ("level_too_low", "Level 2 is needed, level 1 was given.")
     assert house.access.why_not(olena, "file.read", UKC).reason == "no_right"
     assert house.access.why_not("nobody", "file.read", UKC).reason == "unknown_person"
     assert house.access.why_not(olena, "file.eat", UKC).reason == "unknown_permission"

@@ -261,7 +261,7 @@ async def test_every_finding_is_found_where_its_cause_is(ask: Desk, clock: FakeC
     await store.write(lambda tx: tx.execute(insert(tables.use), used) and None)
     await ask("access.person.appoint", login="taras", kind="group", of="night")
     for _ in range(5):
-        await store.write(lambda tx: tx.audit("sign_in.failed", after={"address": "10.9.9.9"}, target="olena"))
+        await store.write(lambda tx: tx.audit("signin.failed", after={"address": "10.9.9.9"}, target="olena"))
     await ask("access.grant.give", role="engineer", to="person:taras", level=1, reason="duty", actor="person/olena")
     await clock.advance(600)
     await store.write(lambda tx: tx.audit("dead.discarded", target="m1", actor="person/taras"))

@@ -186,3 +186,27 @@ async def test_the_first_password_lasts_a_day_and_the_next_one_takes_its_place(s
 def test_passwords_that_will_not_do_are_told_why(text: str, wrong: str | None) -> None:
     """Too short, too long, too plain, or with the person's own name in it."""
     assert passwords.mistake(text, "kravets@ukc.gov.ua", "Леся") == wrong
+
+
+@pytest.mark.parametrize(
+    "spelling", ["Olena@ukc.gov.ua", " olena@ukc.gov.ua", "ｏlena@ukc.gov.ua", "olena@ukc.gov.u\uff41"]
+)
+def test_every_spelling_of_a_login_has_the_same_tries(spelling: str) -> None:
+    """A login is found however it is written; if each spelling were counted apart there would be no end of tries."""
+
+    def together(*parts: str) -> str:
+        return "|".join(parts)
+
+    assert throttle.keys_of(together, spelling, "::1") == throttle.keys_of(together, "olena@ukc.gov.ua", "::1")
+
+
+def test_the_addresses_of_one_ipv6_network_have_the_same_tries() -> None:
+    """Whoever has one address of a network has 2⁶⁴; IPv4 is counted by address, however it is written."""
+
+    def source(address: str) -> str:
+        return throttle.keys_of(lambda *parts: parts[-1], "x", address)[-1][1]
+
+    assert source("2001:db8:1:2::1") == source("2001:db8:1:2:ffff::9") != source("2001:db8:1:3::1")
+    assert source("::ffff:192.0.2.7") == source("192.0.2.7") != source("192.0.2.8")
+    assert source("fe80::1%eth0") == source("fe80::2")
+    assert source("") == ""

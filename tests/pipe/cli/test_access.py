@@ -67,7 +67,7 @@ def test_a_whole_story_of_rights_on_the_command_line(pipe: Pipe, tmp_path: Path)
     assert pipe("access", "appoint", "olena", "position:op-1").startswith("Done.")
     assert "operator ← title:operator" in pipe("access", "who-can", "conversation.reply", "--unit", "hall")
     assert "conversation.reply" in pipe("access", "what-can", "olena")
-    assert "Level 3 is needed, yours is 2." in pipe(
+    assert "Level 3 is needed, level 2 was given." in pipe(
         "access", "why-not", "olena", "conversation.reply", "--unit", "hall", "--level", "3", code=1
     )
     assert "Allowed." in pipe("access", "why-not", "olena", "conversation.reply", "--unit", "hall")

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from pipe.checkpointing import ROWS, Checkpointing
-from pipe.errors import BadRequest
+from pipe.errors import BadRequest, StoreUnavailable
 from pipe.store import audit_guard, checkpoints, schema
 from pipe.store.audit import GENESIS, chain_hash
 from pipe.store.audit_verify import Verified, verify
@@ -199,6 +199,43 @@ async def test_checkpoints_that_were_altered_forged_or_taken_away_are_found(stor
         assert await found(store, [path], key) == wanted
     path.write_bytes(b"".join([*lines[:-1], lines[-1][:40]]))
     assert await found(store, [path], key) == []  # a kill may cut the last line short
+
+
+async def test_what_a_full_disk_left_of_a_checkpoint_is_no_forgery(store: Store, clock: FakeClock) -> None:
+    """Half a line at the end goes when the next one is written; nothing is found then, nor before."""
+    (file,) = beside(store)
+    key = Signer(store.data / "keys" / "audit.key").public
+    for part in (b'{"at":1,"bef', b"{"):
+        await Checkpointing(store, clock).start()
+        with file.open("ab") as torn:
+            torn.write(part)
+        assert await found(store, [file], key) == []
+        await fill(store, 1)
+        await Checkpointing(store, clock).start()
+        assert await found(store, [file], key) == []
+
+
+async def test_a_copy_that_is_away_for_a_while_breaks_neither_file(
+    store: Store, clock: FakeClock, tmp_path: Path
+) -> None:
+    """The file beside the log is signed on; the copy goes on where it was; both hold together."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    copy = folder / "audit.checkpoints"
+    signing = Checkpointing(store, clock, copy)
+    await signing.start()
+    folder.rename(tmp_path / "away")
+    for _ in range(2):
+        await fill(store, 1)
+        with pytest.raises(StoreUnavailable):
+            await signing.once()
+    (tmp_path / "away").rename(folder)
+    assert await signing.once() is not None
+    await fill(store, 1)
+    assert await signing.once() is not None
+    key = Signer(store.data / "keys" / "audit.key").public
+    assert await found(store, [*beside(store), copy], key) == []
+    assert [len(file.read_bytes().splitlines()) for file in (*beside(store), copy)] == [4, 3]
 
 
 async def test_a_foreign_key_is_told(store: Store, clock: FakeClock, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.async_api import async_playwright
 
-from flows.access import people
+from flows.access import grants, organisation, people
 from flows.access.changes import Actor, Unit
 from tests.pipe.running import running
 from tests.web.browser.conftest import CONFIG, NARROW, House, begin
@@ -22,12 +22,26 @@ PEOPLE = [
 ]  # fmt: skip
 
 
+PAGES = {
+    "people": "people", "audit": "audit", "roles": "roles",
+    "why": "access/why?login=o.melnyk@ukc.gov.ua&permission=dead.replay&company=ukc",
+}  # fmt: skip
+
+
 def everybody(tx: Unit) -> None:
-    """Some people."""
+    """Some people, one of them with a place in a company."""
+    console = Actor("console")
     for login, name, kind in PEOPLE:
-        made = people.create(tx, Actor("console"), login, name, kind=kind)  # type: ignore[arg-type]
+        made = people.create(tx, console, login, name, kind=kind)  # type: ignore[arg-type]
         if name == "Тарас Бондар":
-            people.block(tx, Actor("console"), made.id, "відпустка")
+            people.block(tx, console, made.id, "відпустка")
+    organisation.add_company(tx, console, "ukc", "2.1.2.1", {"uk": "Урядова гаряча лінія", "en": "Government hotline"})
+    organisation.add_unit(tx, console, "hall", "ukc", {"uk": "Зала операторів", "en": "Hall"})
+    organisation.add_position(tx, console, "op-1", "hall", "operator", {"uk": "Оператор", "en": "Operator"})
+    operator = people.called(tx, "o.melnyk@ukc.gov.ua").id
+    people.change(tx, console, operator, company="ukc", level=2)
+    organisation.appoint(tx, console, operator, "position", "op-1")
+    grants.give(tx, console, "operator", "title", "operator", scope="company", level=2, reason="за посадою")
 
 
 async def main() -> None:
@@ -49,9 +63,14 @@ async def main() -> None:
             context, page = await house.signed_in(
                 SIZE, language=language, theme="dark" if language == "en" else "light"
             )
-            for path in ("people", "audit"):
+            for name, path in PAGES.items():
                 await page.goto(f"/admin/{path}")
-                await page.screenshot(path=IMAGES / f"{path}-{language}.png")
+                await page.screenshot(path=IMAGES / f"{name}-{language}.png")
+            await page.goto("/admin/grants/new?to=title:operator&role=shift-lead")
+            await page.locator("[name=reason]").fill("нічна зміна")
+            await page.locator("[name=rehearse]").click()
+            await page.locator(".save").wait_for()
+            await page.screenshot(path=IMAGES / f"change-{language}.png")
             await page.get_by_role("button", name="Вийти" if language == "uk" else "Sign out").click()
             await page.set_viewport_size({"width": NARROW[0], "height": 560})
             await page.goto("/login")

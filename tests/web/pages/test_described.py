@@ -33,7 +33,7 @@ def test_the_operations_are_openapi() -> None:
     assert all(each["x-permission"] for each in offered)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_programs_get_what_the_document_says(site: Pages) -> None:
     """Hundreds of requests with a good key: statuses, bodies and headers are those of the document; no page breaks."""
     owner = await site.person("reports", *(each.name for each in CATALOGUE), kind="service")
@@ -41,14 +41,14 @@ async def test_programs_get_what_the_document_says(site: Pages) -> None:
     (site.gateway.settings.data / "schemathesis.toml").write_text(EXPECTED, encoding="utf-8")
     command = (
         str(Path(sys.executable).parent / "schemathesis"), "run", f"{site.address}/api/openapi.json",
-        "--include-path-regex", "^/api/v1", "--exclude-path-regex", "/(revoke|dismiss)$",
-        "--max-examples", "10", "--seed", "1", "--no-color",
+        "--include-path-regex", "^/api/v1", "--exclude-path-regex", "/(revoke|dismiss|approve)$",
+        "--max-examples", "3", "--seed", "1", "--no-color",
         "-H", f"Authorization: Bearer {key}",
     )  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         *command, cwd=site.gateway.settings.data, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    output, _ = await asyncio.wait_for(process.communicate(), 100)
+    output, _ = await asyncio.wait_for(process.communicate(), 220)
     assert process.returncode == 0, output.decode()[-6000:]
     assert "returned only 401/403" not in output.decode()
 

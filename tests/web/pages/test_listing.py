@@ -11,6 +11,7 @@ from flows.access.tables import person
 from tests.web.pages.site import Pages
 from web.admin.audit import _harmless
 from web.pages.listing import SIZE
+from web.pages.words import alphabetical
 
 LOGIN = "boss@ukc.gov.ua"
 ROWS = re.compile(r'<th scope="row"><a href="/admin/people/[^"]+">([^<]+)</a>')
@@ -50,6 +51,18 @@ async def test_a_table_is_paged_sorted_and_filtered(site: Pages) -> None:
         assert next_page is not None
         assert next_page[1].replace("&amp;", "&") == "?sort=-login&page=2&state=blocked"
         assert (await visitor.get("/admin/people?page=0")).status == 400
+
+
+async def test_names_stand_as_the_alphabet_has_them(site: Pages) -> None:
+    """Ґ after Г, Є after Е, І and Ї after И: their numbers say otherwise; lists in memory agree."""
+    names = ["Ганна", "Ґалаґан", "Дмитро", "Еней", "Єва", "Жанна", "Ирій", "Ілля", "Їжак", "Йосип", "Яна"]
+    for number, name in enumerate(reversed(names)):
+        await site.person(f"p{number}@ukc.gov.ua", *(["person.read"] if not number else []), name=name)
+    async with site.visitor() as visitor:
+        await visitor.sign_in("p0@ukc.gov.ua")
+        assert ROWS.findall((await visitor.get("/admin/people")).text) == names
+        assert ROWS.findall((await visitor.get("/admin/people?sort=-name")).text) == names[::-1]
+    assert sorted(names, key=alphabetical) == names
 
 
 async def test_words_are_found_whatever_their_case(site: Pages) -> None:

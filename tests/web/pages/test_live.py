@@ -6,16 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import aiohttp
 import pytest
 from sqlalchemy import delete
 
 from flows.access import grants, people
+from flows.access.changes import Unit
 from flows.access.tables import grant
 from pipe.store.schema import feed
 from pipe.store.transaction import Tx
-from tests.web.pages.site import CONSOLE, Pages, Visitor
+from tests.web.pages.site import CONSOLE, Pages, Visitor, pages
 from web.pages import live
 
 LOGIN = "anna@ukc.gov.ua"
@@ -144,12 +146,18 @@ async def test_unknown_feeds_and_foreign_ones_are_refused(site: Pages, visitor: 
     async with site.visitor() as stranger:
         answers.append((await stranger.get("/feed?topics=signin")).status)
     assert answers == [400, 403, 403, 401]
-    streams = site.gateway.staff.site.streams
-    async with following(visitor, "topics=signin"):
-        (mine,) = streams._open
-        streams._open[mine] = live.STREAMS
+
+
+async def test_so_many_pages_follow_at_once_and_those_that_were_left_do_not_count(
+    site: Pages, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever goes from page to page leaves streams behind that nobody has written to yet."""
+    monkeypatch.setattr(live, "STREAMS", 2)
+    for _ in range(5):
+        async with following(visitor, "topics=signin") as stream:
+            stream.response.close()
+    async with following(visitor, "topics=signin"), following(visitor, "topics="):
         assert (await visitor.get("/feed?topics=signin")).status == 429
-        streams._open[mine] = 1
 
 
 async def test_stopping_ends_streams_at_once(site: Pages, visitor: Visitor) -> None:
@@ -157,3 +165,43 @@ async def test_stopping_ends_streams_at_once(site: Pages, visitor: Visitor) -> N
     async with following(visitor, "topics=signin") as stream:
         await site.gateway.staff.stop()
         assert await stream.next() == ("", "", "")
+
+
+async def test_a_busy_stream_ends_by_the_clock_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where events never stop coming, a session that is over and a grant that is over end the stream all the same."""
+    monkeypatch.setattr(live, "LOOK_S", 0.05)
+    monkeypatch.setattr(live, "GUARDS", ("access",))
+    async with pages(tmp_path, "sign_in: {longest: 2s}\n") as site, site.visitor() as visitor:
+        await site.person(LOGIN, "session.read")
+        await visitor.sign_in(LOGIN)
+        async with following(visitor, "topics=signin") as stream:
+            talking = asyncio.create_task(_talk(site))
+            got = await stream.next()
+            while got[1] == "signin":
+                got = await stream.next()
+            talking.cancel()
+    assert got[1:] == ("end", '{"why": "signed_out"}')
+
+
+async def _talk(site: Pages) -> None:
+    while True:
+        await say(site, "on and on")
+        await asyncio.sleep(0.01)
+
+
+async def test_a_stream_ends_when_a_grant_is_over(site: Pages, visitor: Visitor) -> None:
+    """By time alone, long before the next beat: nobody changes anything then."""
+    access = site.gateway.staff.access
+
+    def shorten(tx: Unit) -> None:
+        (only,) = access.snapshot.grant.values()
+        grants.revoke(tx, CONSOLE, only.id, "test")
+        grants.give(
+            tx, CONSOLE, only.role, "person", only.to_id, scope="all", valid_until=tx.now + 1.5, reason="for a moment"
+        )
+
+    await access.change(CONSOLE, shorten)
+    async with following(visitor, "topics=signin") as stream:
+        began = asyncio.get_running_loop().time()
+        assert (await stream.next())[1:] == ("end", '{"why": "denied"}')
+        assert asyncio.get_running_loop().time() - began < live.BEAT_S / 2
