@@ -11,6 +11,7 @@ from yarl import URL
 from partners.http_partner import HttpPartner
 from partners.mqtt_partner import MqttPartner
 from partners.partner import Partner
+from partners.telegram import TelegramPartner
 from pipe.config.models import Configuration, ConnectionSpec
 from pipe.config.walk import found_in
 from pipe.contract import Secret
@@ -32,7 +33,11 @@ def _soap(spec: ConnectionSpec, configuration: Configuration, folder: Path, port
     return SoapPartner(spec, configuration, folder, port=port, fsync=fsync)
 
 
-KINDS: dict[str, Made] = {"http_client": _http, "mqtt": _mqtt, "soap_client": _soap}
+def _telegram(spec: ConnectionSpec, _: Configuration, folder: Path, port: int, fsync: bool) -> Partner:
+    return TelegramPartner(spec.name, spec.config, folder, port=port, fsync=fsync)
+
+
+KINDS: dict[str, Made] = {"http_client": _http, "mqtt": _mqtt, "soap_client": _soap, "telegram": _telegram}
 """a written catalogue: how the stand-in of each type of connection is made"""
 LOCAL = {"http_server", "soap_server", "file_folder"}
 """types that lead to no partner: others come to us, or it is a folder of this machine"""
@@ -52,7 +57,7 @@ def without(configuration: Configuration, covered: Iterable[str]) -> list[str]:
 def leads_to(spec: ConnectionSpec) -> tuple[str, int] | None:
     """Host and port of a connection, where it has an address."""
     config: Any = spec.config
-    address = getattr(config, "address", None) or getattr(config, "url", None)
+    address = next(filter(None, (getattr(config, key, None) for key in ("address", "url", "api"))), None)
     if not isinstance(address, str):
         return None
     url = URL(address)
@@ -65,5 +70,7 @@ def demo_secrets(configuration: Configuration, names: Iterable[str]) -> dict[str
     for name in names:
         for secret in found_in(configuration.connections[name].config, Secret):
             if secret.kind == "env":
-                found[secret.name] = f"demo-value-of-{secret.name}"
+                demo = f"demo-value-of-{secret.name}"
+                is_bot = configuration.connections[name].type == "telegram"
+                found[secret.name] = f"7000000001:{demo.ljust(35, '-')}" if is_bot else demo
     return found

@@ -18,7 +18,8 @@ PipeError
 │  ├─ ReplyInvalid        2011  the partner's answer cannot be read                  uncertain
 │  ├─ ConnectionWaits     2012  breaker open, connection down or paused              retry
 │  ├─ ReplyRejected       2013  `success:` or `dead_when:` says the answer is bad    dead
-│  └─ HostKeyUnknown      2014  its SSH host key is not the one that is pinned      stop
+│  ├─ HostKeyUnknown      2014  its SSH host key is not the one that is pinned      stop
+│  └─ RecipientGone       2015  this person takes no messages from us                dead
 ├─ PayloadError                 the message itself
 │  ├─ Undecodable         3001  not the format it should be                          dead
 │  ├─ WrongMediaType      3002  a content type that the route does not take          dead
@@ -287,6 +288,13 @@ class HostKeyUnknown(PeerError):
 
     code, verdict = "PIPE-2014", Verdict.STOP
     hint = "ask the partner by another way for its key's fingerprint; pin it under `host_keys:` if it is this one"
+
+
+class RecipientGone(PeerError):
+    """The person whom it is for takes no messages from us: blocked us, never wrote to us, or is not there."""
+
+    code, verdict = "PIPE-2015", Verdict.DEAD
+    hint = "reach the person by another way; only they can let us write to them again"
 
 
 # --- 3xxx payloads ------------------------------------------------------------------------------------------------
