@@ -68,9 +68,9 @@ class Way:
         """What Telegram must say with each webhook: made of the token, so it changes with it."""
         return hmac.new(self._token().encode(), b"pipe webhook", hashlib.sha256).hexdigest()
 
-    async def ask(self, method: str, timeout: Timeout, **parameters: Any) -> Any:
+    async def ask(self, method: str, patience: Timeout, /, **parameters: Any) -> Any:
         """What a method returns. Raises the PeerError of a refusal."""
-        return (await self.call(method, orjson.dumps(parameters), JSON, timeout)).body
+        return (await self.call(method, orjson.dumps(parameters), JSON, patience)).body
 
     async def call(self, method: str, body: bytes, kind: str, timeout: Timeout) -> Receipt:
         """One call; the receipt's body is what the method returned. Raises the PeerError of a refusal."""
