@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 import orjson
-from aiohttp import web
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
 from pydantic import ValidationError
 
 from partners.telegram import models as m
@@ -100,16 +102,28 @@ async def _parameters(request: web.Request) -> tuple[dict[str, Any], bytes | Non
         return raw, None
     photo: bytes | None = None
     found: dict[str, Any] = {name: _value(value) for name, value in request.query.items()}
-    if request.method == "POST":
-        for name, value in (await request.post()).items():
-            if isinstance(value, web.FileField):
-                photo = value.file.read()
+    if request.content_type == "multipart/form-data":
+        async for name, content, is_file in _parts(request):
+            if is_file:
+                photo = content
             else:
-                found[name] = _value(str(value))
+                found[name] = _value(content.decode())
+    elif request.method == "POST":
+        found |= {name: _value(str(value)) for name, value in (await request.post()).items()}
     for name in ("text", "caption", "photo", "callback_query_id", "file_id"):
         if name in found:
             found[name] = str(found[name])
     return found, photo
+
+
+async def _parts(request: web.Request) -> AsyncIterator[tuple[str, bytes, bool]]:
+    """The parts of a form. Whoever records requests has read the body before, so it is read from memory."""
+    stream = StreamReader(BaseProtocol(asyncio.get_running_loop()), 1 << 16)
+    stream.feed_data(await request.read())
+    stream.feed_eof()
+    reader = MultipartReader(request.headers, stream)
+    while isinstance(part := await reader.next(), BodyPartReader):
+        yield part.name or "", bytes(await part.read()), part.filename is not None
 
 
 def _value(text: str) -> Any:
