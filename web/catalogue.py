@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from web.admin import audit, home, keys, people, sessions
+from web.admin import audit, home, keys, otp, people, sessions
 from web.pages import common
 from web.pages.live import Topic
 from web.pages.router import Area
-from web.signin import account, beginning, login, with_provider
+from web.signin import account, beginning, elsewhere, login, telegram, with_provider
 
 __all__ = ["AREAS", "TOPICS"]
 
 AREAS: tuple[Area, ...] = (
-    common.AREA, login.AREA, beginning.AREA, with_provider.AREA, account.AREA,
-    home.AREA, people.AREA, sessions.AREA, keys.AREA, audit.AREA,
+    common.AREA, login.AREA, beginning.AREA, with_provider.AREA, account.AREA, elsewhere.AREA, telegram.AREA,
+    home.AREA, people.AREA, sessions.AREA, keys.AREA, audit.AREA, otp.AREA,
 )  # fmt: skip
 TOPICS: tuple[Topic, ...] = (Topic("signin", "session.read"), Topic("access", "grant.read"))

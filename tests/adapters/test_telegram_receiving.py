@@ -16,6 +16,7 @@ from adapters.telegram import Telegram
 from adapters.telegram.config import TelegramSubscription
 from adapters.telegram.receiving import HEADER
 from pipe.clock import SystemClock
+from pipe.config.hooks import review
 from pipe.config.models import Listener
 from pipe.contract import Accepted, Arrival
 from pipe.errors import NotAuthorised, PeerFailed, StoreUnavailable
@@ -237,4 +238,5 @@ def test_the_configuration_is_checked(tmp_path: Path) -> None:
     assert made.api == "https://api.telegram.org"
     assert [str(getattr(each, "rate", each)) for each in made.rate] == ["30/s", "1/s"]  # type: ignore[union-attr]
     assert not made.receives
-    assert Telegram("ukc", made, FakeServices(Listeners({}))).review(made, TelegramSubscription()) != []
+    assert review(Telegram, made, TelegramSubscription()) != []
+    assert review(Telegram, config(tmp_path, updates="polling"), TelegramSubscription()) == []

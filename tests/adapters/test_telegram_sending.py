@@ -163,5 +163,6 @@ async def test_the_doctor_names_the_bot(made: Bench) -> None:
     """Rung by rung, without sending anything."""
     found = [(rung.name, rung.state, rung.text) async for rung in made.make().examine([])]
     assert found[-1] == ("bot", "ok", "@ukc_bot, number 7000000001")
+    wrong = made.make()
     (made.folder / "token").write_text("7000000001:another-token-that-telegram-never-gave", encoding="utf-8")
-    assert [rung.state async for rung in made.make().examine([])][-1] == "fail"
+    assert [rung.state async for rung in wrong.examine([])][-1] == "fail"
