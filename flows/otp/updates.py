@@ -53,7 +53,8 @@ class _Chat:
     def _start(self, word: str) -> Reply:
         bindings.turn(self._tx, self._bot, self._id, blocked=False)
         if not word:
-            known = bindings.of_chat(self._tx, self._bot, self._id)
+            subjects = bindings.of_chat(self._tx, self._bot, self._id)
+            known = any(subject.startswith(bindings.PHONE) for subject in subjects)
             return self._say("help") if known else self._ask_number()
         found = bindings.taken(self._tx, self._bot, word) if LINK.fullmatch(word) else None
         if found is None:

@@ -268,7 +268,7 @@ async def test_the_code_stands_nowhere_but_in_the_chat(made: House, capfd: pytes
     await made.said(lambda text: "правильний" in text)
     async with made.client.get(f"{made.address}/metrics") as metrics:
         shown = await metrics.text()
-    host = made.gateway.control._host("test", lambda *_: None)
+    host = made.gateway._host("test", lambda *_: None)
     for name, arguments in (("search", {"route": "otp-send"}), ("search", {"route": "otp-updates"})):
         for row in await perform(host, name, arguments):
             shown += str(row) + str(await perform(host, "messages.show", {"id": row["id"]}))
