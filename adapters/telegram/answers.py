@@ -14,7 +14,7 @@ LONGEST = 300
 _GONE = ("chat not found", "user not found", "peer_id_invalid", "user is deactivated", "have no rights to send")
 _DONE = ("message is not modified", "message to delete not found")
 """what was asked for is so already"""
-_TOKEN = "write the token that BotFather gives into the secret of this connection; its messages wait"
+_RENEW = "write the token that BotFather gives into the secret of this connection; its messages wait"
 _OTHER = "let one gateway only take this bot's updates, by one way only; another one is at it now"
 
 
@@ -49,7 +49,7 @@ def _refusal(code: int, said: dict[str, Any], answer: Receipt, who: str) -> tupl
         pause = beside.get("retry_after")
         return answer, Busy(text, retry_after=float(pause) if isinstance(pause, int) else None, reply=answer)
     if code in {401, 404}:
-        return answer, NotAuthorised(text, hint=_TOKEN, reply=answer)
+        return answer, NotAuthorised(text, hint=_RENEW, reply=answer)
     if code == 409:
         return answer, PeerFailed(text, hint=_OTHER, reply=answer)
     if code == 403 or any(word in low for word in _GONE):

@@ -16,6 +16,10 @@ PORTS = {443, 80, 88, 8443}
 """where Telegram delivers webhooks, and nowhere else"""
 
 
+ALLOWED: list[Rate | KeyedRate] = [Rate(30, 1.0), KeyedRate(per=Expression("body.chat_id"), rate=Rate(1, 1.0))]
+"""what Telegram lets pass"""
+
+
 class TelegramConfig(ConnectionConfig):
     """One bot. What it may send, to all and to each chat, is kept by `rate:` before Telegram has to say no."""
 
@@ -39,7 +43,7 @@ class TelegramConfig(ConnectionConfig):
         default=None, description="Which of `listeners:` receives; by default the one that serves all."
     )
     rate: Rate | list[Rate | KeyedRate] | None = Field(
-        default=[Rate(30, 1.0), KeyedRate(per=Expression("body.chat_id"), rate=Rate(1, 1.0))],
+        default=ALLOWED,
         description="At most so many sends; by default what Telegram allows, 30/s a bot and 1/s a chat.",
     )
     tls: Tls = Field(default=Tls(), description="How the certificate of `api` is checked.")

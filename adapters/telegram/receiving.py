@@ -138,7 +138,7 @@ class Receiver:
         await door.accept(arrival)
 
 
-def _number(update: dict[str, Any], error: type[ReplyInvalid] | type[BadRequest]) -> int:
+def _number(update: dict[str, Any], error: type[ReplyInvalid | BadRequest]) -> int:
     number = update.get("update_id")
     if not isinstance(number, int) or isinstance(number, bool):
         raise error("an update without its number, `update_id`")

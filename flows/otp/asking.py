@@ -87,5 +87,7 @@ def _body(message: Message) -> dict[str, Any]:
 def _session(body: dict[str, Any]) -> str:
     session = str(body.get("session", ""))
     if not _SESSION.fullmatch(session):
-        raise BadRequest(f"`session` is a secret of at least {SHORTEST_SESSION} letters and digits, one for each browser")
+        raise BadRequest(
+            f"`session` is a secret of at least {SHORTEST_SESSION} letters and digits, one for each browser"
+        )
     return session

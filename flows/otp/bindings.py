@@ -1,4 +1,4 @@
-"""Which chat belongs to whom: staff by a link from their own account, citizens by the number that Telegram vouches for."""
+"""Which chat is whose: staff by a link from their own account, citizens by the number that Telegram vouches for."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def _about(subject: str, bot: str) -> str:
     return f"otp:{subject}:{bot}"
 
 
-# --- links ------------------------------------------------------------------------------------------------------------
+# --- links ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,9 @@ class Link:
 def offer(tx: Transaction, bot: str, subject: str, company: str) -> str:
     """A word for a link, good once and for ten minutes; the one before is good no more. Kept as a hash."""
     word = secrets.token_urlsafe(24)
-    tx.execute(delete(link).where((link.c.until <= tx.now) | ((link.c.subject == subject) & (link.c.connection == bot))))
+    tx.execute(
+        delete(link).where((link.c.until <= tx.now) | ((link.c.subject == subject) & (link.c.connection == bot)))
+    )
     row = {"key": hashed(word), "connection": bot, "subject": subject, "company": company}
     tx.execute(insert(link), row | {"until": tx.now + LINK_S, "chat_key": None})
     return word

@@ -68,7 +68,7 @@ _COLUMNS = [tables.challenge.c[name] for name in Challenge.__dataclass_fields__]
 Result = Literal["right", "wrong", "burned", "over", "locked"]
 
 
-# --- asking -----------------------------------------------------------------------------------------------------------
+# --- asking ---------------------------------------------------------------------------------------------------------
 
 
 def ask(tx: Transaction, asker: Asker) -> Challenge | Wait:
@@ -141,11 +141,11 @@ def _replace(tx: Transaction, asker: Asker) -> None:
         _clean(tx, found)
 
 
-# --- sending ----------------------------------------------------------------------------------------------------------
+# --- sending --------------------------------------------------------------------------------------------------------
 
 
 def make(tx: Transaction, challenge: Challenge) -> str | None:
-    """Makes the code and keeps its hash; None where it is wanted no more. It exists nowhere else but in what is sent."""
+    """Makes the code and keeps its hash; None where it is wanted no more. It exists only in what is sent."""
     if not challenge.live(tx.now) or next_state(challenge.state, "made") is None:
         return None
     numbers = settings.of(tx, challenge.company).numbers
@@ -179,7 +179,7 @@ def delivered(tx: Transaction, challenge: Challenge, message: int | None) -> Non
         _clean(tx, fresh)
 
 
-# --- trying -----------------------------------------------------------------------------------------------------------
+# --- trying ---------------------------------------------------------------------------------------------------------
 
 
 def check(tx: Transaction, id: str, code: str, *, session: str, company: str, purpose: str) -> tuple[Result, int]:
@@ -249,14 +249,15 @@ def _wrong(tx: Transaction, found: Challenge) -> tuple[Result, int]:
     return "burned", 0
 
 
-# --- what a right one opens ---------------------------------------------------------------------------------------------
+# --- what a right one opens -----------------------------------------------------------------------------------------
 
 
 def open_for(tx: Transaction, found: Challenge) -> None:
     """The company's functions, for the session that asked."""
     seconds = settings.of(tx, found.company).numbers.opens
     o = tables.opened
-    tx.execute(o.delete().where((o.c.until <= tx.now) | ((o.c.session == found.session) & (o.c.company == found.company))))
+    mine = (o.c.session == found.session) & (o.c.company == found.company)
+    tx.execute(o.delete().where((o.c.until <= tx.now) | mine))
     row = {"session": found.session, "company": found.company, "subject": found.subject}
     tx.execute(insert(o), row | {"at": tx.now, "until": tx.now + seconds})
 
@@ -269,7 +270,7 @@ def open_until(tx: Transaction, session: str, company: str) -> float | None:
     return float(row.until) if row is not None else None
 
 
-# --- looking ------------------------------------------------------------------------------------------------------------
+# --- looking --------------------------------------------------------------------------------------------------------
 
 
 def by_id(tx: Transaction, id: str, session: str | None = None) -> Challenge | None:
@@ -288,7 +289,8 @@ def past(tx: Transaction, subject: str) -> list[Past]:
         )
     )
     return [
-        Past(row.created_at, State(row.state), row.tries - (row.state == State.RIGHT.value), row.ended_at) for row in rows
+        Past(row.created_at, State(row.state), row.tries - (row.state == State.RIGHT.value), row.ended_at)
+        for row in rows
     ]
 
 
@@ -317,7 +319,7 @@ def sweep(tx: Transaction) -> int:
     return len(rows)
 
 
-# --- small ones -----------------------------------------------------------------------------------------------------------
+# --- small ones -----------------------------------------------------------------------------------------------------
 
 
 def say(tx: Transaction, bot: str, chat: int, what: str, language: str, **values: object) -> None:

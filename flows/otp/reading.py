@@ -49,7 +49,7 @@ def view(reading: Any, company: str, subject: str, session: str) -> View:
     """The newest code that this session has asked for."""
     c = tables.challenge.c
     mine = select(c.id).where(c.session == reading.hash("otp-session", session)).order_by(c.created_at.desc()).limit(1)
-    id = reading.execute(mine).scalar()
+    newest = reading.execute(mine).scalar()
     setting = of(reading, company)
     stands = wait(codes.past(reading, subject), reading.now, setting.numbers)
-    return View(setting, codes.by_id(reading, id) if id is not None else None, stands)
+    return View(setting, codes.by_id(reading, newest) if newest is not None else None, stands)

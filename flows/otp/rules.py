@@ -108,13 +108,13 @@ class Wait:
 
 def wait(past: Sequence[Past], now: float, numbers: Numbers) -> Wait | None:
     """What stands against a new code for somebody with this past; the longest of it. None: nothing."""
-    found = [each for each in (*_locks(past, now, numbers), *_often(past, now, numbers)) if each.until > now]
+    found = [each for each in (*_locks(past, numbers), *_often(past, now, numbers)) if each.until > now]
     return max(found, key=lambda each: each.until, default=None)
 
 
 def locked(past: Sequence[Past], now: float, numbers: Numbers) -> Wait | None:
     """The lock alone, which also stands against trying a code."""
-    return max((e for e in _locks(past, now, numbers) if e.until > now), key=lambda each: each.until, default=None)
+    return max((e for e in _locks(past, numbers) if e.until > now), key=lambda each: each.until, default=None)
 
 
 def again_at(past: Sequence[Past], now: float, numbers: Numbers) -> float:
@@ -137,7 +137,7 @@ def _often(past: Sequence[Past], now: float, numbers: Numbers) -> list[Wait]:
     return found
 
 
-def _locks(past: Sequence[Past], now: float, numbers: Numbers) -> list[Wait]:
+def _locks(past: Sequence[Past], numbers: Numbers) -> list[Wait]:
     found = []
     # What was replaced or never reached anybody says nothing about who types codes.
     tried = [each for each in sorted(past, key=lambda each: each.at) if each.state in (State.BURNED, State.RIGHT)]

@@ -69,7 +69,7 @@ def receive(message: Message, tx: Transaction) -> Iterable[Message]:
 
 
 @step("otp.notice")
-def notice(message: Message, tx: Transaction) -> Iterable[Message]:
+def notice(message: Message, _: Transaction) -> Iterable[Message]:
     """Puts a word of the bot's own into the reader's language."""
     body: Mapping[str, Any] = message.body
     text = texts.fixed(str(body["say"]), str(body["language"]), **body.get("values", {}))
@@ -108,7 +108,7 @@ def require(message: Message, tx: Transaction) -> Iterable[Message]:
 
 
 @step("otp.sweep")
-def sweep(message: Message, tx: Transaction) -> Iterable[Message]:
+def sweep(_: Message, tx: Transaction) -> Iterable[Message]:
     """Ends codes that nobody has used in time."""
     codes.sweep(tx)
     return []

@@ -22,11 +22,14 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
 
 DEFAULTS: Mapping[str, Mapping[str, str]] = {
     "code": {
-        "uk": "{code} — код: {purpose}, {company}.\nДіє {minutes} хв. Нікому його не кажіть: ми ніколи про нього не питаємо.",
+        "uk": "{code} — код: {purpose}, {company}.\nДіє {minutes} хв. Нікому його не кажіть: ми про нього не питаємо.",
         "en": "{code} is your code: {purpose}, {company}.\nGood for {minutes} min. Tell nobody: we never ask for it.",
     },
     "right": {"uk": "Код правильний. Можна продовжувати.", "en": "The code is right. You can go on."},
-    "wrong": {"uk": "Код не збігається. Залишилося спроб: {left}.", "en": "The code does not match. Tries left: {left}."},
+    "wrong": {
+        "uk": "Код не збігається. Залишилося спроб: {left}.",
+        "en": "The code does not match. Tries left: {left}.",
+    },
     "burned": {
         "uk": "Спроби вичерпано, цей код більше не діє. Попросіть новий на сторінці.",
         "en": "No tries are left, this code is good no more. Ask for a new one on the page.",
@@ -64,12 +67,12 @@ FIXED: Mapping[str, Mapping[str, str]] = {
         "en": "I send one-time codes. Type a code on the page, or send it back to me.",
     },
     "moved": {
-        "uk": "Коди для вашого облікового запису тепер надходитимуть в інший чат. Якщо це не ви, негайно повідомте адміністратора.",
-        "en": "Codes for your account go to another chat now. If that was not you, tell an administrator at once.",
+        "uk": "Ваші коди тепер надходитимуть в інший чат. Якщо це зробили не ви, повідомте адміністратора.",
+        "en": "Your codes go to another chat now. If that was not you, tell an administrator at once.",
     },
     "locked": {
-        "uk": "Було забагато неправильних кодів, тому нові поки не надсилаємо. Якщо це не ви, повідомте адміністратора.",
-        "en": "There were too many wrong codes, so no new ones are sent for now. If that was not you, tell an administrator.",
+        "uk": "Було забагато неправильних кодів, тож нові поки не йдуть. Якщо це не ви, повідомте адміністратора.",
+        "en": "There were too many wrong codes, so none come for now. If that was not you, tell an administrator.",
     },
     "test": {
         "uk": "Перевірка: бот працює, коди ({company}) надходитимуть сюди.",

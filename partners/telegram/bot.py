@@ -136,7 +136,7 @@ class Bot:
         line = self._add(person, text)
         body = self._message(person, line) | {"from": person.user}
         if text.startswith("/"):
-            body["entities"] = [{"type": "bot_command", "offset": 0, "length": len(text.split()[0])}]
+            body["entities"] = [{"type": "bot_command", "offset": 0, "length": len(text.partition(" ")[0])}]
         self.updates.add("message", body)
 
     def contact(self, person: Person, phone: str | None = None, owner: int | None = None) -> None:
@@ -156,13 +156,18 @@ class Bot:
         line = person.line(message)
         if line is None or not any(data == button.get("callback_data") for row in line.buttons for button in row):
             raise Refusal(404, "there is no such button")
-        id = str(secrets.randbits(60))
-        self._clicks[id] = self._clock(), person
+        number = str(secrets.randbits(60))
+        self._clicks[number] = self._clock(), person
         while len(self._clicks) > 1000:
             self._clicks.popitem(last=False)
-        click = {"id": id, "from": person.user, "message": self._message(person, line), "chat_instance": str(person.id)}
+        click = {
+            "id": number,
+            "from": person.user,
+            "message": self._message(person, line),
+            "chat_instance": str(person.id),
+        }
         self.updates.add("callback_query", click | {"data": data})
-        return id
+        return number
 
     def block(self, person: Person) -> None:
         """The bot can reach the person no longer."""
@@ -175,9 +180,9 @@ class Bot:
 
     def keep(self, folder: str, content: bytes) -> str:
         """A file; returns its id."""
-        id = f"{folder[:1].upper()}{secrets.token_urlsafe(16)}"
-        self.files[id] = f"{folder}/file_{len(self.files)}.jpg", content
-        return id
+        named = f"{folder[:1].upper()}{secrets.token_urlsafe(16)}"
+        self.files[named] = f"{folder}/file_{len(self.files)}.jpg", content
+        return named
 
     # --- rules
 
@@ -244,8 +249,8 @@ class Bot:
         sender = person.user if line.mine else self.me
         told = {"message_id": line.id, "from": sender, "chat": person.chat, "date": line.at}
         if line.photo is not None:
-            return told | {"photo": [{"file_id": line.photo, "file_unique_id": line.photo[:8], "width": 90, "height": 51}],
-                           "caption": line.text}  # fmt: skip
+            size = {"file_id": line.photo, "file_unique_id": line.photo[:8], "width": 90, "height": 51}
+            return told | {"photo": [size], "caption": line.text}
         return told | {"text": line.text}
 
     def _turn(self, person: Person, *, blocked: bool) -> None:

@@ -67,12 +67,14 @@ class Chats:
     def __init__(self, file: Path) -> None:
         self._file = file
         self.people: dict[int, Person] = {}
-        known = orjson.loads(file.read_bytes()) if file.exists() else {"people": [], "message": FIRST_MESSAGE}
+        known: dict[str, Any] = (
+            orjson.loads(file.read_bytes()) if file.exists() else {"people": [], "message": FIRST_MESSAGE}
+        )
         for row in known["people"]:
             made = Person(**{**row, "lines": [Line(**line) for line in row["lines"]]})
             self.people[made.id] = made
         self._numbers = itertools.count(known["message"])
-        self._next = known["message"]
+        self._next: int = known["message"]
         if not self.people:
             self.add("Олена Мельник", "+380671234567")
 

@@ -211,5 +211,5 @@ def mistake(error: ValidationError) -> str:
         if each["type"] == "telegram":
             return str(each["msg"])
     if first["type"] == "missing":
-        return f"parameter \"{where}\" is required" if where != "chat_id" else "chat_id is empty"
+        return f'parameter "{where}" is required' if where != "chat_id" else "chat_id is empty"
     return f"can't parse {where}: {first['msg']}"

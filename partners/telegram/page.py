@@ -17,8 +17,10 @@ from partners.telegram.words import WORDS
 
 HERE = Path(__file__).resolve().parent
 FILES = {"phone.css": "text/css", "phone.js": "text/javascript"}
-_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; " \
-          "frame-ancestors 'none'; base-uri 'none'"  # fmt: skip
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
 
 
 class Phone:

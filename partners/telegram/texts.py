@@ -49,7 +49,7 @@ def _html(text: str) -> str:
     reader.feed(text)
     reader.close()
     if reader.open:
-        raise Malformed(f'can\'t parse entities: Can\'t find end tag corresponding to start tag "{reader.open[-1]}"')
+        raise Malformed(f"can't parse entities: Can't find end tag corresponding to start tag \"{reader.open[-1]}\"")
     return html.unescape("".join(reader.parts))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,15 @@ class Bench:
     async def leave(self) -> None:
         """See AdapterPeer."""
         await self.partner.close()
+
+
+async def true(question: Callable[[], object]) -> None:
+    """Returns once the answer is true; fails after a while."""
+    async with asyncio.timeout(15):
+        while True:
+            if question():
+                return
+            await asyncio.sleep(0.01)
 
 
 def config(folder: Path, **keys: Any) -> TelegramConfig:

@@ -22,7 +22,7 @@ from pipe.contract import Accepted, Arrival
 from pipe.errors import NotAuthorised, PeerFailed, StoreUnavailable
 from pipe.testing.doors import FakeDoor, FakeDoors
 from tests.adapters.http_server_gateway import FakeServices
-from tests.adapters.telegram_bench import Bench, bench, config
+from tests.adapters.telegram_bench import Bench, bench, config, true
 from web.listener import Listeners
 
 HOST = "gateway.example"
@@ -49,12 +49,11 @@ async def posted(made: Bench, *doors: FakeDoor, **keys: Any) -> AsyncIterator[tu
     listeners = Listeners({"public": Listener(address="127.0.0.1:0")})
     await listeners.start()
     host, port = listeners.addresses()["public"]
-    made.services = FakeServices(listeners, SystemClock())  # type: ignore[assignment]
+    made.services = FakeServices(listeners, SystemClock())
     made.partner.bot.updates.hosts[HOST] = f"http://{host}:{port}"
     try:
         async with taking(made, *doors, webhook=f"https://{HOST}", **keys) as served:
-            while made.partner.bot.updates.webhook is None:
-                await asyncio.sleep(0.01)
+            await true(lambda: made.partner.bot.updates.webhook)
             yield f"http://{host}:{port}/hooks/ukc", served
     finally:
         await listeners.stop(grace=1)
@@ -87,6 +86,7 @@ class FullAtTheSecond(FakeDoor):
     """Takes one, and then has no room once."""
 
     async def accept(self, arrival: Arrival) -> Accepted:
+        """As the store has room."""
         if self.asked == 1:
             self.refusals = [StoreUnavailable()]
         return await super().accept(arrival)
@@ -118,8 +118,7 @@ async def test_a_new_route_is_served_at_once(tmp_path: Path) -> None:
         made.partner.bot.write(made.first, "раз")
         await door.arrived(1)
         await served.replace([door, more])
-        while "my_chat_member" not in made.partner.bot.updates.kinds:
-            await asyncio.sleep(0.01)
+        await true(lambda: "my_chat_member" in made.partner.bot.updates.kinds)
         made.partner.bot.block(made.first)
         await asyncio.wait_for(more.arrived(1), 10)
 
@@ -130,8 +129,7 @@ async def test_a_second_poller_ends_the_first(tmp_path: Path) -> None:
         adapter = made.make()
         await adapter.open()
         running = asyncio.create_task(adapter.run(FakeDoors(FakeDoor(TelegramSubscription()))))
-        while not made.partner.bot.updates._poller:
-            await asyncio.sleep(0.01)
+        await true(lambda: made.partner.bot.updates._poller)
         async with taking(made, FakeDoor(TelegramSubscription())):
             with pytest.raises(PeerFailed, match="terminated by other getUpdates") as caught:
                 await asyncio.wait_for(running, 10)
@@ -173,8 +171,7 @@ async def test_a_posted_update_is_stored_and_then_confirmed(tmp_path: Path) -> N
             assert updates.confirmed == []
             made.partner.bot.write(made.first, "два")
             await door.arrived(2)
-            while len(updates.confirmed) < 2:
-                await asyncio.sleep(0.01)
+            await true(lambda: len(updates.confirmed) == 2)
         assert [orjson.loads(body)["message"]["text"] for body in door.bodies] == ["раз", "два"]
         assert updates.webhook is not None
         async with taking(made, door):
@@ -193,8 +190,9 @@ async def test_what_telegram_did_not_post_never_reaches_a_route(tmp_path: Path) 
         good = {HEADER: webhook.secret_token or ""}
         statuses = []
         for headers, body in (
-            ({}, update), ({HEADER: "x" * 64}, update), (good, [1]), (good, {"message": {}}), (good, {"update_id": "1"}),
-            (good, {**update, "update_id": 2}), (good, {**update, "update_id": 2}), (good, {"update_id": 3, "poll": {}}),
+            ({}, update), ({HEADER: "x" * 64}, update), (good, [1]), (good, {"message": {}}),
+            (good, {"update_id": "1"}), (good, {**update, "update_id": 2}), (good, {**update, "update_id": 2}),
+            (good, {"update_id": 3, "poll": {}}),
         ):  # fmt: skip
             async with client.post(hook, json=body, headers=headers) as answer:
                 statuses.append(answer.status)
@@ -214,8 +212,7 @@ async def test_a_webhook_that_telegram_cannot_deliver_to_is_seen(tmp_path: Path)
     door.refusals = [StoreUnavailable() for _ in range(100)]
     async with bench(tmp_path) as made, posted(made, door):
         made.partner.bot.write(made.first, "раз")
-        while made.partner.bot.updates.last_error is None:
-            await asyncio.sleep(0.01)
+        await true(lambda: made.partner.bot.updates.last_error)
         adapter = made.make(webhook=f"https://{HOST}")
         await adapter.open()
         health = await adapter.check()

@@ -74,11 +74,11 @@ async def test_a_photo_goes_up_and_comes_down(made: Bench, sink: Telegram) -> No
     photo = b"\xff\xd8\xff--not a boundary\r\n" * 50
     parameters = {"chat_id": str(Expression(f"`{made.first.id}`")), "caption": "'Підпис'"}
     sent = await call(sink, "sendPhoto", photo, parameters=parameters)
-    id = sent.body["photo"][-1]["file_id"]
-    await call(sink, "sendPhoto", {"chat_id": made.first.id, "photo": id})
-    assert [(line.text, line.photo) for line in made.first.lines] == [("Підпис", id), ("", id)]
-    assert (await call(sink, "getFile", {"file_id": id})).body["file_size"] == len(photo)
-    assert (await call(sink, "getFile", {"file_id": id}, download=True)).body == photo
+    named = sent.body["photo"][-1]["file_id"]
+    await call(sink, "sendPhoto", {"chat_id": made.first.id, "photo": named})
+    assert [(line.text, line.photo) for line in made.first.lines] == [("Підпис", named), ("", named)]
+    assert (await call(sink, "getFile", {"file_id": named})).body["file_size"] == len(photo)
+    assert (await call(sink, "getFile", {"file_id": named}, download=True)).body == photo
     with pytest.raises(TooLarge):
         await call(sink, "sendPhoto", b"x" * 10_000_001, parameters=parameters)
 
@@ -126,9 +126,13 @@ async def test_a_person_who_blocked_or_never_wrote_is_a_clear_outcome(made: Benc
 async def test_too_many_is_a_pause_as_long_as_telegram_says(made: Bench, sink: Telegram) -> None:
     """The engine waits so long; whoever does not is told again."""
     message = {"chat_id": made.first.id, "text": "x"}
-    with pytest.raises(Busy) as caught:
+
+    async def many() -> None:
         for _ in range(20):
             await call(sink, "sendMessage", message)
+
+    with pytest.raises(Busy) as caught:
+        await many()
     assert caught.value.retry_after == 3
     with pytest.raises(Busy):
         await call(sink, "sendMessage", message)
@@ -136,9 +140,15 @@ async def test_too_many_is_a_pause_as_long_as_telegram_says(made: Bench, sink: T
 
 @pytest.mark.parametrize(
     ("words", "error"),
-    [(("fail", "500"), PeerBroke), (("fail", "502"), PeerBroke), (("error200",), PeerBroke), (("fail", "429", "retry_after=7"), Busy),
-     (("refuse", "401"), NotAuthorised), (("garbage",), PipeError)],
-)  # fmt: skip
+    [
+        (("fail", "500"), PeerBroke),
+        (("fail", "502"), PeerBroke),
+        (("error200",), PeerBroke),
+        (("fail", "429", "retry_after=7"), Busy),
+        (("refuse", "401"), NotAuthorised),
+        (("garbage",), PipeError),
+    ],
+)
 async def test_failures_of_the_bot_api(
     made: Bench, sink: Telegram, words: tuple[str, ...], error: type[PipeError]
 ) -> None:

@@ -215,9 +215,12 @@ async def unlock(call: Call, form: Which) -> Done:
     """Takes a lock away: what was typed wrongly so far counts no more."""
     call.require(UNLOCK, _thing(call))
 
+    found = await call.read(lambda connection: people.find(connection, form.login)) if form.login else None
+    if found is not None:
+        call.require(UNLOCK, Object(company=found.company))
+
     def lift(tx: Transaction) -> bool:
         if form.login:
-            found = people.find(tx, form.login)
             subject = bindings.person(found.id) if found is not None else None
         else:
             number = phone_of(form.phone)
@@ -299,9 +302,15 @@ def _bots(connection: Connection, call: Call) -> list[BotState]:
         known = notes.read(connection, bot.name, "bot") or {}
         found.append(
             BotState(
-                name=bot.name, username=known.get("username", ""), link=known.get("link", ""), api=bot.api,
-                token=bot.token, state=bot.state, reason=bot.reason, receives=bot.receives,
-            )  # fmt: skip
+                name=bot.name,
+                username=known.get("username", ""),
+                link=known.get("link", ""),
+                api=bot.api,
+                token=bot.token,
+                state=bot.state,
+                reason=bot.reason,
+                receives=bot.receives,
+            )
         )
     return found
 
@@ -311,14 +320,19 @@ def _lines(connection: Connection, call: Call, named: list[tuple[str, str]]) -> 
     day: dict[str, list[str]] = {}
     for row in connection.execute(select(c.company, c.state).where(c.created_at > call.now - 86400)):
         day.setdefault(row.company, []).append(row.state)
-    kept = {row.company: row for row in connection.execute(select(tables.setting))}
+    kept: dict[str, Any] = {row.company: row for row in connection.execute(select(tables.setting))}
     lines = []
     for company, name in named:
-        row, states = kept.get(company), day.get(company, [])
+        has, states = kept.get(company), day.get(company, [])
         lines.append(
             Line(
-                company=company, name=name, enabled=bool(row and row.enabled), bot=row.bot if row else "",
-                sent=len(states), right=states.count("right"), failed=states.count("failed"),
-            )  # fmt: skip
+                company=company,
+                name=name,
+                enabled=bool(has and has.enabled),
+                bot=has.bot if has else "",
+                sent=len(states),
+                right=states.count("right"),
+                failed=states.count("failed"),
+            )
         )
     return lines

@@ -12,7 +12,8 @@ T = TypeVar("T")
 class Act(Protocol):
     """Runs a unit of work that may do what a flow's step may, in the name of `actor`: `Engine.act`."""
 
-    def __call__(self, unit: Callable[[Any], T], actor: str) -> Awaitable[T]: ...
+    def __call__(self, unit: Callable[[Any], T], actor: str) -> Awaitable[T]:
+        """Returns after the commit."""
 
 
 @dataclass(frozen=True, slots=True)

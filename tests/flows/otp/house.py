@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,13 @@ include: [flows/otp/routes.yaml]
 connections:
   partners: {{type: http_server, auth: none}}
   otp-bot:
-    {{type: telegram, token: "${{file:token}}", api: "{api}", links: "{api}/t.me", updates: polling, rate: 30/s, reconnect: {{first: 100ms}}}}
+    type: telegram
+    token: "${{file:token}}"
+    api: "{api}"
+    links: "{api}/t.me"
+    updates: polling
+    rate: 30/s
+    reconnect: {{first: 100ms}}
   box: {{type: file_folder, path: box}}
 routes:
   pensions:
@@ -115,7 +122,7 @@ class House(Pages):
         c = tables.challenge
         query = c.select().order_by(c.c.created_at.desc())
         query = query.where(c.c.id == challenge) if challenge else query
-        return await self.gateway.store.read(lambda connection: connection.execute(query).all())
+        return await self.gateway.store.read(lambda connection: list(connection.execute(query)))
 
     async def until(self, state: str, why: str = "") -> Any:
         """The newest challenge, once it is in this state."""
@@ -165,8 +172,7 @@ async def set_up(made: House) -> None:
     by = Actor("console")
     for company in (COMPANY, OTHER):
         names = {"uk": f"Компанія {company}", "en": f"Company {company}"}
-        await made.gateway.staff.access.change(
-            by, lambda tx, company=company, names=names: organisation.add_company(tx, by, company, "2.1", names)
-        )  # type: ignore[misc]
+        add = partial(organisation.add_company, by=by, id=company, section="2.1", names=names)
+        await made.gateway.staff.access.change(by, add)
         await made.set(company)
     await made.set(STAFF)

@@ -14,6 +14,7 @@ from flows.otp import bindings, codes, settings, tables
 from partners.manners import manner
 from pipe.operations import perform
 from pipe.store.schema import delivery
+from tests.adapters.telegram_bench import true
 from tests.flows.otp.house import COMPANY, OTHER, SESSION, House, gateway, house
 
 PHONE = "+380671234567"
@@ -120,9 +121,7 @@ async def test_a_newer_code_voids_the_older_one(made: House) -> None:
     second, newer = await ask(made)
     assert await check(made, challenge, code) == ("over", 0)
     assert await check(made, second, newer) == ("right", 2)
-    async with asyncio.timeout(15):
-        while any(code in line.text or newer in line.text for line in made.person.lines if not line.mine):
-            await asyncio.sleep(0.01)
+    await true(lambda: not any(code in line.text or newer in line.text for line in made.person.lines if not line.mine))
 
 
 def subject(tx: Any) -> str:
