@@ -288,10 +288,14 @@ def past(tx: Transaction, subject: str) -> list[Past]:
             c.subject == subject, c.created_at > max(tx.now - KEPT_S, since or 0.0)
         )
     )
-    return [
-        Past(row.created_at, State(row.state), row.tries - (row.state == State.RIGHT.value), row.ended_at)
-        for row in rows
-    ]
+    # Told of citizens it would say who has a chat with the bot: whoever has none could ask again sooner.
+    staff = subject.startswith(bindings.PERSON)
+    return [_past(row, staff=staff) for row in rows]
+
+
+def _past(row: Any, *, staff: bool) -> Past:
+    state = State(row.state)
+    return Past(row.created_at, state, row.tries - (state is State.RIGHT), row.ended_at, staff and state is State.FAILED)
 
 
 def lift(tx: Transaction, subject: str) -> None:

@@ -96,6 +96,8 @@ class Past:
     state: State
     wrong: int
     ended_at: float | None
+    free: bool = False
+    """nobody got it, and nobody but the person knows that: another one may follow at once"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def again_at(past: Sequence[Past], now: float, numbers: Numbers) -> float:
 def _often(past: Sequence[Past], now: float, numbers: Numbers) -> list[Wait]:
     sent = sorted(each.at for each in past)
     found = []
-    recent = [at for at in sent if at > now - QUARTER_S]
+    recent = [each.at for each in sorted(past, key=lambda each: each.at) if each.at > now - QUARTER_S and not each.free]
     if recent:
         pauses = (numbers.wait, numbers.wait_second, numbers.wait_more)
         found.append(Wait("again", recent[-1] + pauses[min(len(recent), 3) - 1]))

@@ -94,8 +94,9 @@ def checked(texts: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]
         if name not in VARIABLES:
             raise BadRequest(f"there is no template `{name}`; there are {', '.join(VARIABLES)}")
         for language, text in versions.items():
-            if text.strip() and text.strip() != DEFAULTS[name][language]:
-                kept.setdefault(name, {})[language] = mended(name, text)
+            written = mended(name, text) if text.strip() else ""
+            if written and written != DEFAULTS[name][language]:
+                kept.setdefault(name, {})[language] = written
     return kept
 
 

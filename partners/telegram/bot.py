@@ -129,12 +129,12 @@ class Bot:
         """START, or a deep link to it."""
         person.started = True
         self.admit(person)
-        self.write(person, f"/start {payload}".rstrip())
+        self.write(person, f"/start {payload}".rstrip(), shown="/start")
 
-    def write(self, person: Person, text: str) -> None:
-        """The person writes."""
-        line = self._add(person, text)
-        body = self._message(person, line) | {"from": person.user}
+    def write(self, person: Person, text: str, shown: str = "") -> None:
+        """The person writes; the chat may show less than what the bot gets."""
+        line = self._add(person, shown or text)
+        body = self._message(person, line) | {"from": person.user, "text": text}
         if text.startswith("/"):
             body["entities"] = [{"type": "bot_command", "offset": 0, "length": len(text.partition(" ")[0])}]
         self.updates.add("message", body)
