@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from flows.otp import bindings, codes
 from tests.flows.otp.house import CODE
-from tests.flows.otp.house import House as Otp
 from tests.flows.otp.house import house as otp_house
 from tests.web.browser.conftest import LOGIN, NARROW, PASSWORD, House, begin
 
@@ -41,16 +39,6 @@ async def newest(phone: Page) -> str:
     found = CODE.search(await line.inner_text())
     assert found is not None
     return found[0]
-
-
-async def unlocked(otp: Otp) -> None:
-    """Another code may be asked for at once."""
-
-    def lift(tx: object) -> None:
-        for person in otp.gateway.staff.access.snapshot.person:
-            codes.lift(tx, bindings.person(person))  # type: ignore[arg-type]
-
-    await otp.gateway.engine.act(lift, "console")
 
 
 @pytest.mark.timeout(120)
@@ -89,7 +77,7 @@ async def test_from_the_setting_to_the_sign_in(chromium: Browser, tmp_path: Path
         await expect(phone.get_by_text(code)).to_have_count(0)
         await leave(page)
 
-        await unlocked(otp)
+        await otp.unlocked()
         await sign_in(page)
         code = await newest(phone)
         await phone.get_by_label("Повідомлення").fill(code)
@@ -100,7 +88,7 @@ async def test_from_the_setting_to_the_sign_in(chromium: Browser, tmp_path: Path
 
         await phone.get_by_role("button", name="Заблокувати бота").click()
         await phone.get_by_text("Бота заблоковано").wait_for()
-        await unlocked(otp)
+        await otp.unlocked()
         await sign_in(page)
         await page.get_by_role("heading", name="Telegram не передав код").wait_for()
         await phone.get_by_role("button", name="Розблокувати бота").click()

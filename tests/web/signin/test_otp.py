@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from flows.otp import bindings, codes
 from flows.otp.settings import STAFF
 from partners.manners import manner
 from tests.adapters.telegram_bench import true
@@ -90,19 +89,13 @@ async def test_a_blocked_bot_is_said_and_undone(made: House) -> None:
         assert "Telegram не передав код" in page.text
         assert f'href="{made.telegram.address}/t.me/otp_bot"' in page.text
         made.telegram.bot.admit(made.person)
-        await made.gateway.engine.act(lambda tx: codes.lift(tx, subject(made)), "console")
+        await made.unlocked()
         await asyncio.sleep(0.1)
         page = await visitor.get("/login/code")
         assert "Надіслати код" in page.text
         await visitor.post("/login/again")
         done = await visitor.post("/login/code", code=await made.code())
         assert done.url.path == "/admin"
-
-
-def subject(made: House) -> str:
-    """Of whoever signs in."""
-    (person,) = [each for each in made.gateway.staff.access.snapshot.person.values() if each.login == LOGIN]
-    return bindings.person(person.id)
 
 
 async def test_a_slow_or_limiting_telegram_is_waited_for(made: House) -> None:
