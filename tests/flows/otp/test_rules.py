@@ -130,7 +130,8 @@ def test_templates_say_what_they_may() -> None:
     assert texts.checked({"code": {"uk": texts.DEFAULTS["code"]["uk"], "en": " "}}) == {}
     assert texts.checked({"code": {"uk": "{code}!"}}) == {"code": {"uk": "{code}!"}}
     for wrong, words in (
-        ({"code": {"uk": "без"}}, "must stand"), ({"right": {"en": "{code}"}}, "no variable"), ({"x": {}}, "no template"),
+        ({"code": {"uk": "без"}}, "must stand"), ({"right": {"en": "{code}"}}, "no variable"),
+        ({"x": {}}, "no template"),
         ({"code": {"uk": "{code}" + "x" * 1000}}, "signs"),
     ):  # fmt: skip
         with pytest.raises(BadRequest, match=words):
