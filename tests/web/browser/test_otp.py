@@ -12,7 +12,8 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.flows.otp.house import CODE
 from tests.flows.otp.house import house as otp_house
-from tests.web.browser.conftest import LOGIN, NARROW, PASSWORD, House, begin
+from tests.web.browser.conftest import LOGIN, NARROW, PASSWORD, WIDE, House, begin
+from tests.web.browser.test_pages import found_wrong
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -51,7 +52,7 @@ async def test_from_the_setting_to_the_sign_in(chromium: Browser, tmp_path: Path
         assert otp.gateway.staff.first_password is not None
         await begin(page, otp.gateway.staff.first_password)
 
-        await page.get_by_role("link", name="Одноразові паролі").click()
+        await page.get_by_role("link", name="Одноразові паролі").first.click()
         await page.get_by_role("link", name="Працівники без компанії").click()
         await page.get_by_label("Використовувати OTP через Telegram bot").check()
         await page.get_by_label("Бот", exact=True).select_option("otp-bot")
@@ -135,6 +136,46 @@ async def test_pages_fit_a_telephone_and_work_without_scripts(chromium: Browser,
         await otp.said(lambda text: "правильний" in text)
         await page.get_by_role("button", name="Код надіслано боту").click()
         await page.wait_for_url("**/admin")
+        await context.close()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("size", "theme"), [(WIDE, "dark"), (NARROW, "light")])
+async def test_pages_are_for_everybody(chromium: Browser, tmp_path: Path, size: tuple[int, int], theme: str) -> None:
+    """Axe finds nothing on the settings, the chat's page, the code's in its states, and the telephone."""
+    async with otp_house(tmp_path) as otp:
+        await otp.person_of(LOGIN, "otp.read", "otp.edit", "otp.unlock")
+        house = House(otp.gateway, chromium)
+        context, page = await house.signed_in(size, theme=theme)
+        wrong = {}
+
+        async def look(path: str = "") -> None:
+            if path:
+                await page.goto(path)
+            if found := await found_wrong(page):
+                wrong[page.url] = found
+
+        await look("/admin/otp/pensions")
+        await page.goto("/me/telegram")
+        await page.get_by_role("button", name="Під’єднати чат").click()
+        await look()
+        link = await page.get_by_role("link", name="Відкрити бот").get_attribute("href")
+        await look(link or "")
+        await page.get_by_role("button", name="РОЗПОЧАТИ").click()
+        await page.get_by_text("Готово: одноразові коди").wait_for()
+        await look()
+        await look("/me/telegram")
+        await context.clear_cookies()
+        await sign_in(page)
+        await otp.code()
+        await look()
+        otp.telegram.bot.block(otp.person)
+        await otp.unlocked()
+        await sign_in(page)
+        await page.get_by_role("heading", name="Telegram не передав код").wait_for()
+        await look()
+        await look(otp.telegram.page)
+        assert wrong == {}
         await context.close()
 
 

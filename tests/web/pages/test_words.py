@@ -14,7 +14,8 @@ from web.pages.words import Text, Words, catalogue, chosen, plural
 WEB = Path(__file__).resolve().parents[3] / "web"
 FORMS = {"uk": {"one", "few", "many"}, "en": {"one", "other"}}
 BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "event.", "factor.", "password.",
-         "form.error.", "layout.theme.", "single.", "people.", "code.", "totp.", "keys.", "unit.")  # fmt: skip
+         "form.error.", "layout.theme.", "single.", "people.", "code.", "totp.", "keys.", "unit.",
+         "otp.what.", "otp.language.", "otp.number.", "otp.bot_state.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
 
