@@ -295,7 +295,9 @@ def past(tx: Transaction, subject: str) -> list[Past]:
 
 def _past(row: Any, *, staff: bool) -> Past:
     state = State(row.state)
-    return Past(row.created_at, state, row.tries - (state is State.RIGHT), row.ended_at, staff and state is State.FAILED)
+    return Past(
+        row.created_at, state, row.tries - (state is State.RIGHT), row.ended_at, staff and state is State.FAILED
+    )
 
 
 def lift(tx: Transaction, subject: str) -> None:
