@@ -47,9 +47,12 @@ class FlowStation(Station):
         outcome = Outcome(CONSUMED, at=self.engine.clock.now())
         try:
             yielded = await self.engine.store.write(lambda tx: self.unit(tx, work, run, outcome))
-        except StoreError:
-            work.attempts -= 1
-            raise
+        except StoreError as error:
+            if error.verdict is not Verdict.RETRY:  # what is damaged stays so: waiting for the store does not mend it
+                outcome, yielded = await self._failed(work, run, error), []
+            else:
+                work.attempts -= 1
+                raise
         except Overtaken:
             self.forget(work)
             return []
