@@ -296,7 +296,7 @@ async def test_who_follows_a_delivery_gets_what_the_partner_answered(house: Hous
     """Plain values of the reply, small enough; a dead one has none."""
     listener = "  watch:\n    from: {outcome: [delivered, dead], of: [r]}\n    to: {connection: out, put: watch}\n"
     await house.start(HEAD + "    to: {connection: out, put: x}\n" + listener)
-    answers = {b"one": Receipt(200, body={"number": 7}), b"two": Refused("never")}
+    answers: dict[Any, Receipt | Refused] = {b"one": Receipt(200, body={"number": 7}), b"two": Refused("never")}
     house.partner("out").decide = lambda outgoing: answers.get(outgoing.message.body)
     await house.put("one")
     await house.done(2)
