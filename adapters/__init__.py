@@ -10,8 +10,9 @@ from adapters.mqtt import Mqtt
 from adapters.sftp import Sftp
 from adapters.smtp import Smtp
 from adapters.soap import SoapClient, SoapServer
+from adapters.telegram import Telegram
 from adapters.webhook import Webhook
 
-ADAPTERS = (HttpServer, HttpClient, FileFolder, Ftp, Sftp, SoapServer, SoapClient, Mqtt, Smtp, Webhook)
+ADAPTERS = (HttpServer, HttpClient, FileFolder, Ftp, Sftp, SoapServer, SoapClient, Mqtt, Smtp, Webhook, Telegram)
 
 __all__ = ["ADAPTERS"]

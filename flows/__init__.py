@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows import access, appeals, signin
+from flows import access, appeals, otp, signin
 from pipe.contract import Flow
 
-FLOWS: tuple[Flow, ...] = (access.FLOW, appeals.FLOW, signin.FLOW)
+FLOWS: tuple[Flow, ...] = (access.FLOW, appeals.FLOW, signin.FLOW, otp.FLOW)

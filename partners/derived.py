@@ -11,6 +11,7 @@ from yarl import URL
 from partners.http_partner import HttpPartner
 from partners.mqtt_partner import MqttPartner
 from partners.partner import Partner
+from partners.telegram import TelegramPartner
 from pipe.config.models import Configuration, ConnectionSpec
 from pipe.config.walk import found_in
 from pipe.contract import Secret
@@ -50,8 +51,13 @@ def _mail(spec: ConnectionSpec, configuration: Configuration, folder: Path, port
     return MailPartner(spec, configuration, folder, port=port, fsync=fsync)
 
 
+def _telegram(spec: ConnectionSpec, _: Configuration, folder: Path, port: int, fsync: bool) -> Partner:
+    return TelegramPartner(spec.name, spec.config, folder, port=port, fsync=fsync)
+
+
 KINDS: dict[str, Made] = {
     "ftp": _ftp, "http_client": _http, "mqtt": _mqtt, "sftp": _sftp, "smtp": _mail, "soap_client": _soap,
+    "telegram": _telegram,
 }  # fmt: skip
 """a written catalogue: how the stand-in of each type of connection is made"""
 LOCAL = {"http_server", "soap_server", "file_folder"}
@@ -72,7 +78,7 @@ def without(configuration: Configuration, covered: Iterable[str]) -> list[str]:
 def leads_to(spec: ConnectionSpec) -> tuple[str, int] | None:
     """Host and port of a connection, where it has an address."""
     config: Any = spec.config
-    address = getattr(config, "address", None) or getattr(config, "url", None)
+    address = next(filter(None, (getattr(config, key, None) for key in ("address", "url", "api"))), None)
     if not isinstance(address, str):
         return None
     url = URL(address)
@@ -85,5 +91,7 @@ def demo_secrets(configuration: Configuration, names: Iterable[str]) -> dict[str
     for name in names:
         for secret in found_in(configuration.connections[name].config, Secret):
             if secret.kind == "env":
-                found[secret.name] = f"demo-value-of-{secret.name}"
+                demo = f"demo-value-of-{secret.name}"
+                is_bot = configuration.connections[name].type == "telegram"
+                found[secret.name] = f"7000000001:{demo.ljust(35, '-')}" if is_bot else demo
     return found

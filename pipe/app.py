@@ -25,6 +25,7 @@ from adapters import ADAPTERS, http_keys
 from adapters.http_auth import Authenticator, Method
 from adapters.http_network import Networks
 from adapters.soap.fetching import Fetcher, Pinned, Way, pin
+from adapters.telegram.config import TelegramConfig
 from flows.access import companies, standard
 from monitoring import alerts
 from monitoring.health import Health
@@ -56,6 +57,7 @@ from pipe.store.store import Store
 from transformers import TRANSFORMERS, json_format
 from web.listener import Listeners, is_loopback
 from web.openapi import Api
+from web.pages.bots import Bot
 from web.reading import only_read
 from web.staff import Staff
 
@@ -380,7 +382,10 @@ class Gateway:
         )
         self.engine = Engine(self.store, self.clock, self.catalogue, self.lent)
         self.applying = Applying(self.engine)
-        self.staff = Staff(self.store, self.clock, self.settings.data, lambda: self.engine.configuration.sign_in)
+        self.staff = Staff(
+            self.store, self.clock, self.settings.data, lambda: self.engine.configuration.sign_in,
+            act=self.engine.act, bots=self._bots,
+        )  # fmt: skip
         self.pages_served = self.staff.serve(self.lent.listeners, configuration.listeners, self.settings.listen)
         if self.pages_served:
             await self.staff.start()
@@ -435,6 +440,17 @@ class Gateway:
     def _host(self, actor: str, progress: Progress) -> Host:
         facts = {"pid": os.getpid(), "started_at": self.started_at, "addresses": self.addresses()}
         return Host(self.store, self.clock, actor, Online(self), self.engine, progress, facts)
+
+    def _bots(self) -> Sequence[Bot]:
+        """The Telegram bots of the configuration in force, for the pages."""
+        found = []
+        for name, connection in self.engine.connections.items():
+            if isinstance(config := connection.config, TelegramConfig):
+                health = connection.health
+                found.append(
+                    Bot(name, config.api, config.token.reference, health.state, health.reason, config.receives)
+                )
+        return found
 
     def _watch(self, listeners: Listeners) -> None:
         health = Health(self.engine, self.store)

@@ -138,7 +138,8 @@ class Connection:
         now = self._clock.monotonic()
         delay = max((bucket.reserve(now) for bucket in self._rates), default=0.0)
         for per, buckets in self._keyed:
-            delay = max(delay, buckets.reserve(str(per(message)), now))
+            if (key := per(message)) is not None:  # what has no key is of no one's: only the plain rates hold it
+                delay = max(delay, buckets.reserve(str(key), now))
         return delay
 
     async def send(
@@ -317,10 +318,14 @@ class Connection:
             self._events.tell(Turned(self.name, state, reason, before))
 
 
+_OF_THE_MESSAGE = {"PIPE-2006", "PIPE-2010", "PIPE-2012", "PIPE-2013", "PIPE-2015"}
+"""errors of partners that say nothing against the connection itself"""
+
+
 def _is_connections_fault(error: PipeError) -> bool:
     if error.verdict is Verdict.STOP:
         return True
-    return error.code.startswith("PIPE-20") and error.code not in ("PIPE-2006", "PIPE-2010", "PIPE-2012", "PIPE-2013")
+    return error.code.startswith("PIPE-20") and error.code not in _OF_THE_MESSAGE
 
 
 def _buckets(rate: Rate | list[Rate | KeyedRate] | None) -> tuple[list[Bucket], list[tuple[Expression, KeyedBuckets]]]:

@@ -501,12 +501,28 @@ class Transaction(Protocol):
     def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
         """Runs SQL of SQLAlchemy Core on the step's own tables."""
 
+    def hash(self, *parts: str) -> str:
+        """A keyed hash, its key outside the database: finds equal values, tells nothing about them."""
+
+    def seal(self, plain: bytes, about: str) -> bytes:
+        """Encrypts for the step's own tables; `about` must be the same when it is opened."""
+
+    def unseal(self, sealed: bytes, about: str) -> bytes:
+        """Decrypts what `seal` made. Raises RowDamaged where it was altered."""
+
     def emit(
-        self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None
+        self,
+        message: Message,
+        *,
+        route: str | None = None,
+        at: float | None = None,
+        cancel: str | None = None,
+        deadline: float | None = None,
     ) -> str:
         """Sends a message on: through this route, or to another one of `from: internal`; returns its id.
 
-        `at` (seconds since 1970) makes it due later; `cancel` names it, so that `tx.cancel` can take it back.
+        `at` (seconds since 1970) makes it due later; `cancel` names it, so that `tx.cancel` can take it back. With
+        `deadline` it expires then, whatever its route says.
         """
 
     def cancel(self, key: str) -> int:

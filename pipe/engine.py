@@ -34,7 +34,7 @@ from pipe.room import Room, waiting
 from pipe.route import GATHER, Route
 from pipe.scheduler import BEING_FOUND_OUT, Scheduler
 from pipe.sources import RunningSource
-from pipe.stations.flow import FlowStation
+from pipe.stations.flow import FlowStation, GatewayTransaction
 from pipe.stations.internal import EndStation, RouteStation
 from pipe.stations.split import SplitStation
 from pipe.stations.station import Station
@@ -172,6 +172,10 @@ class Engine:
                 if self.store.writer.failed is not None or not self.running:
                     raise
                 await self.clock.sleep(1)
+
+    async def act(self, unit: Callable[[GatewayTransaction], T], actor: str) -> T:
+        """Runs a unit of work that may do what a flow's step may: pages and programs act on flows so."""
+        return await self.store.write(lambda tx: unit(GatewayTransaction(tx, self, actor)))
 
     def kick(self) -> None:
         """Starts whatever can be worked on."""

@@ -12,8 +12,8 @@ from pipe.contract import Blob, Message
 from pipe.errors import NoSuchTarget, PipeError, TooManyHops
 from pipe.gathering import Gathering
 from pipe.route import leaves
-from pipe.store import journal, schema
-from pipe.store.journal import Entry, Outcome, Work
+from pipe.store import codec, journal, schema
+from pipe.store.journal import REPLY_LIMIT, Entry, Outcome, Work
 from pipe.store.schema import DEAD
 from pipe.store.transaction import Tx
 
@@ -74,7 +74,7 @@ class Outcomes:
         fate = {
             "id": work.message.id, "route": work.route, "target": work.station, "outcome": outcome.state,
             "code": outcome.code, "text": outcome.note, "status": outcome.status, "attempts": work.attempts,
-            "body": text,
+            "body": text, "reply": _plain_reply(outcome),
         }  # fmt: skip
         return work.message.but(id=tx.new_id(), body=fate, content_type=None)
 
@@ -85,37 +85,36 @@ class Outcomes:
     # --- emissions ---
 
     def emit_to(
-        self, tx: Tx, route: str, message: Message, *, origin: Work, at: float | None = None, cancel: str | None = None
+        self,
+        tx: Tx,
+        route: str,
+        message: Message,
+        *,
+        origin: Work | None,
+        at: float | None = None,
+        cancel: str | None = None,
+        deadline: float | None = None,
     ) -> str:
-        """A message for the start of another route; returns its id. What was sensitive stays so."""
+        """A message for the start of another route; returns its id. What was sensitive in its origin stays so."""
         target = self.routes.get(route)
-        message = message.but(
-            route=route, received_at=tx.now, hops=origin.message.hops + 1, params={}, query={}, deadline=None
-        )
         if target is None:
             raise NoSuchTarget(f"there is no route {route}")
-        if target.config.deadline is not None:
-            message = message.but(deadline=(at or tx.now) + target.config.deadline)
-        self.store(
-            tx,
-            target,
-            message,
-            0,
-            origin.sensitive,
-            secret=origin.secret,
-            origin=origin.message.id,
-            at=at,
-            cancel_key=cancel,
-        )
+        if deadline is None and target.config.deadline is not None:
+            deadline = (at or tx.now) + target.config.deadline
+        hops = origin.message.hops + 1 if origin is not None else 0
+        message = message.but(route=route, received_at=tx.now, hops=hops, params={}, query={}, deadline=deadline)
+        sensitive, secret = (origin.sensitive, origin.secret) if origin is not None else ((), False)
+        of = origin.message.id if origin is not None else None
+        self.store(tx, target, message, 0, sensitive, secret=secret, origin=of, at=at, cancel_key=cancel)
         return message.id
 
-    def emit_on(self, tx: Tx, work: Work, message: Message, **facts: Any) -> str:
-        """A message for the next stage of the same route; returns its id."""
+    def emit_on(self, tx: Tx, work: Work, message: Message, *, deadline: float | None = None, **facts: Any) -> str:
+        """A message for the next stage of the same route; returns its id. `deadline` can only make it shorter."""
         route, stage = self._onward(work)
         message = message.but(
             route=work.route,
             received_at=work.message.received_at,
-            deadline=work.message.deadline,
+            deadline=min(filter(None, (work.message.deadline, deadline)), default=None),
             hops=work.message.hops,
         )
         passed_on = {"origin": work.message.id, "gather": work.gather, "position": work.position}
@@ -171,6 +170,14 @@ class Outcomes:
             self.end(
                 tx, work, Outcome(DEAD, code=error.code, note=error.text, error=error, at=tx.now, attempted=False), []
             )
+
+
+def _plain_reply(outcome: Outcome) -> Any:
+    """What the partner answered, where that is plain values and small enough to go along."""
+    receipt = outcome.extra.get("receipt")
+    if receipt is None or not isinstance(receipt.body, (dict, list, str, int, float)):
+        return None
+    return receipt.body if len(codec.dump(receipt.body)) <= REPLY_LIMIT else None
 
 
 def listeners_of(configuration: Configuration) -> dict[tuple[str, str], list[str]]:

@@ -11,6 +11,7 @@ from web.admin import (
     home,
     importing,
     keys,
+    otp,
     people,
     person,
     places,
@@ -22,14 +23,14 @@ from web.admin import (
 from web.pages import common
 from web.pages.live import Topic
 from web.pages.router import Area
-from web.signin import account, beginning, emergency, login, with_provider
+from web.signin import account, beginning, elsewhere, emergency, login, telegram, with_provider
 
 __all__ = ["AREAS", "TOPICS"]
 
 AREAS: tuple[Area, ...] = (
-    common.AREA, login.AREA, beginning.AREA, with_provider.AREA, account.AREA,
+    common.AREA, login.AREA, beginning.AREA, with_provider.AREA, account.AREA, elsewhere.AREA, telegram.AREA,
     home.AREA, people.AREA, person.AREA, importing.AREA, places.AREA, companies.AREA, groups.AREA,
     roles.AREA, grants.AREA, rules.AREA, questions.AREA, emergency.AREA,
-    sessions.AREA, keys.AREA, audit.AREA, findings.AREA,
+    sessions.AREA, keys.AREA, audit.AREA, findings.AREA, otp.AREA,
 )  # fmt: skip
 TOPICS: tuple[Topic, ...] = (Topic("signin", "session.read"), Topic("access", "grant.read"))

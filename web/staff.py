@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from loguru import logger
@@ -18,8 +18,10 @@ from pipe.config.sign_in import SignIn
 from pipe.store.store import Store
 from web.catalogue import AREAS, TOPICS
 from web.listener import Listeners, is_loopback, refuse_open_staff
+from web.pages.bots import Act, Bot
 from web.pages.site import Site
 from web.signin.factors import TotpFactor
+from web.signin.otp import OtpFactor
 
 STAFF = "staff"
 """a listener of this name serves the pages, where there is one"""
@@ -36,13 +38,17 @@ class Staff:
         data: Path,
         settings: Callable[[], SignIn] = SignIn,
         passwords: Passwords | None = None,
+        *,
+        act: Act,
+        bots: Callable[[], Sequence[Bot]] = tuple,
     ) -> None:
-        """Nothing is read or made before `start`."""
+        """Nothing is read or made before `start`. `bots` are those that the configuration has now."""
         self._store, self._clock, self._file = store, clock, data / FILE
         self.access = Access(store, clock)
         self.site = Site(
             store, clock, AREAS, TOPICS, access=self.access, passwords=passwords or Passwords(),
-            factors=(TotpFactor(store),), settings=settings, on_first_password_used=self._gone,
+            factors=(TotpFactor(store), OtpFactor(store, clock, act)), act=act, bots=bots,
+            settings=settings, on_first_password_used=self._gone,
         )  # fmt: skip
         self.first_password: str | None = None
         """where nobody can sign in yet, until somebody does; shown on the terminal, written nowhere"""

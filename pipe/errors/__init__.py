@@ -18,7 +18,8 @@ PipeError
 │  ├─ ReplyInvalid        2011  the partner's answer cannot be read                  uncertain
 │  ├─ ConnectionWaits     2012  breaker open, connection down or paused              retry
 │  ├─ ReplyRejected       2013  `success:` or `dead_when:` says the answer is bad    dead
-│  └─ HostKeyUnknown      2014  its SSH host key is not the one that is pinned      stop
+│  ├─ HostKeyUnknown      2014  its SSH host key is not the one that is pinned      stop
+│  └─ RecipientGone       2015  this person takes no messages from us                dead
 ├─ PayloadError                 the message itself
 │  ├─ Undecodable         3001  not the format it should be                          dead
 │  ├─ WrongMediaType      3002  a content type that the route does not take          dead
@@ -121,6 +122,7 @@ from pipe.errors.peers import (
     PeerBroke,
     PeerError,
     PeerFailed,
+    RecipientGone,
     Refused,
     ReplyInvalid,
     ReplyRejected,
@@ -184,6 +186,7 @@ __all__ = [
     "Poison",
     "QueueFull",
     "RateLimited",
+    "RecipientGone",
     "Refused",
     "ReplyInvalid",
     "ReplyRejected",

@@ -111,3 +111,10 @@ class HostKeyUnknown(PeerError):
 
     code, verdict = "PIPE-2014", Verdict.STOP
     hint = "ask the partner by another way for its key's fingerprint; pin it under `host_keys:` if it is this one"
+
+
+class RecipientGone(PeerError):
+    """The person whom it is for takes no messages from us: blocked us, never wrote to us, or is not there."""
+
+    code, verdict = "PIPE-2015", Verdict.DEAD
+    hint = "reach the person by another way; only they can let us write to them again"

@@ -23,6 +23,7 @@ from pipe.steps.pipeline import Run, StepStopped
 from pipe.store.journal import Work
 from pipe.store.loading import Loader
 from pipe.store.transaction import Tx
+from pipe.store.vault import Vault
 
 LIMIT = 1000
 SHOWN_DIFFERENCES = 20
@@ -180,7 +181,7 @@ async def _flow(host: Host, stage: Stage, message: Message) -> Rehearsed:
 
     def unit(tx: Tx) -> None:
         assert stage.flow is not None
-        seen = Taken(tx)
+        seen = Taken(tx, host.store.vault)
         yielded = list(stage.flow(message, seen) or ())
         raise _Undone([*seen.emitted, *(body_of(each.body) for each in yielded)])
 
@@ -202,6 +203,7 @@ class Taken:
     """A flow's transaction that is taken back: it reads and writes, and what it emits is only looked at."""
 
     tx: Tx
+    vault: Vault
     emitted: list[Any] = field(default_factory=list)
 
     @property
@@ -217,8 +219,26 @@ class Taken:
         """Runs it; it is taken back with everything else."""
         return self.tx.execute(statement, parameters)
 
+    def hash(self, *parts: str) -> str:
+        """A keyed hash."""
+        return self.vault.hash(*parts)
+
+    def seal(self, plain: bytes, about: str) -> bytes:
+        """Encrypts."""
+        return self.vault.seal(plain, about)
+
+    def unseal(self, sealed: bytes, about: str) -> bytes:
+        """Decrypts."""
+        return self.vault.open(sealed, about)
+
     def emit(
-        self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None
+        self,
+        message: Message,
+        *,
+        route: str | None = None,
+        at: float | None = None,
+        cancel: str | None = None,
+        deadline: float | None = None,
     ) -> str:
         """Looks at what would go on its way."""
         self.emitted.append(body_of(message.body))

@@ -93,6 +93,8 @@ def plain(value: Any) -> str:
         return str(value)
     if isinstance(value, str):
         return value or '""'
+    if isinstance(value, list) and any(isinstance(each, BaseModel) for each in value):
+        return f"[{', '.join(plain(each) for each in value)}]"
     text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=10_000)
     return text.removesuffix("\n...\n").strip()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Executable, Result, select
 
 from pipe.contract import Message
-from pipe.errors import PipeError, StepFailed, StoreError, Verdict
+from pipe.errors import NoSuchTarget, PipeError, StepFailed, StoreError, Verdict
 from pipe.events import Attempted
 from pipe.retry import RetryPolicy
 from pipe.stations.station import Station
@@ -47,9 +47,12 @@ class FlowStation(Station):
         outcome = Outcome(CONSUMED, at=self.engine.clock.now())
         try:
             yielded = await self.engine.store.write(lambda tx: self.unit(tx, work, run, outcome))
-        except StoreError:
-            work.attempts -= 1
-            raise
+        except StoreError as error:
+            if error.verdict is not Verdict.RETRY:  # what is damaged stays so: waiting for the store does not mend it
+                outcome, yielded = await self._failed(work, run, error), []
+            else:
+                work.attempts -= 1
+                raise
         except Overtaken:
             self.forget(work)
             return []
@@ -113,27 +116,49 @@ class Overtaken(Exception):
     """Someone else ended the delivery meanwhile: what the flow did is undone."""
 
 
-class FlowTransaction:
-    """What a flow step is given: see `pipe.contract.Transaction`."""
+class GatewayTransaction:
+    """What the gateway's own pages get to act on flows: see `pipe.contract.Transaction`."""
 
-    def __init__(self, tx: Tx, engine: Engine, work: Work) -> None:
-        self._tx, self._engine, self._work = tx, engine, work
+    def __init__(self, tx: Tx, engine: Engine, actor: str) -> None:
+        self._tx, self._engine, self._actor = tx, engine, actor
         self.now = tx.now
         self.new_id = tx.new_id
+        vault = engine.store.vault
+        self.hash, self.seal, self.unseal = vault.hash, vault.seal, vault.open
 
     def execute(self, statement: Executable, parameters: Any = None) -> Result[Any]:
         return self._tx.execute(statement, parameters)
 
     def emit(
-        self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None
+        self,
+        message: Message,
+        *,
+        route: str | None = None,
+        at: float | None = None,
+        cancel: str | None = None,
+        deadline: float | None = None,
+    ) -> str:
+        if route is None:
+            raise NoSuchTarget("what no route emits must name the route that it is for")
+        return self._emit_to(route, message, None, at, cancel, deadline)
+
+    def _emit_to(
+        self,
+        route: str,
+        message: Message,
+        origin: Work | None,
+        at: float | None,
+        cancel: str | None,
+        deadline: float | None,
     ) -> str:
         # A message that is passed on unchanged is still another message: ids are never used twice.
         fresh = message.but(id=self._tx.new_id())
+        key = self._cancel_key(cancel)
         outcomes = self._engine.outcomes
-        cancel_key = None if cancel is None else self._engine.store.vault.hash("cancel", cancel)
-        if route is None:
-            return outcomes.emit_on(self._tx, self._work, fresh, at=at, cancel_key=cancel_key)
-        return outcomes.emit_to(self._tx, route, fresh, origin=self._work, at=at, cancel=cancel_key)
+        return outcomes.emit_to(self._tx, route, fresh, origin=origin, at=at, cancel=key, deadline=deadline)
+
+    def _cancel_key(self, name: str | None) -> str | None:
+        return None if name is None else self.hash("cancel", name)
 
     def cancel(self, key: str) -> int:
         return cancel(self._tx, self._engine, key)
@@ -142,9 +167,33 @@ class FlowTransaction:
         return self._tx.publish(topic, event)
 
     def audit(self, event: str, *, before: Any = None, after: Any = None, target: str = "") -> None:
-        self._tx.audit(
-            event, before=before, after=after, target=target or self._work.message.id, actor=f"route {self._work.route}"
-        )
+        self._tx.audit(event, before=before, after=after, target=target, actor=self._actor)
+
+
+class FlowTransaction(GatewayTransaction):
+    """What a flow step is given."""
+
+    def __init__(self, tx: Tx, engine: Engine, work: Work) -> None:
+        super().__init__(tx, engine, f"route {work.route}")
+        self._work = work
+
+    def emit(
+        self,
+        message: Message,
+        *,
+        route: str | None = None,
+        at: float | None = None,
+        cancel: str | None = None,
+        deadline: float | None = None,
+    ) -> str:
+        if route is not None:
+            return self._emit_to(route, message, self._work, at, cancel, deadline)
+        fresh = message.but(id=self._tx.new_id())
+        key, on = self._cancel_key(cancel), self._engine.outcomes.emit_on
+        return on(self._tx, self._work, fresh, deadline=deadline, at=at, cancel_key=key)
+
+    def audit(self, event: str, *, before: Any = None, after: Any = None, target: str = "") -> None:
+        super().audit(event, before=before, after=after, target=target or self._work.message.id)
 
 
 def cancel(tx: Tx, engine: Engine, key: str) -> int:

@@ -249,3 +249,17 @@ def test_the_books_are_right_after_all_of_it(kitchen: tuple[Bench, Path]) -> Non
     bench.kill()
     found = bench.pipe("ledger", "verify")
     assert all(row.get("difference", 0) == 0 for row in (found if isinstance(found, list) else [found]))
+
+
+def test_what_is_written_to_the_bot_becomes_an_appeal(kitchen: tuple[Bench, Path]) -> None:
+    """The service gets it, the chat hears of it; a person who blocks the bot afterwards has an appeal all the same."""
+    bench, _ = kitchen
+    bench["citizens_bot"].offer("Олена Мельник", "Немає води".encode())
+    (appeal,) = bench["appeals_service"].rows(1)
+    assert (appeal["method"], appeal["path"]) == ("POST", "/appeals")
+
+    def answered() -> list[str]:
+        seen = bench["citizens_bot"].seen()
+        return [row["answer"] for row in seen if row["path"].endswith("/sendMessage")]
+
+    assert bench.wait(answered) == ["ok"]

@@ -266,13 +266,13 @@ async def test_a_wrong_configuration_starts_nothing(tmp_path: Path, monkeypatch:
 async def test_those_written_by_hand_win_where_a_connection_leads_to_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The shipped configuration needs no other ones."""
+    """The rest of the shipped configuration gets ones made for it."""
     for name in ("REGISTRY", "SMS", "PAYMENTS", "CIVIL"):
         monkeypatch.setenv(f"PIPE_PARTNER_{name}", "")
     monkeypatch.setenv("PIPE_ARCHIVE", "")
     known = catalogue()
     ports = dict.fromkeys(("registry", "sms", "payments", "civil"), 0)
     async with await start(tmp_path, ports, read=lambda: read_configuration(ROOT / "connections.yaml", known)) as house:
-        assert set(house.addresses) == set(ports)
-        assert house.redirects == {}
-        assert house.covered == {"registry", "sms", "treasury", "civil"}
+        assert set(house.addresses) == {*ports, "otp-bot"}
+        assert set(house.redirects) == {"otp-bot"}
+        assert house.covered == {"registry", "sms", "treasury", "civil", "otp-bot"}

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from pipe.contract import Health, Outgoing
-from pipe.errors import NoAnswer, NotAuthorised, PeerFailed, SecretMissing
+from pipe.errors import NoAnswer, NotAuthorised, PeerFailed, RecipientGone, SecretMissing
 from pipe.store import schema
 from tests.pipe.house import House
 
@@ -171,6 +171,26 @@ async def test_a_rate_is_kept(living: House) -> None:
     await asyncio.gather(*(living.put("x", "s") for _ in range(75)))
     await living.done(75)
     assert loop.time() - begun >= 0.45
+
+
+@pytest.mark.key("KeyedRate.per", "KeyedRate.rate")
+async def test_a_rate_for_each_value_counts_only_what_has_one(living: House) -> None:
+    """One value waits, another and none at all do not."""
+    rated = "other: {type: memory_sink, rate: [{per: headers.chat, rate: 1/m}],"
+    await living.start(TEXT.replace("other: {type: memory_sink,", rated))
+    for chat in ({"chat": "a"}, {"chat": "a"}, {"chat": "b"}, {}, {}):
+        await living.put("x", "s", headers=chat)
+    await living.reaches("delivered", "ready", "delivered", "delivered", "delivered")
+
+
+async def test_a_person_who_is_gone_says_nothing_against_the_connection(house: House) -> None:
+    """Dead letters, one after another, and the connection stays up."""
+    await house.start(TEXT)
+    house.partner("out").script = [RecipientGone() for _ in range(30)]
+    for _ in range(30):
+        await house.put("x")
+    assert {row["code"] for row in await house.done(30)} == {RecipientGone.code}
+    assert house.engine.connections["out"].state == "up"
 
 
 async def test_a_paused_connection_sends_nothing_until_it_is_resumed(house: House) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, select
 
-from pipe.contract import Message, Transaction
-from pipe.errors import PeerFailed
+from pipe.contract import Message, Receipt, Transaction
+from pipe.errors import NoSuchTarget, PeerFailed, Refused
 from pipe.store import schema
 from tests.pipe.house import House
 
@@ -153,6 +154,64 @@ async def test_an_emission_may_name_another_route(house: House) -> None:
     assert [sent.message.hops for sent in house.partner("out").taken] == [1]
 
 
+async def test_an_emission_may_have_a_deadline_of_its_own(house: House) -> None:
+    """To another route, whatever that one says; on its own way it can only be shorter; past it nothing is sent."""
+
+    def hurried(message: Message, tx: Transaction) -> Iterable[Message]:
+        tx.emit(message, route="s", deadline=tx.now + 5)
+        tx.emit(message, deadline=tx.now + 7)
+        tx.emit(message, deadline=tx.now + 9e9)
+        return []
+
+    head = HEAD.replace("    retry:", "    deadline: 1h\n    retry:")
+    route = head + "    steps: [{decode: json}, {flow: test.note}]\n    to: {connection: out, put: x}\n"
+    await begin(house, route + OTHER.replace("internal", "internal\n    deadline: 1d"), hurried)
+    house.partner("out").script = [PeerFailed() for _ in range(9)]
+    now = house.clock.now()
+    await house.put('{"a": 1}')
+    rows = await house.reaches("consumed", "retry", "retry", "retry")
+    assert sorted(round(row["expires_at"] - now) for row in rows) == [5, 7, 3600, 3600]
+    await house.pass_time(8)
+    await house.reaches("consumed", "expired", "expired", "retry")
+
+
+async def test_a_step_hashes_and_seals_with_keys_outside_the_database(house: House) -> None:
+    """The same parts give the same hash; what is sealed opens only as what it was sealed for."""
+    made: list[object] = []
+
+    def secretive(message: Message, tx: Transaction) -> None:
+        sealed = tx.seal(b"secret", "here")
+        made.extend([tx.hash("a", "b") == tx.hash("a", "b"), tx.hash("a", "b") == tx.hash("ab"), b"secret" in sealed])
+        made.append(tx.unseal(sealed, "here"))
+        tx.unseal(sealed, "elsewhere")
+
+    await begin(house, CONSUMED, secretive)
+    await house.put('{"a": 1}')
+    (row,) = await house.done(1)
+    assert (made, row["code"]) == ([True, False, False, b"secret"], "PIPE-4005")
+
+
+async def test_pages_act_on_flows_as_their_steps_do(house: House) -> None:
+    """In one unit, in somebody's name; what it emits names its route and begins a story of its own."""
+    await begin(house, CONSUMED + OTHER)
+    message = Message("", "", {"a": 1})
+
+    def unit(tx: Transaction) -> str:
+        tx.audit("test.acted", target="x")
+        return tx.emit(message, route="s")
+
+    made = await house.engine.act(unit, "person/olena")
+    await house.done(1)
+    (sent,) = house.partner("out").taken
+    assert (sent.message.id, sent.message.hops, sent.data.body) == (made, 0, {"a": 1})
+    assert [row["actor"] for row in await house.rows(select(schema.audit)) if row["event"] == "test.acted"] == [
+        "person/olena"
+    ]
+    with pytest.raises(NoSuchTarget, match="must name the route"):
+        await house.engine.act(lambda tx: tx.emit(message), "person/olena")
+    assert await house.ledger() == {"emitted": 1, "delivered": 1}
+
+
 async def test_a_timer_fires_at_its_time_also_after_a_restart(house: House) -> None:
     """Not before, and once."""
     await begin(house, CONSUMED + OTHER, lambda message, tx: tx.emit(message, route="s", at=tx.now + 3600) and None)
@@ -224,8 +283,6 @@ async def test_routes_that_go_round_in_a_circle_are_stopped(house: House) -> Non
 async def test_a_route_can_follow_what_became_of_another(house: House) -> None:
     """`from: {outcome: …}` hears of a dead letter once, with what it was."""
     listener = "  watch:\n    from: {outcome: [dead], of: [r]}\n    to: {connection: out, put: watch}\n"
-    from pipe.errors import Refused
-
     await house.start(HEAD + "    to: {connection: out, put: x}\n" + listener)
     house.partner("out").script = [Refused("never")]
     accepted = await house.put("hello")
@@ -233,6 +290,20 @@ async def test_a_route_can_follow_what_became_of_another(house: House) -> None:
     (report,) = house.partner("out").bodies
     assert f'"id":"{accepted.id}"'.encode() in report
     assert b'"outcome":"dead"' in report
+
+
+async def test_who_follows_a_delivery_gets_what_the_partner_answered(house: House) -> None:
+    """Plain values of the reply, small enough; a dead one has none."""
+    listener = "  watch:\n    from: {outcome: [delivered, dead], of: [r]}\n    to: {connection: out, put: watch}\n"
+    await house.start(HEAD + "    to: {connection: out, put: x}\n" + listener)
+    answers: dict[Any, Receipt | Refused] = {b"one": Receipt(200, body={"number": 7}), b"two": Refused("never")}
+    house.partner("out").decide = lambda outgoing: answers.get(outgoing.message.body)
+    await house.put("one")
+    await house.done(2)
+    await house.put("two")
+    await house.done(4)
+    reports = [json.loads(body) for body in house.partner("out").bodies if b'"outcome"' in body]
+    assert [each["reply"] for each in reports] == [{"number": 7}, None]
 
 
 @pytest.mark.key("steps.tap", "tap.route")

@@ -36,6 +36,7 @@ from pipe.errors import (
 from pipe.store.store import Store
 from transformers import json_format
 from web.pages import cookies, forms, shield
+from web.pages.bots import Act, Bot
 from web.pages.call import Call
 from web.pages.live import Streams, Topic
 from web.pages.permission import Open
@@ -65,11 +66,13 @@ class Site:
         access: Access,
         passwords: Passwords,
         factors: Sequence[Factor] = (),
+        act: Act,
+        bots: Callable[[], Sequence[Bot]] = tuple,
         settings: Callable[[], SignIn] = SignIn,
         on_first_password_used: Callable[[], None] = lambda: None,
     ) -> None:
         self.store, self.clock, self.access = store, clock, access
-        self.settings = settings
+        self.settings, self.act, self.bots = settings, act, bots
         self.passwords, self.factors, self.providers = passwords, factors, Providers(settings, clock)
         self.first_password_used = on_first_password_used
         self.router = Router(areas)

@@ -34,6 +34,10 @@ class Prompt:
     link: str | None = None
     """where to do it"""
     link_text: str = ""
+    left: int | None = None
+    """tries of this very code; None: as the sign-in counts"""
+    elsewhere: bool = False
+    """the code may also be shown where it came; the page goes on by itself then"""
 
 
 class Factor(Protocol):
@@ -53,6 +57,9 @@ class Factor(Protocol):
 
     async def right(self, challenge: Challenge, code: str) -> bool:
         """Whether the code is right; it is spent with that. The try is counted already."""
+
+    async def done(self, challenge: Challenge) -> bool:
+        """Whether the person has shown it elsewhere, so that no code need be typed."""
 
 
 class TotpFactor:
@@ -78,3 +85,7 @@ class TotpFactor:
     async def right(self, challenge: Challenge, code: str) -> bool:
         """Whether the app shows this code now, and has not been asked with it before."""
         return await self._store.write(lambda tx: totp.use(tx, self._store.vault, challenge.person, code))
+
+    async def done(self, challenge: Challenge) -> bool:
+        """An app shows nothing to anybody else."""
+        return False

@@ -123,7 +123,7 @@ async def code(call: Call) -> Step | web.StreamResponse:
     if challenge is None or challenge.factor == FIRST:
         return web.Response(status=303, headers={"Location": "/login"})
     prompt: Prompt = await call.site.factor(challenge.factor).prompt(challenge)
-    return Step(prompt=prompt, left=challenge.left, now=call.now)
+    return Step(prompt=prompt, left=challenge.left if prompt.left is None else prompt.left, now=call.now)
 
 
 @AREA.action("/login/code", permission=PUBLIC, on=code, early=True)
@@ -143,9 +143,12 @@ async def verify(call: Call, form: Code) -> Done | Show:
         await call.write(lambda tx: _note_failure(tx, call, person, challenge.factor))
         if not counted or challenge.left <= 1:
             return Done("/login", "code.burned")
-        raise Invalid("code", "code.wrong", n=challenge.left - 1)
+        prompt = await call.site.factor(challenge.factor).prompt(challenge)
+        if prompt.state in ("late", "stopped"):  # the page itself says what has become of the code
+            return Done("/login/code")
+        raise Invalid("code", "code.wrong", n=challenge.left - 1 if prompt.left is None else prompt.left)
     factors = [*challenge.means.split("|"), challenge.factor]
-    token = await call.write(lambda tx: _finish(tx, call, challenge, person, factors, keys))
+    token = await call.write(lambda tx: finish(tx, call, challenge, person, factors, keys))
     if token is None:
         return Done("/login", "code.over")
     return entered(call, token, challenge.goal)
@@ -195,7 +198,7 @@ def _renew(tx: Tx, person: str, kept: passwords.Kept, fresh: str) -> None:
         passwords.keep(tx, person, fresh, must_change=kept.must_change, expires_at=kept.expires_at)
 
 
-def _finish(
+def finish(
     tx: Tx,
     call: Call,
     challenge: challenges.Challenge,

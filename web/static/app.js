@@ -77,6 +77,24 @@ addEventListener("pageshow", () => {
   document.querySelectorAll("[aria-busy]").forEach((button) => button.removeAttribute("aria-busy"));
 });
 
+// --- a code that may be shown elsewhere: the page asks now and then, and goes on by itself ---
+
+const elsewhere = document.querySelector("[data-elsewhere]");
+
+async function ask() {
+  try {
+    const { state } = await (await fetch("/login/code/state")).json();
+    if (state === "done") return elsewhere.requestSubmit();
+    const typed = document.querySelector("[name=code]")?.value;
+    if (state !== elsewhere.dataset.elsewhere && !typed) return location.reload();
+  } catch {
+    // Nothing is lost: the form can be sent by hand, and the next question may be answered.
+  }
+  setTimeout(ask, 1500);
+}
+
+if (elsewhere) setTimeout(ask, 1000);
+
 // --- filters are sent when a choice changes ---
 
 document.addEventListener("change", (event) => {

@@ -35,8 +35,26 @@ class Notes:
         """Runs SQL."""
         return self.connection.execute(statement, parameters)
 
+    def hash(self, *parts: str) -> str:
+        """Appeals keep no hashes."""
+        raise NotImplementedError
+
+    def seal(self, plain: bytes, about: str) -> bytes:
+        """Appeals seal nothing."""
+        raise NotImplementedError
+
+    def unseal(self, sealed: bytes, about: str) -> bytes:
+        """Appeals seal nothing."""
+        raise NotImplementedError
+
     def emit(
-        self, message: Message, *, route: str | None = None, at: float | None = None, cancel: str | None = None
+        self,
+        message: Message,
+        *,
+        route: str | None = None,
+        at: float | None = None,
+        cancel: str | None = None,
+        deadline: float | None = None,
     ) -> str:
         """Notes it."""
         self.emitted.append((message, route, at, cancel))

@@ -6,12 +6,13 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from playwright.async_api import async_playwright
+from playwright.async_api import Browser, async_playwright
 
 from flows.access import grants, organisation, people
 from flows.access.changes import Actor, Unit
+from tests.flows.otp.house import house as otp_house
 from tests.pipe.running import running
-from tests.web.browser.conftest import CONFIG, NARROW, House, begin
+from tests.web.browser.conftest import CONFIG, LOGIN, NARROW, PASSWORD, House, begin
 
 IMAGES = Path(__file__).resolve().parents[3] / "docs" / "images"
 SIZE = (1200, 700)
@@ -76,7 +77,44 @@ async def main() -> None:
             await page.goto("/login")
             await page.screenshot(path=IMAGES / f"sign-in-{language}.png")
             await context.close()
+        await one_time_passwords(browser)
         await browser.close()
+
+
+async def one_time_passwords(browser: Browser) -> None:
+    """The code at sign-in, the telephone, and a company's settings."""
+    async with otp_house(Path(tempfile.mkdtemp())) as otp:
+        await otp.person_of(LOGIN, "otp.read", "otp.edit", "otp.unlock")
+        house = House(otp.gateway, browser)
+        async with otp.visitor() as visitor:
+            await visitor.sign_in(LOGIN)
+            await otp.bind(visitor)
+            await visitor.get("/me/telegram")
+        for language in ("uk", "en"):
+            await otp.unlocked()
+            context = await house.visitor(NARROW)
+            page = await context.new_page()
+            await page.goto("/login")
+            if language == "en":
+                await page.get_by_role("button", name="ENG").click()
+            await page.locator("[name=login]").fill(LOGIN)
+            await page.locator("[name=password]").fill(PASSWORD)
+            await page.locator("[type=submit].btn[data-kind=primary]").click()
+            await page.wait_for_url("**/login/code")
+            code = await otp.code(after=otp.person.lines[-1].id - 1)
+            await page.locator("[name=code]").fill(code[:3])
+            await page.screenshot(path=IMAGES / f"code-{language}.png")
+            phone = await context.new_page()
+            await phone.set_viewport_size({"width": 960, "height": 640})
+            await phone.goto(f"{otp.telegram.page}?lang={language}")
+            await phone.screenshot(path=IMAGES / f"telephone-{language}.png")
+            await page.locator("[name=code]").fill(code)
+            await page.keyboard.press("Enter")
+            await page.wait_for_url("**/admin")
+            await page.set_viewport_size({"width": SIZE[0], "height": SIZE[1]})
+            await page.goto("/admin/otp/pensions")
+            await page.screenshot(path=IMAGES / f"one-time-passwords-{language}.png")
+            await context.close()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from web.pages.router import Operation, Router
 OPERATIONS = Router(AREAS).operations
 STRANGERS = {
     "common.look", "signin.login", "signin.enter", "signin.code", "signin.verify", "signin.again",
-    "beginning.beginning", "beginning.begin", "single.out", "single.back",
+    "beginning.beginning", "beginning.begin", "single.out", "single.back", "elsewhere.state", "elsewhere.go_on",
 }  # fmt: skip
 """all that somebody may ask who has not signed in; whoever adds to it says so in review"""
 OWN = {"/live", "/ready", "/metrics", "/api/openapi.json"}

@@ -16,7 +16,8 @@ FORMS = {"uk": {"one", "few", "many"}, "en": {"one", "other"}}
 BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "event.", "factor.", "password.",
          "form.error.", "layout.theme.", "single.", "people.", "code.", "totp.", "keys.", "unit.",
          "area.", "finding.", "questions.", "grants.state_", "holder.", "scope.", "level.", "importing.state_",
-         "companies.", "rules.", "nav.")  # fmt: skip
+         "companies.", "rules.", "nav.",
+         "otp.what.", "otp.language.", "otp.number.", "otp.bot_state.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
 

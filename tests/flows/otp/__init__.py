@@ -1,0 +1,1 @@
+"""One-time passwords, with a whole gateway and its Telegram."""
