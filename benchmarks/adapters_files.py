@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import uvloop
 
-from benchmarks.bare_files import BareFolder, BareFtp, BareSftp
+from benchmarks.bare_files import BareFolder, BareFolderSynced, BareFtp, BareSftp
 from benchmarks.optional import Missing
 from benchmarks.options import Options
 from benchmarks.our_files import Ours
@@ -19,9 +19,12 @@ from benchmarks.resampled import ratio
 from benchmarks.subjects import folder
 from tests.adapters.files_bench import FolderPlace, Openssh, Place, Vsftpd
 
-KINDS: tuple[tuple[type[Place], type[Runner]], ...] = (
-    (Vsftpd, BareFtp), (Openssh, BareSftp), (FolderPlace, BareFolder),
-)  # fmt: skip
+KINDS: tuple[tuple[str, type[Place], type[Runner]], ...] = (
+    ("vsftpd", Vsftpd, BareFtp),
+    ("OpenSSH", Openssh, BareSftp),
+    ("folder", FolderPlace, BareFolder),
+    ("folder, library syncs too", FolderPlace, BareFolderSynced),
+)
 WAYS = ("put", "take")
 
 
@@ -38,9 +41,9 @@ class Row:
 def adapters_files(options: Options, size: int = SIZE) -> str:
     """Both in every round, one after the other; every other round the other way round. Raises Missing."""
     rows: list[Row] = []
-    for kind, bare in KINDS:
+    for name, kind, bare in KINDS:
         try:
-            rows += uvloop.run(_rows(kind, bare, options.rounds, size))
+            rows += uvloop.run(_rows(name, kind, bare, options.rounds, size))
         except pytest.skip.Exception as why:
             raise Missing(str(why)) from why
     how = circumstances(
@@ -54,14 +57,14 @@ def adapters_files(options: Options, size: int = SIZE) -> str:
     return f"{how}\n\n{table(heads, [_told(row) for row in rows])}"
 
 
-async def _rows(kind: type[Place], bare: type[Runner], rounds: int, size: int) -> Iterable[Row]:
+async def _rows(name: str, kind: type[Place], bare: type[Runner], rounds: int, size: int) -> Iterable[Row]:
     with folder() as base:
         base.chmod(0o755)
         place = kind(base / "place")
         await place.start()
         try:
             runners = [await each(place, base, size).start() for each in (bare, Ours)]
-            found = [await _row(kind.name, way, runners, rounds) for way in WAYS]
+            found = [await _row(name, way, runners, rounds) for way in WAYS]
             for runner in runners:
                 await runner.stop()
         finally:
