@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ class Row:
 def adapters_files(options: Options, size: int = SIZE) -> str:
     """Both in every round, one after the other; every other round the other way round. Raises Missing."""
     rows: list[Row] = []
+    before = os.getloadavg()[0]
     for name, kind, bare in KINDS:
         try:
             rows += uvloop.run(_rows(name, kind, bare, options.rounds, size))
@@ -48,7 +50,8 @@ def adapters_files(options: Options, size: int = SIZE) -> str:
             raise Missing(str(why)) from why
     how = circumstances(
         f"{options.rounds} rounds of one file of {size >> 20} MiB for each row; both are signed in when the clock "
-        "starts, in one process on uvloop. Server and subject share the cores: read the ratios."
+        "starts, in one process on uvloop. Server and subject share the cores, and the machine had a load of "
+        f"{before:.1f} when it began and {os.getloadavg()[0]:.1f} at the end: read the ratios."
     )
     heads = (
         "place", "library, MiB/s (min–max)", "PIPE, MiB/s (min–max)", "processor: library, PIPE, s",
