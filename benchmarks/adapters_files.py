@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 import uvloop
 
-from benchmarks.bare_files import BareFolder, BareFtp, BareSftp
+from benchmarks.bare_files import BareFolder, BareFolderSynced, BareFtp, BareSftp
 from benchmarks.optional import Missing
 from benchmarks.options import Options
 from benchmarks.our_files import Ours
@@ -19,9 +20,12 @@ from benchmarks.resampled import ratio
 from benchmarks.subjects import folder
 from tests.adapters.files_bench import FolderPlace, Openssh, Place, Vsftpd
 
-KINDS: tuple[tuple[type[Place], type[Runner]], ...] = (
-    (Vsftpd, BareFtp), (Openssh, BareSftp), (FolderPlace, BareFolder),
-)  # fmt: skip
+KINDS: tuple[tuple[str, type[Place], type[Runner]], ...] = (
+    ("vsftpd", Vsftpd, BareFtp),
+    ("OpenSSH", Openssh, BareSftp),
+    ("folder", FolderPlace, BareFolder),
+    ("folder, library syncs too", FolderPlace, BareFolderSynced),
+)
 WAYS = ("put", "take")
 
 
@@ -38,14 +42,16 @@ class Row:
 def adapters_files(options: Options, size: int = SIZE) -> str:
     """Both in every round, one after the other; every other round the other way round. Raises Missing."""
     rows: list[Row] = []
-    for kind, bare in KINDS:
+    before = os.getloadavg()[0]
+    for name, kind, bare in KINDS:
         try:
-            rows += uvloop.run(_rows(kind, bare, options.rounds, size))
+            rows += uvloop.run(_rows(name, kind, bare, options.rounds, size))
         except pytest.skip.Exception as why:
             raise Missing(str(why)) from why
     how = circumstances(
         f"{options.rounds} rounds of one file of {size >> 20} MiB for each row; both are signed in when the clock "
-        "starts, in one process on uvloop. Server and subject share the cores: read the ratios."
+        "starts, in one process on uvloop. Server and subject share the cores, and the machine had a load of "
+        f"{before:.1f} when it began and {os.getloadavg()[0]:.1f} at the end: read the ratios."
     )
     heads = (
         "place", "library, MiB/s (min–max)", "PIPE, MiB/s (min–max)", "processor: library, PIPE, s",
@@ -54,14 +60,14 @@ def adapters_files(options: Options, size: int = SIZE) -> str:
     return f"{how}\n\n{table(heads, [_told(row) for row in rows])}"
 
 
-async def _rows(kind: type[Place], bare: type[Runner], rounds: int, size: int) -> Iterable[Row]:
+async def _rows(name: str, kind: type[Place], bare: type[Runner], rounds: int, size: int) -> Iterable[Row]:
     with folder() as base:
         base.chmod(0o755)
         place = kind(base / "place")
         await place.start()
         try:
             runners = [await each(place, base, size).start() for each in (bare, Ours)]
-            found = [await _row(kind.name, way, runners, rounds) for way in WAYS]
+            found = [await _row(name, way, runners, rounds) for way in WAYS]
             for runner in runners:
                 await runner.stop()
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from typing import Any, ClassVar
 
@@ -103,3 +104,16 @@ class BareFolder(Runner):
     def _copy(self, source: Any, target: Any) -> None:
         with source.open("rb") as read, target.open("wb") as written:
             shutil.copyfileobj(read, written, BLOCK)
+            self.ended(written)
+
+    def ended(self, file: Any) -> None:
+        """Nothing more: what was written is in memory."""
+
+
+class BareFolderSynced(BareFolder):
+    """The same, on the disk when it is done."""
+
+    def ended(self, file: Any) -> None:
+        """Syncs it."""
+        file.flush()
+        os.fsync(file.fileno())

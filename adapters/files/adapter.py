@@ -51,7 +51,7 @@ class FileAdapter:
         self.patience: Timeout = config.timeout or services.default_timeout
         self._pool = f"files {name}"
         self._sessions = Sessions(name, self._dial)
-        self._taker = Taker(config.work, self.patience, services, self._sessions)
+        self._taker = Taker(name, config.work, self.patience, services, self._sessions)
 
     async def _dial(self, timeout: Timeout) -> Remote:
         """A new session. Raises a PeerError."""

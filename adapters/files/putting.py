@@ -15,7 +15,7 @@ from pipe.contract import Blob, Outgoing, Receipt
 from pipe.errors import BadHeader, NoAnswer, PeerFailed, PipeError, Refused, Unreachable
 
 PIECE = 1 << 19
-AHEAD = 4
+AHEAD = 8
 """pieces of a large body that are read at once"""
 LARGE = 1 << 20
 """bytes from which a first attempt too looks for what a gateway that was killed has left"""

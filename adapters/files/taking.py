@@ -11,6 +11,7 @@ from loguru import logger
 from adapters.files.aside import REFUSED, set_aside
 from adapters.files.fetching import Fetcher
 from adapters.files.finding import every_file, find, fixed, overlap
+from adapters.files.kept import Kept
 from adapters.files.keys import FileSubscription, Marker, Move
 from adapters.files.remote import Entry, Missing, Remote, Segments, Taken, shown
 from adapters.files.sessions import Sessions
@@ -41,14 +42,14 @@ class Offered(NamedTuple):
 class Taker:
     """The picking up of one connection; what it remembers is only to save work."""
 
-    def __init__(self, work: str, timeout: Timeout, services: Services, sessions: Sessions) -> None:
+    def __init__(self, name: str, work: str, timeout: Timeout, services: Services, sessions: Sessions) -> None:
         self._work, self._timeout = work, timeout
         self._services, self._sessions = services, sessions
         self._fetcher = Fetcher(timeout, services)
         self.troubles = Troubles(work)
         """what people should look at although files pass"""
         self._seen: dict[str, dict[Segments, Entry]] = {}
-        self._kept: dict[str, set[Entry]] = {}
+        self._kept = Kept(name, services)
         self._made: set[Segments] = set()
         self._version = -1
 
@@ -76,9 +77,9 @@ class Taker:
     async def _look_for_strays(self, remote: Remote, routes: set[str]) -> None:
         self._made.clear()
         self.troubles.forget_all_but(routes)
-        for known in (self._seen, self._kept):
-            for gone in [route for route in known if route not in routes]:
-                del known[gone]
+        self._kept.forget_all_but(routes)
+        for gone in [route for route in self._seen if route not in routes]:
+            del self._seen[gone]
         try:
             claimed = await remote.entries((self._work,))
         except Missing:
@@ -106,6 +107,7 @@ class Taker:
                     if not remote.usable:
                         break
             await self._tidied(remote, door)
+            await self._kept.save(door.route)
         except StoreError:
             return  # nothing was accepted: the file is where it was and is taken at the next look
         finally:
@@ -153,7 +155,9 @@ class Taker:
         else:
             before, self._seen[door.route] = self._seen.get(door.route, {}), {file.at: file for file in found}
             found = [file for file in found if before.get(file.at) == file]
-        kept = self._kept.setdefault(door.route, set())
+        if options.after != "keep":
+            return found  # what another configuration has kept is taken now, and known by its identity
+        kept = await self._kept.of(door.route)
         kept.intersection_update(look.files)
         return [file for file in found if file not in kept]
 
@@ -213,7 +217,7 @@ class Taker:
             action="file_refused", route=door.route, file=path, size=offer.file.size, code=error.code, reason=error.text
         ).warning("a file cannot become a message of its route")
         if not offer.claimed:
-            self._kept.setdefault(door.route, set()).add(offer.listed)
+            (await self._kept.of(door.route)).add(offer.listed)
         elif remote.usable:  # broken off in the middle, it stays claimed until the next look
             await set_aside(remote, offer.file.at, (REFUSED, door.route, *offer.original))
 
@@ -221,7 +225,7 @@ class Taker:
         """What the configuration says becomes of a file that is safe; done again after a crash, it harms nothing."""
         options: FileSubscription = door.options
         if options.after == "keep":
-            self._kept.setdefault(door.route, set()).add(offer.listed)
+            (await self._kept.of(door.route)).add(offer.listed)
             return
         if isinstance(options.ready, Marker) and await remote.find(offer.original) is None:
             # A crash between claim and marker has left it; with a new file beside it, it is that one's.

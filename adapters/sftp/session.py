@@ -119,9 +119,10 @@ class SftpSession:
             file = await self._within(self._sftp.open(self._path(at), "rb"))
             ahead: deque[asyncio.Future[bytes]] = deque()
             try:
-                one = file.read_len or BLOCK
-                block = max(1, BLOCK // one) * one  # whole requests
-                ends = (await self._within(file.stat())).size or 0
+                one = min(file.read_len or BLOCK, BLOCK)
+                block, ends = BLOCK // one * one, 0  # whole requests
+                with suppress(asyncssh.SFTPError):  # a server that does not tell is asked step by step
+                    ends = (await self._within(file.stat())).size or 0
                 asked = offset
                 while True:
                     while len(ahead) < AHEAD and asked < ends:
@@ -132,7 +133,7 @@ class SftpSession:
                     if not piece:
                         break
                     offset += len(piece)
-                    if len(piece) < block and offset < ends:  # the server gives less than it is asked for
+                    if len(piece) < block and offset < ends:  # it has been cut meanwhile, or the server gives less
                         await _over(ahead)
                         asked = offset
                     yield piece

@@ -13,7 +13,7 @@ from adapters.files.adapter import FileAdapter
 from adapters.files.keys import FileSubscription, FileTarget
 from pipe.contract import Blob, Health
 from pipe.errors import BadHeader, PipeError, Refused, StoreUnavailable, Unreachable
-from pipe.testing import FakeDoor, FakeDoors
+from pipe.testing import FakeDoor, FakeDoors, FakeServices
 from pipe.testing.suites import outgoing
 from tests.adapters.files_bench import AsyncsshPlace, FilesPeer, FolderPlace, Place, Pyftpd, Vsftpd, standing, visited
 
@@ -186,6 +186,33 @@ async def test_a_file_that_is_kept_is_taken_once(peer: FilesPeer) -> None:
         await look(peer, 2)
     assert mine.bodies == [b"one", b"two!"]
     assert await peer.files() == {"in/a.csv": b"two!"}
+
+
+async def test_what_is_kept_is_not_fetched_again_after_a_restart(peer: FilesPeer) -> None:
+    """Ten thousand files that stay where they are would otherwise come over the line at each start."""
+    mine, services = door(after="keep"), FakeServices(peer.clock)
+    for name in ("a", "б"):
+        peer.write(f"in/{name}.csv", name.encode())
+    for _ in range(2):
+        source = peer.place.adapter(peer.folder, services=services)
+        await source.open()
+        running = asyncio.create_task(source.run(FakeDoors(mine)))
+        await looked(peer, running)
+        await look(peer, 2)
+        running.cancel()
+        await asyncio.wait([running])
+        await source.close()
+    assert (sorted(mine.bodies), mine.asked) == ([b"a", "б".encode()], 2)
+    mine.options = door().options  # the route says `delete` now
+    source = peer.place.adapter(peer.folder, services=services)
+    await source.open()
+    running = asyncio.create_task(source.run(FakeDoors(mine)))
+    await looked(peer, running)
+    await look(peer)
+    running.cancel()
+    await asyncio.wait([running])
+    await source.close()
+    assert (len(mine.bodies), await peer.files()) == (2, {})
 
 
 async def test_what_a_crash_left_claimed_is_resumed(peer: FilesPeer) -> None:

@@ -230,6 +230,28 @@ async def test_a_half_file_with_holes_is_written_again_where_it_may_have_them(tm
         assert await peer.files() == {"a": body}
 
 
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_server_that_gives_less_than_it_is_asked_for_is_asked_again(tmp_path: Path, told: bool) -> None:
+    """Whether it tells how long the file is, or not: all of it comes, in its order."""
+
+    class Stingy(asyncssh.SFTPServer):
+        def read(self, file_obj: object, offset: int, size: int) -> Any:
+            return super().read(file_obj, offset, min(size, 10_000))
+
+        def fstat(self, file_obj: object) -> Any:
+            if told:
+                return super().fstat(file_obj)
+            raise asyncssh.SFTPOpUnsupported("no fstat here")
+
+    body = os.urandom(1_500_000)
+    async with at(AsyncsshPlace(tmp_path, server=Stingy)) as peer:
+        peer.write("in/a.csv", body)
+        mine = door()
+        async with taking(peer, mine):
+            await look(peer)
+        assert (mine.bodies, await peer.files()) == ([body], {})
+
+
 async def test_a_server_that_renames_over_files_overwrites_no_claim(tmp_path: Path) -> None:
     """SFTP forbids it, and some servers do it all the same."""
 

@@ -23,7 +23,7 @@ def test_every_place_and_way_has_a_row() -> None:
     except Missing as why:
         pytest.skip(str(why))
     rows = [line.split(" | ")[0].removeprefix("| ") for line in text.splitlines() if line.startswith("| ")][1:]
-    assert rows == [f"{place}, {way}" for place in ("vsftpd", "OpenSSH", "folder") for way in ("put", "take")]
+    assert rows == [f"{name}, {way}" for name, *_ in adapters_files.KINDS for way in ("put", "take")]
 
 
 async def test_who_does_half_the_work_is_found_out(tmp_path: Path) -> None:
