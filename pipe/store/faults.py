@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
+from contextlib import suppress
+from pathlib import Path
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
@@ -11,6 +15,8 @@ _FATAL = ("disk I/O error", "malformed", "readonly", "unable to open", "not a da
 _NO_INDEX = "SQLITE_IOERR_SHMSIZE"
 """The log's index has no room to grow. A restart might find the commit in the log; this process, while it lives, knows
 that the commit does not count, and writes the next one over it."""
+TRIAL = "space.trial"
+"""a file beside the store's, for a moment: whether it can be written tells what is wrong with the disk"""
 _FULL = ("database or disk is full", "No space left", "could not extend file")
 
 
@@ -22,6 +28,23 @@ def cause_of(error: Exception) -> BaseException:
 def is_full(cause: BaseException) -> bool:
     """Whether there is no room left; it may come back."""
     return any(sign in str(cause) for sign in _FULL)
+
+
+def over_quota(cause: BaseException, database: str | None) -> bool:
+    """Whether SQLite could not write because the files of its folder may have no more space: it does not tell why."""
+    if getattr(cause, "sqlite_errorname", None) != "SQLITE_IOERR_WRITE" or not database:
+        return False
+    trial = Path(database).with_name(TRIAL)
+    try:
+        with trial.open("wb", buffering=0) as file:
+            file.write(bytes(64 << 10))
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.errno in (errno.EDQUOT, errno.ENOSPC)
+    finally:
+        with suppress(OSError):
+            trial.unlink()
+    return False
 
 
 def is_fatal(cause: BaseException) -> bool:

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine
 
 from pipe.clock import Clock
 from pipe.errors import PipeError, StoreFull, StoreUnavailable
-from pipe.store.faults import cause_of, is_disk, is_fatal, is_full
+from pipe.store.faults import cause_of, is_disk, is_fatal, is_full, over_quota
 from pipe.store.transaction import Tx, UnitOfWork
 
 T = TypeVar("T")
@@ -212,7 +212,7 @@ class Writer:
 
     def _refusal(self, error: Exception) -> PipeError:
         cause = cause_of(error)
-        if is_full(cause):
+        if is_full(cause) or over_quota(cause, self._engine.url.database):
             return StoreFull(f"the store has no space left: {cause}")
         if not is_fatal(cause):
             return StoreUnavailable(f"the store refused to commit: {cause}")

@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 import pytest
 
+from pipe.store.faults import TRIAL
 from tests.journeys.attacks import Told, asked
 from tests.journeys.books import quiet
 from tests.journeys.conftest import World, a_world, until
@@ -133,6 +134,16 @@ async def test_a_full_disk_refuses_and_the_gateway_goes_on_by_itself_when_there_
     await until(lambda: ready(world))
     assert check(await world.settled()) == []
     sound(world.gateway.data)
+
+
+async def test_a_quota_that_is_used_up_is_a_full_disk(world: World) -> None:
+    """To SQLite it is a failed write; what is written beside the store shows why. PIPE-4002, and then it goes on."""
+    files = (argument for name in ("pipe.db-wal", TRIAL) for argument in ("-P", str(world.gateway.data / name)))
+    async with attached(pid(world), *files, *failing("pwrite64,write", "EDQUOT")):
+        assert (await told(world, "k-1")).verdict == (503, "PIPE-4002", "gateway.store_full")
+    await world.client.hand_in(PHONE, 0)
+    assert check(await world.settled()) == []
+    assert not (world.gateway.data / TRIAL).exists()
 
 
 async def test_a_full_disk_that_has_no_page_for_the_logs_index_is_no_broken_disk(world: World) -> None:

@@ -18,7 +18,7 @@ from tests.journeys.gateway import Gateway
 from tests.journeys.ledger import Sent
 from tests.torture.strait import Plan, a_strait, phone
 
-pytestmark = [pytest.mark.journey, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.journey, pytest.mark.timeout(3600 if DEEP else 900)]
 
 BACKLOG = 36_000 if DEEP else 360
 """an hour of ten messages a second, or a little of it"""
