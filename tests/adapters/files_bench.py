@@ -441,9 +441,12 @@ class FilesPeer:
 
     async def files(self) -> dict[str, bytes]:
         """Every file below the folder."""
-        return {
-            path.relative_to(self.disk).as_posix(): path.read_bytes() for path in self.disk.rglob("*") if path.is_file()
-        }
+        found = {}
+        for path in self.disk.rglob("*"):
+            with suppress(FileNotFoundError):  # it was moved on meanwhile
+                if path.is_file():
+                    found[path.relative_to(self.disk).as_posix()] = path.read_bytes()
+        return found
 
     async def received(self) -> list[bytes]:
         """What arrived."""

@@ -452,7 +452,7 @@ async def test_a_download_goes_on_where_it_broke(tmp_path: Path, monkeypatch: py
             for _ in range(2):
                 source = asyncio.create_task(adapter.run(FakeDoors(door)))
                 async with asyncio.timeout(30):
-                    while not source.done() and not door.arrivals:
+                    while not source.done() and await peer.files():
                         await peer.tick()
                         await asyncio.sleep(0.01)
                 source.cancel()

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from sqlalchemy import Connection, Engine, event
 
-from pipe.store import database
+from pipe.store import audit_guard, database
 from pipe.store.database import READ_LIMIT_S
 from pipe.store.store import Store
 from pipe.store.writer import Committed, Writer
@@ -190,6 +190,8 @@ class Folder:
             if path.is_file() and not path.name.startswith("pipe.db")
         }
         self.looker = sqlite3.connect(self.data / "pipe.db", isolation_level=None, cached_statements=1024)
+        for statement in audit_guard.removal("sqlite"):  # or the audit could not be emptied
+            self.looker.execute(statement)
         for (table,) in self.looker.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             self._emptied.append(f"DELETE FROM {table}")
             if rows := self.looker.execute(f"SELECT * FROM {table}").fetchall():
