@@ -262,6 +262,7 @@ class Site:
             "text": self._said(error, words),
             "permission": error.facts.get("permission"),
             "ask": error.facts.get("ask"),
+            "confirm": _way_on(request) if error.facts.get("reason") == "factor_too_old" else "",
         }
         return self.page(call, "error.html", it, status=status)
 
@@ -360,6 +361,11 @@ def _here(connection: Connection, id: str, now: float) -> people.Person | None:
     except NotFound:
         return None
     return person if person.shut_out(now) is None else None
+
+
+def _way_on(request: Request) -> str:
+    """The page that was asked for; after a form the start, as it has to be filled in again."""
+    return request.path_qs if request.method == "GET" else "/admin"
 
 
 def _asked(request: Request) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from web.pages.results import Done
 
 FIRST = "first"
 """stands for the factor of a challenge that leads to the form of the first administrator"""
+CONFIRMS = "confirms"
+"""stands for what was shown before, where a session that is open only shows its second factor once more"""
 STEP = "__Host-pipe-step"
 """holds the token of a half-done sign-in"""
 

@@ -19,7 +19,7 @@ from web.pages.forms import Input, Invalid
 from web.pages.permission import PUBLIC, SIGNED_IN
 from web.pages.results import Done, Show
 from web.pages.router import Area
-from web.signin.entering import FIRST, ask_factor, entered, half_done, hold_step, start
+from web.signin.entering import CONFIRMS, FIRST, ask_factor, entered, half_done, hold_step, start
 from web.signin.factors import Prompt
 
 AREA = Area("signin")
@@ -147,6 +147,9 @@ async def verify(call: Call, form: Code) -> Done | Show:
         if prompt.state in ("late", "stopped"):  # the page itself says what has become of the code
             return Done("/login/code")
         raise Invalid("code", "code.wrong", n=challenge.left - 1 if prompt.left is None else prompt.left)
+    if challenge.means == CONFIRMS:
+        confirmed = await call.write(lambda tx: _confirm(tx, call, challenge, keys))
+        return Done(challenge.goal, "code.confirmed") if confirmed else Done("/login", "code.over")
     factors = [*challenge.means.split("|"), challenge.factor]
     token = await call.write(lambda tx: finish(tx, call, challenge, person, factors, keys))
     if token is None:
@@ -162,6 +165,19 @@ async def again(call: Call) -> Done:
         return Done("/login", "code.over")
     await call.site.factor(challenge.factor).begin(challenge)
     return Done("/login/code")
+
+
+class Confirm(Input):
+    """Where to go on."""
+
+    to: str = Field(default="", max_length=2000, description="The page that asked for it.")
+
+
+@AREA.action("/me/confirm", permission=SIGNED_IN, early=True)
+async def confirm(call: Call, form: Confirm) -> Done:
+    """Asks for the second factor once more in an open session: some rights demand that it was shown not long ago."""
+    asked = await ask_factor(call, call.who, [CONFIRMS], form.to or "/me") if call.session is not None else None
+    return asked or Done("/me/totp", "code.none")
 
 
 @AREA.action("/logout", permission=SIGNED_IN, early=True)
@@ -211,6 +227,16 @@ def finish(
         return None
     throttle.succeed(tx, keys)
     return start(tx, call, person, factors)
+
+
+def _confirm(tx: Tx, call: Call, challenge: challenges.Challenge, keys: Sequence[throttle.Keyed]) -> bool:
+    """Notes in this session that the factor was shown now; not in another person's."""
+    if call.session is None or call.who.id != challenge.person or not challenges.close(tx, challenge.id):
+        return False
+    throttle.succeed(tx, keys)
+    sessions.add_factor(tx, call.session.id, challenge.factor)
+    tx.audit("signin.confirmed", target=call.who.login, after={"factor": challenge.factor, "address": call.address})
+    return True
 
 
 def _leave(tx: Tx, session: sessions.Session | None, person: people.Person) -> None:

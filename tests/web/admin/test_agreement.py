@@ -53,8 +53,8 @@ def populated(chance: Random, viewers: int, others: int) -> Callable[[Unit], dic
                     scope=scope, scope_id=named, level=chance.randint(0, 2), reason="test",
                 )  # fmt: skip
         for number in range(others):
-            company = chance.choice([None, *COMPANIES])
-            people.create(tx, CONSOLE, f"person-{number}", f"Особа <{number}>", company=company)
+            of = chance.choice([None, *COMPANIES])
+            people.create(tx, CONSOLE, f"person-{number}", f"Особа <{number}>", company=of)
         return lookers
 
     return make

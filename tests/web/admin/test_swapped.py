@@ -108,7 +108,7 @@ async def asked(visitor: Visitor, operation: Operation, place: Place) -> int:
     token = (await visitor.get("/me")).csrf
     headers = {"X-CSRF-Token": token, "Origin": visitor.address}
     sent = {"headers": headers} if method == "GET" else {"headers": headers, "json": body}
-    async with visitor.client.request(method, path, **sent) as answer:  # type: ignore[arg-type]
+    async with visitor.client.request(method, path, **sent) as answer:
         return answer.status
 
 

@@ -125,10 +125,11 @@ async def test_an_open_page_follows_what_happens_elsewhere(house: House) -> None
     """A new session appears in the list without a reload; one that is ended elsewhere leads to the sign-in."""
     context, page = await house.signed_in()
     await page.goto("/admin/sessions")
-    await page.locator("[data-live-sign]").wait_for()
-    before = await page.locator("tbody tr").count()
+    await expect(page.locator("[data-live-sign]")).to_be_attached()
+    rows = page.locator("tbody tr")
+    before = await rows.count()
     other, elsewhere = await house.signed_in(NARROW)
-    await page.locator("tbody tr").nth(before).wait_for()
+    await expect(rows).to_have_count(before + 1)
     await elsewhere.goto("/admin/sessions")
     access = house.gateway.staff.access
     console = Actor("console")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.async_api import FilePayload
 
 from flows.access import people
 from flows.access.changes import Actor, Unit
@@ -96,8 +97,8 @@ async def test_people_come_from_a_file_after_a_preview(house: House) -> None:
     table = "login;name;level\nimported.one@ukc.gov.ua;Їжак Ґудзь;2\nimported.two@ukc.gov.ua;Єва Щур;1\n"
     context, page = await house.signed_in()
     await page.goto("/admin/people/import")
-    file = {"name": "люди.csv", "mimeType": "text/csv", "buffer": table.encode("windows-1251")}
-    await page.locator("[type=file]").set_input_files([file])  # type: ignore[list-item]
+    file = FilePayload(name="люди.csv", mimeType="text/csv", buffer=table.encode("windows-1251"))
+    await page.locator("[type=file]").set_input_files(file)
     await page.get_by_role("button", name="Переглянути").first.click()
     await page.get_by_text("Нових 2, змінених 0").wait_for()
     assert await found_wrong(page) == []

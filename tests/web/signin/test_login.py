@@ -13,11 +13,15 @@ import pytest
 from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
+from sqlalchemy import update
 
+from flows.access import rules
+from flows.access.changes import Unit
+from flows.access.tables import session
 from flows.signin.passwords import Passwords
 from pipe.store.schema import audit
 from tests.pipe.running import running
-from tests.web.pages.site import CSRF, PASSWORD, Answer, Pages, Visitor, pages
+from tests.web.pages.site import CONSOLE, CSRF, PASSWORD, Answer, Pages, Visitor, pages
 
 LOGIN = "anna@ukc.gov.ua"
 
@@ -207,6 +211,30 @@ async def test_a_code_of_the_app_is_asked_for_and_spent(site: Pages) -> None:
         fresh = codes.generate(time.time() + 30).decode()
         assert (await thief.post("/login/code", code=fresh)).url.path == "/admin"
     assert (await audited(site, "totp.added"), len(await audited(site, "signin.ok"))) == ([LOGIN], 2)
+
+
+async def test_what_asks_for_a_fresh_second_factor_says_how_to_go_on(site: Pages) -> None:
+    """The page that is denied leads to the code, and the code back to the page."""
+    await site.person(LOGIN, "person.read")
+
+    def forbid(tx: Unit) -> None:
+        rules.forbid(tx, CONSOLE, "fresh", ["person.read"], factor_within=900, reason="лише після коду")
+
+    async with site.visitor() as visitor:
+        await visitor.sign_in(LOGIN)
+        await site.gateway.staff.access.change(CONSOLE, forbid)
+        denied = await visitor.get("/admin/people?sort=login")
+        assert (denied.status, "Підтвердити другим чинником" in denied.text) == (403, True)
+        assert (await visitor.post("/me/confirm", to="/admin/people")).url.path == "/me/totp"
+        codes = await with_app(site, visitor)
+        assert (await visitor.get("/admin/people")).status == 200
+        # As after a day of work: the code is asked for once more.
+        await site.gateway.store.write(lambda tx: tx.execute(update(session).values(factor_at=1.0)) and None)
+        assert (await visitor.get("/admin/people?sort=login")).status == 403
+        assert (await visitor.post("/me/confirm", to="/admin/people?sort=login")).url.path == "/login/code"
+        fresh = codes.generate(time.time() + 30).decode()
+        assert (await visitor.post("/login/code", code=fresh)).url.path_qs == "/admin/people?sort=login"
+    assert (await audited(site, "signin.confirmed"), len(await audited(site, "signin.ok"))) == ([LOGIN], 1)
 
 
 async def test_a_hundred_right_codes_at_once_open_once(site: Pages) -> None:
