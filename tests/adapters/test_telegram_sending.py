@@ -20,11 +20,14 @@ from pipe.errors import (
     PipeError,
     RecipientGone,
     Refused,
+    ReplyTooLarge,
     TooLarge,
     Verdict,
 )
 from pipe.testing.suites import outgoing
-from tests.adapters.telegram_bench import Bench, bench
+from tests.adapters.pki import Pki
+from tests.adapters.raw_server import RawServer, reply, says, serving
+from tests.adapters.telegram_bench import Bench, bench, config
 
 
 @pytest.fixture
@@ -176,3 +179,34 @@ async def test_the_doctor_names_the_bot(made: Bench) -> None:
     wrong = made.make()
     (made.folder / "token").write_text("7000000001:another-token-that-telegram-never-gave", encoding="utf-8")
     assert [rung.state async for rung in wrong.examine([])][-1] == "fail"
+
+
+@pytest.mark.key("telegram.tls", "telegram.proxy", "telegram.allow", "telegram.max_reply")
+async def test_the_way_is_that_of_any_http_partner(made: Bench, tmp_path: Path) -> None:
+    """The certificate is checked, addresses inside need their network, a proxy is used, a large file is cut."""
+    address, port = made.partner.address, made.partner.port
+
+    async def looked(**keys: Any) -> str:
+        adapter = Telegram("ukc", config(made.folder, **{"api": address, **keys}), made.services)
+        await adapter.open()
+        health = await adapter.check()
+        await adapter.close()
+        return health.reason or health.state
+
+    inside = f"http://localhost:{port}"
+    assert "which `allow: networks` does not hold" in await looked(api=inside)
+    assert await looked(api=inside, allow={"networks": ["127.0.0.0/8", "::1/128"]}) == "up"
+    proxied = {"api": "http://bots.example", "proxy": {"url": address}}
+    assert await looked(**proxied, allow={"hosts": ["bots.example", "127.0.0.1"]}) == "up"
+    pki = Pki(tmp_path)
+    async with serving(RawServer(), pki.server("127.0.0.1")) as secured:
+        secured.on("*", says(reply(200, b'{"ok": true, "result": {}}')))
+        api = f"https://127.0.0.1:{secured.port}"
+        assert "its authority is not known here" in await looked(api=api)
+        assert await looked(api=api, tls={"ca": Path(pki.ca_file)}) == "up"
+    file = made.partner.bot.keep("photos", bytes(5000))
+    small = Telegram("ukc", config(made.folder, api=address, max_reply="2KiB"), made.services)
+    await small.open()
+    with pytest.raises(ReplyTooLarge):
+        await call(small, "getFile", {"file_id": file}, download=True)
+    await small.close()

@@ -16,6 +16,7 @@ connections:
   broker: {type: mqtt, url: "mqtt://127.0.0.1:1", client_id: gw}
   hook: {type: webhook, url: "http://127.0.0.1:1", secret: "${env:HOOK}"}
   mail: {type: smtp, url: "smtp://127.0.0.1:1", sender: a@x.example}
+  bot: {type: telegram, token: "${env:BOT}", updates: polling}
 routes:
 """
 PING = """\
@@ -95,6 +96,9 @@ BLOCKS: dict[str, str] = {
     "webhook": _connection("webhook", "url: 'http://127.0.0.1:1', secret: '${env:HOOK}',"),
     "to.webhook": _route(FROM, ", to: {connection: hook,"),
     "from.webhook": _route(TO, ", from: {connection: hook,"),
+    "telegram": _connection("telegram", "token: '${env:BOT}',"),
+    "to.telegram": _route(FROM, ", to: {connection: bot, call: getFile,"),
+    "from.telegram": _route(TO, ", from: {connection: bot,"),
     "smtp": _connection("smtp", "url: 'smtp://127.0.0.1:1', sender: a@x.example,"),
     "routes": _route(),
     "from": _route(TO, ", from: {connection: web, path: /x,"),
@@ -161,6 +165,9 @@ KEYS: dict[str, str] = {
     "webhook.secret": _connection("webhook", "url: 'http://127.0.0.1:1',"),
     "webhook.path": _connection("webhook", "url: 'http://127.0.0.1:1', shape: slack,"),
     "webhook.listener": "version: 1\nconnections: {c: {type: webhook, secret: '${env:HOOK}', ¤}}",
+    "telegram.listener": "version: 1\nconnections: {c: {type: telegram, token: '${env:BOT}', ¤}}",
+    "telegram.token": _connection("telegram", ""),
+    "to.telegram.call": _route(FROM, ", to: {connection: bot,"),
     "smtp.url": _connection("smtp", "sender: a@x.example,"),
     "smtp.sender": _connection("smtp", "url: 'smtp://127.0.0.1:1',"),
     "to.smtp.send": _route(FROM, ", to: {connection: mail, subject: a,"),

@@ -173,7 +173,6 @@ async def test_a_rate_is_kept(living: House) -> None:
     assert loop.time() - begun >= 0.45
 
 
-@pytest.mark.key("KeyedRate.per", "KeyedRate.rate")
 async def test_a_rate_for_each_value_counts_only_what_has_one(living: House) -> None:
     """One value waits, another and none at all do not."""
     rated = "other: {type: memory_sink, rate: [{per: headers.chat, rate: 1/m}],"
