@@ -7,7 +7,7 @@ import time
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from flows.access import people
 from flows.access.changes import Actor
