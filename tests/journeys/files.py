@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from tests.adapters.files_bench import FilesPeer, Place
+from tests.journeys.books import quiet
 from tests.journeys.conftest import until
 from tests.journeys.gateway import Gateway
 from tests.torture.crash import attached, killing
@@ -171,6 +172,7 @@ class Harbour:
             self.wire.arm(gateway, 0, heard=False)
         await gateway.start()
         await until(self.settled, 60)
+        await until(lambda: quiet(gateway, "copies"), 60)  # the file is there a moment before the outcome is
         rows = await gateway.ask("search", limit=100_000)
         assert await gateway.stop() == 0, gateway.last_words()
         wanted = sorted(self.offered.values())
