@@ -11,7 +11,20 @@ from typing import Any, Literal
 from sqlalchemy import func, insert, select, update
 
 from flows.otp import bindings, settings, tables
-from flows.otp.rules import KEPT_S, LIVE, TRIABLE, Past, State, Wait, again_at, in_a_row, locked, next_state, wait
+from flows.otp.rules import (
+    DECOYS,
+    KEPT_S,
+    LIVE,
+    TRIABLE,
+    Past,
+    State,
+    Wait,
+    again_at,
+    in_a_row,
+    locked,
+    next_state,
+    wait,
+)
 from flows.otp.settings import Setting
 from pipe.contract import Message, Transaction
 
@@ -207,7 +220,9 @@ def _check(tx: Transaction, code: str, *where: Any) -> tuple[Result, int]:
     known = tx.execute(select(*_COLUMNS).where(*where)).mappings().first()
     found = _made(known) if known is not None else _NOBODY
     barred = known is not None and _locked(tx, found)
-    triable = (c.state.in_([state.value for state in TRIABLE]), c.expires_at > tx.now, c.created_at <= tx.now + 60)
+    decoy = c.state.in_([state.value for state in DECOYS]) & c.staff.is_(False)
+    open_to = c.state.in_([state.value for state in TRIABLE]) | decoy
+    triable = (open_to, c.expires_at > tx.now, c.created_at <= tx.now + 60)
     counted = update(tables.challenge).where(*where, *triable, c.tries < c.most).values(tries=c.tries + 1)
     row = tx.execute(counted.returning(*_COLUMNS, c.hash.label("hash"))).mappings().first()
     kept = row["hash"] if row is not None else None

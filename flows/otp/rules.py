@@ -69,6 +69,8 @@ Event = Literal["made", "delivered", "right", "wrong", "last_wrong", "over", "re
 LIVE = (State.WAITING, State.SENDING, State.SENT)
 TRIABLE = (State.SENDING, State.SENT)
 """Telegram may show a code before it tells us that it took it"""
+DECOYS = (State.WAITING, State.FAILED)
+"""of citizens these are tried like the others, and never right: else a wrong code would tell who has a chat"""
 
 _NEXT: dict[tuple[State, Event], State] = {
     (State.WAITING, "made"): State.SENDING,

@@ -161,7 +161,12 @@ async def test_known_and_unknown_numbers_get_the_same_answer(made: House) -> Non
         await made.ask(f"{COMPANY}/state", challenge=each["challenge"], session=SESSION) for each in (known, unknown)
     ]
     assert [each["state"] for each in states] == ["asked", "asked"]
-    assert [await check(made, each["challenge"], "000000x") for each in (unknown,)] == [("over", 0)]
+    for result in (("wrong", 2), ("wrong", 1), ("burned", 0), ("over", 0)):
+        assert [await check(made, each["challenge"], "000000x") for each in (known, unknown)] == [result] * 2
+    states = [
+        await made.ask(f"{COMPANY}/state", challenge=each["challenge"], session=SESSION) for each in (known, unknown)
+    ]
+    assert [each["state"] for each in states] == ["burned", "burned"]
 
 
 async def test_a_blocked_bot_is_an_outcome_and_a_way_on(made: House) -> None:
