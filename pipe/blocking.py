@@ -22,8 +22,8 @@ _pools: dict[str, ThreadPoolExecutor] = {}
 async def run(pool: str, function: Callable[..., R], *args: object, timeout: float | None = None) -> R:
     """What `function(*args)` returns or raises, called in a thread of that pool.
 
-    Raises TimeoutError after `timeout` seconds, the wait for a free thread included, and Unreachable where the pool was
-    closed before the call began. A thread cannot be cancelled: it works on and keeps its place in the pool, so give the
+    Raises TimeoutError after `timeout` seconds, the wait for a free thread included, Unreachable where the pool was
+    closed before the call began, and MemoryError where the system gives no thread. A thread cannot be cancelled: it works on and keeps its place in the pool, so give the
     library itself a time-out too. A pool is made by its first call; name it after the connection, so that a partner who
     hangs holds up nobody else.
     """
@@ -31,7 +31,12 @@ async def run(pool: str, function: Callable[..., R], *args: object, timeout: flo
     if executor is None:
         executor = _pools[pool] = ThreadPoolExecutor(THREADS, thread_name_prefix=pool)
     call = functools.partial(contextvars.copy_context().run, function, *args)
-    result = asyncio.get_running_loop().run_in_executor(executor, call)
+    try:
+        result = asyncio.get_running_loop().run_in_executor(executor, call)
+    except RuntimeError as error:
+        if "start new thread" in str(error):  # there is no room for its stack
+            raise MemoryError(str(error)) from error
+        raise
     try:
         async with asyncio.timeout(timeout):
             return await result

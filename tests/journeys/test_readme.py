@@ -79,7 +79,9 @@ async def terminal(tmp_path: Path) -> AsyncIterator[Terminal]:
     """A shell beside the shipped configuration; what was started in it is ended."""
     for name in ("schemas", "secrets", "partners"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "connections.yaml", tmp_path)
+    for name in ("connections.yaml", "flows/otp/routes.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "dev").write_text(DEV, encoding="utf-8")
     (tmp_path / "dev").chmod(0o755)
     with socket.socket() as free:

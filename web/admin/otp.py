@@ -98,7 +98,7 @@ class Page(BaseModel):
 class Change(Input):
     """The settings anew. Numbers and texts that are left out are as usual."""
 
-    enabled: bool = Field(default=False, description="Whether the company uses one-time passwords.")
+    enabled: bool = Field(description="Whether the company uses one-time passwords.")
     bot: str = Field(default="", max_length=100, description="The connection of its bot.")
     numbers: dict[str, int] = Field(default={}, description="Numbers that differ from the usual ones.")
     texts: dict[str, dict[str, str]] = Field(default={}, description="Templates written anew, by name and language.")

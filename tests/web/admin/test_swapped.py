@@ -26,7 +26,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "companies.add_position": {**NAMES, "id": "fresh", "unit": "hall-{there}", "title": "operator"},
     "companies.remove_position": WHY, "groups.remove_group": WHY,
     "grants.approve": {}, "grants.revoke": WHY,
-    "sessions.end": {}, "keys.revoke": {}, "me.end_mine": {},
+    "otp.change": {"enabled": False}, "otp.unlock": {"login": "member@{there}.ua"}, "sessions.end": {}, "keys.revoke": {}, "me.end_mine": {},
 }  # fmt: skip
 """a good body for each operation on something that has a company"""
 OF_NO_COMPANY = {
@@ -58,6 +58,7 @@ def path_of(operation: Operation, place: Place) -> tuple[str, str]:
         "person": {"id": place.member},
         "places": {"id": place.member, "kind": "position", "of": f"op-{place.company}"},
         "companies": {"id": place.company, "unit": f"empty-{place.company}", "position": f"free-{place.company}"},
+        "otp": {"company": place.company},
         "groups": {"id": f"group-{place.company}"},
         "grants": {"id": place.ids["grant"]},
         "sessions": {"id": place.ids["session"]},
