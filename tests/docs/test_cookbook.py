@@ -243,14 +243,6 @@ def test_a_dead_letter_becomes_a_mail_and_a_file(kitchen: tuple[Bench, Path]) ->
     assert orjson.loads(written(bench, files / "undelivered", "*/*.json").read_bytes())["id"] == id_
 
 
-def test_the_books_are_right_after_all_of_it(kitchen: tuple[Bench, Path]) -> None:
-    """Kill -9 in between: what was accepted is accounted for."""
-    bench, _ = kitchen
-    bench.kill()
-    found = bench.pipe("ledger", "verify")
-    assert all(row.get("difference", 0) == 0 for row in (found if isinstance(found, list) else [found]))
-
-
 def test_what_is_written_to_the_bot_becomes_an_appeal(kitchen: tuple[Bench, Path]) -> None:
     """The service gets it, the chat hears of it; a person who blocks the bot afterwards has an appeal all the same."""
     bench, _ = kitchen
@@ -263,3 +255,11 @@ def test_what_is_written_to_the_bot_becomes_an_appeal(kitchen: tuple[Bench, Path
         return [row["answer"] for row in seen if row["path"].endswith("/sendMessage")]
 
     assert bench.wait(answered) == ["ok"]
+
+
+def test_the_books_are_right_after_all_of_it(kitchen: tuple[Bench, Path]) -> None:
+    """Kill -9 in between: what was accepted is accounted for."""
+    bench, _ = kitchen
+    bench.kill()
+    found = bench.pipe("ledger", "verify")
+    assert all(row.get("difference", 0) == 0 for row in (found if isinstance(found, list) else [found]))
