@@ -23,9 +23,9 @@ async def run(pool: str, function: Callable[..., R], *args: object, timeout: flo
     """What `function(*args)` returns or raises, called in a thread of that pool.
 
     Raises TimeoutError after `timeout` seconds, the wait for a free thread included, Unreachable where the pool was
-    closed before the call began, and MemoryError where the system gives no thread. A thread cannot be cancelled: it works on and keeps its place in the pool, so give the
-    library itself a time-out too. A pool is made by its first call; name it after the connection, so that a partner who
-    hangs holds up nobody else.
+    closed before the call began, and MemoryError where the system gives no thread. A thread cannot be cancelled: it
+    works on and keeps its place in the pool, so give the library itself a time-out too. A pool is made by its first
+    call; name it after the connection, so that a partner who hangs holds up nobody else.
     """
     executor = _pools.get(pool)
     if executor is None:
