@@ -78,6 +78,9 @@ class Place:
     async def stop(self) -> None:
         """It is gone for now; safe twice."""
 
+    def move(self) -> None:
+        """Another port at the next start, where it has one of its own choice."""
+
     def keys(self, folder: str) -> dict[str, Any]:
         """The keys of a connection to a folder below the root."""
         raise NotImplementedError
@@ -156,6 +159,10 @@ class Pyftpd(_FtpPlace):
     async def stop(self) -> None:
         """See Place."""
         await self.partner.stop()
+
+    def move(self) -> None:
+        """See Place."""
+        self.partner.port = 0
 
 
 class PyftpdExplicit(Pyftpd):
@@ -362,6 +369,10 @@ class AsyncsshPlace(Place):
         """See Place."""
         await self.partner.stop()
 
+    def move(self) -> None:
+        """See Place."""
+        self.partner.port = 0
+
     def keys(self, folder: str) -> dict[str, Any]:
         """See Place."""
         pinned = [self.partner.fingerprint]
@@ -495,7 +506,11 @@ def standing() -> Iterator[Callable[[type[Place]], Place]]:
 @asynccontextmanager
 async def visited(place: Place) -> AsyncIterator[FilesPeer]:
     """A fresh folder at a place, which goes on running where its nature lets it."""
-    await place.start()
+    try:
+        await place.start()
+    except OSError:  # a test before this one had stopped it, and somebody took its port meanwhile
+        place.move()
+        await place.start()
     try:
         yield FilesPeer(place, next(_folders))
     finally:
