@@ -70,8 +70,8 @@ ADDRESSES = "addresses.json"
 LISTEN = "127.0.0.1:8080"
 """where the gateway listens unless it is told otherwise"""
 FOLDER_PATIENCE_S = 10.0
-M_MMAP_THRESHOLD = -3
-"""glibc's number for the size from which on memory is mapped by itself"""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""glibc's numbers for what of the heap's end it keeps, and for the size from which on memory is mapped by itself"""
 
 
 def catalogue() -> Catalogue:
@@ -593,4 +593,7 @@ def _settle_memory() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
     with suppress(AttributeError):  # not every C library has it
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, 1 << 20)
+        # Told one of them it keeps 128 KiB, and each group of messages would take its memory from the system anew.
+        library.mallopt(M_TRIM_THRESHOLD, 16 << 20)
