@@ -84,6 +84,12 @@ class Outcomes:
 
     # --- emissions ---
 
+    def begin(self, tx: Tx, route: Route, body: Any) -> str:
+        """A message that the gateway makes of its own accord, for the start of a route; returns its id."""
+        message = Message(tx.new_id(), route.name, body, received_at=tx.now)
+        self.store(tx, route, message, 0)
+        return message.id
+
     def emit_to(
         self,
         tx: Tx,

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, select
 
 from pipe import clock_steps
 from pipe.connection import LONGEST_PAUSE_S
-from pipe.contract import Message
 from pipe.cron import next_due
 from pipe.errors import PipeError
 from pipe.stations.station import late
@@ -216,8 +215,7 @@ class Scheduler:
         tx.execute(s.update().where(s.c.route == name).values(due_at=due_at))
         if row.due_at > tx.now:
             return due_at  # it was stored when the clock was ahead
-        message = Message(tx.new_id(), name, None, {}, received_at=tx.now)
-        self._engine.outcomes.store(tx, self._engine.routes[name], message.but(body={"due_at": row.due_at}), 0)
+        self._engine.outcomes.begin(tx, self._engine.routes[name], {"due_at": row.due_at})
         return due_at
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from pipe.config.alerts import Alerts, RuleName, Severity
+from pipe.config.alerts import Alerts, RuleName, Severity, loudness
 
 CLEAR_S = 15.0
 """an alert is over when nothing was seen of it for so long: what comes and goes is one alert"""
@@ -109,7 +109,7 @@ class Book:
             if alert.ended_at is None and now - alert.seen_at >= CLEAR_S:
                 alert.ended_at = now
                 changed.append(alert)
-            if alert.ended_at is not None and (alert.told_at is None or alert.cleared_at is not None):
+            if alert.ended_at is not None and alert.told_at is None:
                 del self.open[key]
         return list({id(alert): alert for alert in changed}.values())
 
@@ -155,7 +155,7 @@ def _is_due(alert: Alert, now: float, repeat: float) -> bool:
 
 def summary(told: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The body of a message that tells these alerts."""
-    alerts = sorted(told, key=lambda each: (each["state"] == "over", _LOUDEST.index(each["severity"])))
+    alerts = sorted(told, key=lambda each: (each["state"] == "over", -loudness(each["severity"])))
     firing = [each for each in alerts if each["state"] != "over"]
     first = alerts[0]
     more = f" (+{len(alerts) - 1})" if len(alerts) > 1 else ""
@@ -171,7 +171,6 @@ def summary(told: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-_LOUDEST = ("critical", "warning", "info")
 _UK = {"critical": "КРИТИЧНО", "warning": "УВАГА", "info": "ДО ВІДОМА"}
 
 

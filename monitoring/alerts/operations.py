@@ -10,14 +10,12 @@ from sqlalchemy import Connection, select
 from monitoring.alerts.book import Alert, summary
 from monitoring.alerts.looking import GATEWAY
 from monitoring.alerts.tables import alert, silence
-from pipe.config.alerts import RULES, RuleName
-from pipe.contract import Message
+from pipe.config.alerts import RULES, RuleName, loudness
 from pipe.errors import BadRequest, NotFound
 from pipe.operations.host import Host, reason_given
 from pipe.store.transaction import Tx
 
 MOST = 1000
-_RANK = {"critical": 0, "warning": 1, "info": 2}
 
 
 async def find(host: Host, *, past: bool = False, limit: int = 100) -> dict[str, Any]:
@@ -98,9 +96,7 @@ async def test(host: Host) -> dict[str, Any]:
         body = {**summary([each.told()]), "test": True}
         sent = {}
         for name in routes:
-            message = Message(tx.new_id(), name, None, {}, received_at=tx.now).but(body=body)
-            engine.outcomes.store(tx, engine.routes[name], message, 0)
-            sent[name] = message.id
+            sent[name] = engine.outcomes.begin(tx, engine.routes[name], body)
         tx.audit("alert.tested", after=sent, target="alerts", actor=host.actor)
         return sent
 
@@ -119,7 +115,7 @@ OPERATIONS: Mapping[str, Callable[..., Awaitable[Any]]] = {
 def _rows(connection: Connection, most: int, *, past: bool) -> list[dict[str, Any]]:
     c = alert.c
     now = [dict(row) for row in connection.execute(select(alert).where(c.ended_at.is_(None))).mappings()]
-    now.sort(key=lambda row: (row["fired_at"] is None, _RANK[row["severity"]], row["began_at"]))
+    now.sort(key=lambda row: (row["fired_at"] is None, -loudness(row["severity"]), row["began_at"]))
     over = select(alert).where(c.ended_at.is_not(None), c.fired_at.is_not(None)).order_by(c.ended_at.desc())
     old = [dict(row) for row in connection.execute(over.limit(most)).mappings()] if past else []
     return [*now, *old][:most]

@@ -17,8 +17,7 @@ from monitoring.alerts.book import Alert, Book, Silence, summary
 from monitoring.alerts.looking import GATEWAY, Looker
 from monitoring.alerts.tables import alert as table
 from monitoring.alerts.tables import silence
-from pipe.config.alerts import at_least
-from pipe.contract import Message
+from pipe.config.alerts import loudness
 from pipe.engine import Engine
 from pipe.errors import PipeError, StoreError
 from pipe.operations.host import Host
@@ -28,6 +27,8 @@ from pipe.store.transaction import Tx
 PATIENCE_S = 30.0
 """that the emergency's program may take"""
 _KEPT = tuple(column.name for column in table.columns)
+_PEOPLES = {"acked_at", "acked_by", "note"}
+"""what only people write"""
 
 
 class Alarms:
@@ -95,13 +96,15 @@ class Alarms:
 
     def _keep(self, tx: Tx, rows: Sequence[dict[str, Any]], bodies: dict[str, dict[str, Any]]) -> None:
         for row in rows:
-            tx.execute(table.delete().where(table.c.id == row["id"]))
-            if row["fired_at"] is not None or row["ended_at"] is None:
+            this = table.c.id == row["id"]
+            if row["fired_at"] is None and row["ended_at"] is not None:
+                tx.execute(table.delete().where(this))
+            elif tx.execute(table.update().where(this).values(**row).returning(table.c.id)).first() is None:
                 tx.insert(table, **row)
         for name, body in bodies.items():
             route = self._engine.routes.get(name)
             if route is not None:
-                self._engine.outcomes.store(tx, route, _message(tx, name, body), 0)
+                self._engine.outcomes.begin(tx, route, body)
         tx.execute(table.delete().where(table.c.ended_at < tx.now - self._engine.configuration.retention.metadata))
 
     def store_failed(self, error: PipeError) -> None:
@@ -118,16 +121,13 @@ class Alarms:
 
 def _fits(alert: Alert, route: Route) -> bool:
     source = route.config.source
-    return alert.severity in at_least(source.severity) and (not source.rules or alert.rule in source.rules)
-
-
-def _message(tx: Tx, route: str, body: dict[str, Any]) -> Message:
-    return Message(tx.new_id(), route, None, {}, received_at=tx.now).but(body=body)
+    loud = loudness(alert.severity) >= loudness(source.severity)
+    return loud and (not source.rules or alert.rule in source.rules)
 
 
 def _row(alert: Alert, told_at: float | None) -> dict[str, Any]:
     fields = asdict(alert)
-    row = {name: fields[name] for name in _KEPT}
+    row = {name: fields[name] for name in _KEPT if name not in _PEOPLES}
     return row if told_at is None else {**row, "told_at" if alert.ended_at is None else "cleared_at": told_at}
 
 

@@ -27,22 +27,21 @@ class BuiltIn(NamedTuple):
     """a number that is still well; None: the rule counts nothing"""
     age: float | None
     """seconds that are still well; None: the rule measures no time"""
-    text: str
 
 
 _MIN, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
 RULES: dict[RuleName, BuiltIn] = {
-    "connection_down": BuiltIn("critical", 2 * _MIN, None, None, "A connection does not work; what is for it waits."),
-    "connection_degraded": BuiltIn("warning", 10 * _MIN, None, None, "A connection works badly."),
-    "connection_flapping": BuiltIn("warning", 0, 3, 15 * _MIN, "A connection broke more than `over` times in `age`."),
-    "certificate": BuiltIn("warning", 0, None, 14 * _DAY, "A certificate ends within `age`."),
-    "dead_letters": BuiltIn("warning", 0, 0, None, "More than `over` dead letters of a route wait for a person."),
-    "queue_age": BuiltIn("warning", 0, None, 15 * _MIN, "A delivery of a route that could go has waited for `age`."),
-    "uncertain": BuiltIn("warning", 5 * _MIN, 0, None, "Of more than `over` sent, nobody knows whether they arrived."),
-    "disk": BuiltIn("critical", 0, None, None, "The disk is below its floor: nothing is accepted."),
-    "clock_step": BuiltIn("warning", 0, None, None, "The wall clock stepped: nothing expires for ten minutes."),
-    "books": BuiltIn("critical", 0, None, _HOUR, "The books do not balance; they are looked at each `age`."),
-    "audit": BuiltIn("critical", 0, None, _HOUR, "The audit was altered; its chain is followed each `age`."),
+    "connection_down": BuiltIn("critical", 2 * _MIN, None, None),
+    "connection_degraded": BuiltIn("warning", 10 * _MIN, None, None),
+    "connection_flapping": BuiltIn("warning", 0, 3, 15 * _MIN),
+    "certificate": BuiltIn("warning", 0, None, 14 * _DAY),
+    "dead_letters": BuiltIn("warning", 0, 0, None),
+    "queue_age": BuiltIn("warning", 0, None, 15 * _MIN),
+    "uncertain": BuiltIn("warning", 5 * _MIN, 0, None),
+    "disk": BuiltIn("critical", 0, None, None),
+    "clock_step": BuiltIn("warning", 0, None, None),
+    "books": BuiltIn("critical", 0, None, _HOUR),
+    "audit": BuiltIn("critical", 0, None, _HOUR),
 }
 
 
@@ -94,7 +93,6 @@ class Alerts(Strict):
             built_in.wait if own.wait is None else float(own.wait),
             built_in.over if own.over is None else own.over,
             built_in.age if own.age is None else float(own.age),
-            built_in.text,
         )
 
 
@@ -103,6 +101,6 @@ def _has(rule: BuiltIn) -> str:
     return f"has {' and '.join(others)}" if others else "only has `severity`, `for` and `off`"
 
 
-def at_least(severity: Severity) -> frozenset[Severity]:
-    """This severity and what is louder."""
-    return frozenset(SEVERITIES[SEVERITIES.index(severity) :])
+def loudness(severity: Severity) -> int:
+    """Larger is louder."""
+    return SEVERITIES.index(severity)
