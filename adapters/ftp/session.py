@@ -219,7 +219,8 @@ class FtpSession:
                     async with self._wire.patient():
                         await stream.write(piece)
                 if self._wire.secured is None:
-                    stream.writer.write_eof()  # what is still under way reaches the server before the end does
+                    with suppress(OSError):  # the server has ended the transfer already; why, stands in its answer
+                        stream.writer.write_eof()  # what is still under way reaches the server before the end does
                 await stream.finish()
             except (ConnectionError, ssl.SSLError):
                 # The server ended the transfer; why, stands in its answer.

@@ -163,7 +163,7 @@ async def test_an_emission_may_have_a_deadline_of_its_own(house: House) -> None:
         tx.emit(message, deadline=tx.now + 9e9)
         return []
 
-    head = HEAD.replace("    retry:", "    deadline: 1h\n    retry:")
+    head = HEAD.replace("    retry:", "    deadline: 1h\n    retry:").replace("first: 10s", "first: 1m")
     route = head + "    steps: [{decode: json}, {flow: test.note}]\n    to: {connection: out, put: x}\n"
     await begin(house, route + OTHER.replace("internal", "internal\n    deadline: 1d"), hurried)
     house.partner("out").script = [PeerFailed() for _ in range(9)]
