@@ -1,6 +1,7 @@
 """The gateway as a process: started, stopped, killed without warning, and asked by its own commands.
 
-Its processes come out of a nursery, unless they are to begin with another command or to run another checkout's code.
+Its processes come out of a nursery, unless they are to begin with another command, run another checkout's code, or have
+something in their environment that is read before the first line of ours.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from pipe.unix_socket import reachable
 from tests.journeys.nursery import nursery
 
 ROOT = Path(__file__).resolve().parents[2]
+EARLY = ("PYTHON", "LD_", "MALLOC_", "GLIBC_")
+"""variables that begin so mean nothing to a process that runs already"""
 
 
 class Process(Protocol):
@@ -70,7 +73,7 @@ class Gateway:
 
     async def _begun(self, *arguments: str, output: IO[bytes], words: IO[bytes], under: Sequence[str] = ()) -> Process:
         with Path(os.devnull).open("rb") as nothing:
-            if not under and self.root == ROOT:
+            if not under and self.root == ROOT and not self._begins_otherwise():
                 streams = [each.fileno() for each in (nothing, output, words)]
                 return await nursery(ROOT).bear(arguments, self.environment, ROOT, streams=streams)
             return await asyncio.create_subprocess_exec(
@@ -81,6 +84,14 @@ class Gateway:
                 stdout=output,
                 stderr=words,
             )
+
+    def _begins_otherwise(self) -> bool:
+        usual = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return any(
+            self.environment.get(name) != usual.get(name)
+            for name in {*self.environment, *usual}
+            if name.startswith(EARLY)
+        )
 
     @property
     def arguments(self) -> tuple[str, ...]:
