@@ -119,7 +119,8 @@ def sweep(folder: Path, known: set[str], older_than: float) -> int:
     """Removes files that no row names and that are older than `older_than` (seconds since 1970); returns how many."""
     removed = 0
     for path in folder.glob("*"):
-        if path.name not in known and path.stat().st_mtime < older_than:
-            path.unlink(missing_ok=True)
-            removed += 1
+        with suppress(FileNotFoundError):  # somebody was quicker
+            if path.name not in known and path.is_file() and path.stat().st_mtime < older_than:
+                path.unlink()
+                removed += 1
     return removed
