@@ -37,6 +37,8 @@ from pipe.rate import Bucket, KeyedBuckets
 DOWN_AFTER = 3
 LONGEST_PAUSE_S = 3600.0
 GRACE_S = 1.0
+LOOK_S = 120.0
+"""adapters keep shorter limits themselves; this one is for those that do not"""
 
 
 class Connection:
@@ -248,12 +250,15 @@ class Connection:
 
     async def _look(self) -> Health:
         try:
-            if not self.opened:
-                await self.adapter.open()
-                self.opened = True
-            health: Health = await self.adapter.check()
+            async with asyncio.timeout(LOOK_S):
+                if not self.opened:
+                    await self.adapter.open()
+                    self.opened = True
+                health: Health = await self.adapter.check()
         except PipeError as error:
             return Health("down", error.text)
+        except TimeoutError:
+            return Health("down", f"its check did not end within {LOOK_S:g} s")
         except Exception as error:  # boundary of the adapter: whom nobody asks any more stays closed
             logger.bind(action="check_broke", connection=self.name).opt(exception=error).error(
                 "the connection's check has a defect; it is asked again"
