@@ -14,6 +14,7 @@ from flows.access.engine import Need
 from flows.access.guarding import not_over
 from flows.access.people import Person
 from flows.access.tables import key, password, session, totp
+from flows.otp import bindings
 from flows.signin import passwords, sessions
 from flows.signin import totp as app
 from pipe.errors import BadRequest, NotFound
@@ -273,7 +274,7 @@ def _shut_out(tx: Unit, call: Call, id_of: str, reason: str, *, leave: bool) -> 
     "/admin/people/{id}/reset", permission="password.reset", on=one, api="POST /people/{id}/reset", result=Given
 )
 async def reset(call: Call) -> Show:
-    """Gives a person a one-time password and takes the authenticator app away; sessions end."""
+    """Gives a person a one-time password and takes the app and the Telegram chat away; sessions end."""
     await about(call, "password.reset")
     id_of, one_time = call.params["id"], one_time_password()
     if id_of == call.who.id:  # one's own needs the password so far
@@ -292,8 +293,9 @@ def _reset(tx: Tx, call: Call, id_of: str, hashed: str) -> Person:
         raise Invalid("", "people.no_password")
     passwords.keep(tx, id_of, hashed, must_change=True, expires_at=tx.now + ONE_TIME_S)
     factor = app.forget(tx, id_of)
+    chats = bindings.forget(tx, bindings.person(id_of))
     ended = sessions.end_all_of(tx, id_of, call.actor)
-    after = {"second_factor_removed": factor, "sessions_ended": ended, "address": call.address}
+    after = {"second_factor_removed": factor or chats > 0, "sessions_ended": ended, "address": call.address}
     tx.audit("password.reset", target=found.login, after=after)
     return found
 

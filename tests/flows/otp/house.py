@@ -23,7 +23,7 @@ from partners.telegram.chats import Person
 from pipe.store.schema import audit
 from tests.adapters.telegram_bench import TOKEN, config
 from tests.pipe.running import running
-from tests.web.pages.site import QUICK, Pages, Visitor
+from tests.web.pages.site import PASSWORD, QUICK, Pages, Visitor
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = """
@@ -102,7 +102,7 @@ class House(Pages):
     async def bind(self, visitor: Visitor, who: Person | None = None) -> None:
         """Binds the chat of somebody who is signed in."""
         await visitor.get("/me/telegram")
-        page = await visitor.post("/me/telegram/begin")
+        page = await visitor.post("/me/telegram/begin", current=PASSWORD)
         word = re.search(r"\?start=([A-Za-z0-9_-]+)", page.text)
         assert word is not None, page.text[:3000]
         person = who or self.person

@@ -60,6 +60,7 @@ async def test_from_the_setting_to_the_sign_in(chromium: Browser, tmp_path: Path
         await page.get_by_text("Збережено. Діє одразу.").wait_for()
 
         await page.get_by_role("link", name="Під’єднати чат").click()
+        await page.get_by_label("Ваш пароль").fill(PASSWORD)
         await page.get_by_role("button", name="Під’єднати чат").click()
         async with context.expect_page() as opened:
             await page.get_by_role("link", name="Відкрити бот").click()
@@ -118,6 +119,7 @@ async def test_pages_fit_a_telephone_and_work_without_scripts(chromium: Browser,
             await page.goto(path)
             assert await wide(page) <= NARROW[0], path
         await page.goto("/me/telegram")
+        await page.get_by_label("Ваш пароль").fill(PASSWORD)
         await page.get_by_role("button", name="Під’єднати чат").click()
         link = await page.get_by_role("link", name="Відкрити бот").get_attribute("href")
         assert link is not None
@@ -157,6 +159,7 @@ async def test_pages_are_for_everybody(chromium: Browser, tmp_path: Path, size: 
 
         await look("/admin/otp/pensions")
         await page.goto("/me/telegram")
+        await page.get_by_label("Ваш пароль").fill(PASSWORD)
         await page.get_by_role("button", name="Під’єднати чат").click()
         await look()
         link = await page.get_by_role("link", name="Відкрити бот").get_attribute("href")

@@ -124,6 +124,9 @@ async def test_a_link_binds_once_and_the_chat_can_be_unbound(made: House) -> Non
     async with made.visitor() as visitor:
         _, code = await first_step(made, visitor)
         await visitor.post("/login/code", code=code)
+        await visitor.get("/me/telegram")
+        refused = await visitor.post("/me/telegram/begin")
+        assert (refused.status, "?start=" in refused.text) == (422, False)
         await made.bind(visitor, other)
         await made.said(lambda text: "в інший чат" in text)
         page = await visitor.get("/me/telegram")
