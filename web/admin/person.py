@@ -13,9 +13,9 @@ from flows.access.changes import Unit
 from flows.access.engine import Need
 from flows.access.guarding import not_over
 from flows.access.people import Person
-from flows.access.tables import key, password, session, totp
+from flows.access.tables import key, password, session
 from flows.otp import bindings
-from flows.signin import passwords, sessions
+from flows.signin import factors, passwords, sessions
 from flows.signin import totp as app
 from pipe.errors import BadRequest, NotFound
 from pipe.store.transaction import Tx
@@ -81,7 +81,7 @@ class PersonPage(BaseModel):
     created_at: float = Field(description="When the account was made.")
     signed_in_at: float | None = Field(description="When the person last signed in.")
     has_password: bool = Field(description="Whether there is a password.")
-    has_totp: bool = Field(description="Whether there is an authenticator app.")
+    factors: list[str] = Field(description="Second factors: `totp` (an app), `otp` (Telegram), `oidc` (a provider).")
     company: str | None = Field(description="The company that the person belongs to.")
     level: int = Field(description="The most confidential that the person is cleared for, 0 to 3.")
     sessions: int = Field(description="Open sessions.")
@@ -177,7 +177,7 @@ def _one(connection: Connection, id_of: str, now: float) -> PersonPage:
         signed_in_at=found.signed_in_at,
         has_password=connection.execute(select(password.c.person).where(password.c.person == id_of)).first()
         is not None,
-        has_totp=connection.execute(select(totp.c.person).where(totp.c.person == id_of)).first() is not None,
+        factors=factors.of(connection, id_of),
         sessions=connection.execute(open_).scalar_one(),
         company=found.company,
         level=found.level,

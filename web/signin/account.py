@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, select
 
 from flows.access.tables import session
-from flows.signin import passwords, sessions, throttle, totp
+from flows.signin import factors, passwords, sessions, throttle, totp
 from pipe.errors import NotFound, RateLimited
 from pipe.store.transaction import Tx
 from web.pages.call import Call
@@ -45,6 +45,7 @@ class Account(BaseModel):
     email: str | None = Field(description="Mail address.")
     has_password: bool = Field(description="Whether there is a password.")
     has_totp: bool = Field(description="Whether there is an authenticator app.")
+    has_telegram: bool = Field(description="Whether codes come to a Telegram chat.")
     sessions: list[Open] = Field(description="Sessions that are open.")
 
 
@@ -231,12 +232,14 @@ def _account(connection: Connection, call: Call, here: str) -> Account:
         for row in rows
         if (found := sessions.by_id(connection, row.id, call.now, call.site.settings().idle)) is not None
     ]
+    second = factors.of(connection, me.id)
     return Account(
         name=me.name,
         login=me.login,
         email=me.email,
         has_password=has_password(connection, call),
-        has_totp=totp.has(connection, me.id),
+        has_totp="totp" in second,
+        has_telegram="otp" in second,
         sessions=[
             Open(
                 id=each.id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from partners.manners import manner
 from tests.adapters.telegram_bench import true
 from tests.flows.otp.house import COMPANY, House, house
 from tests.web.pages.site import Answer, Visitor
+from tests.web.signin.test_login import with_app
 
 LOGIN = "oksana@ukc.gov.ua"
 
@@ -116,6 +118,38 @@ async def test_too_many_codes_are_a_pause_with_a_time(made: House) -> None:
         assert page.url.path == "/login/code"
         assert "Зачекайте перед новим кодом" in page.text
         assert "Новий код через" in page.text
+
+
+async def test_whoever_has_an_app_and_a_chat_chooses(made: House) -> None:
+    """The app is asked first, the chat offered beside it; tries stay counted, and lists count either as a factor."""
+    await made.person_of("admin@ukc.gov.ua", "person.read", "grant.give")
+    async with made.visitor() as visitor, made.visitor() as other:
+        await other.sign_in("admin@ukc.gov.ua")
+        assert "У вас немає другого чинника" in (await other.get("/admin")).text
+        lists = [LOGIN in (await other.get(f"/admin/people?factor={each}")).text for each in ("yes", "no")]
+        assert lists == [True, False]
+        _, code = await first_step(made, visitor)
+        assert "Іншим способом" not in (visitor.last.text if visitor.last else "")
+        await visitor.post("/login/code", code=code)
+        assert "У вас немає другого чинника" not in (await visitor.get("/admin")).text
+        app = await with_app(made, visitor)
+        page = await visitor.sign_in(LOGIN)
+        assert ("Введіть код із застосунку" in page.text, "Код у Telegram</button>" in page.text) == (True, True)
+        assert "Залишилося 4 спроби" in (await visitor.post("/login/code", code="000000")).text
+        await made.unlocked()
+        last = made.person.lines[-1].id
+        page = await visitor.post("/login/other", factor="otp")
+        assert ("Введіть код із Telegram" in page.text, "Код із застосунку</button>" in page.text) == (True, True)
+        sent = await made.code(after=last)
+        assert "Введіть код із застосунку" in (await visitor.post("/login/other", factor="totp")).text
+        assert "Введіть код із застосунку" in (await visitor.post("/login/other", factor="oidc")).text
+        # The code that is in the chat already is good still: coming back sends no other.
+        assert "Введіть код із Telegram" in (await visitor.post("/login/other", factor="otp")).text
+        assert (await visitor.post("/login/code", code=sent)).url.path == "/admin"
+        assert (await made.audited("otp.requested")) == ["otp.requested"] * 2
+        await visitor.sign_in(LOGIN)
+        fresh = app.generate(time.time() + 30).decode()
+        assert (await visitor.post("/login/code", code=fresh)).url.path == "/admin"
 
 
 async def test_a_link_binds_once_and_the_chat_can_be_unbound(made: House) -> None:
