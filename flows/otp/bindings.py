@@ -16,7 +16,7 @@ from flows.otp.rules import LINK_S, RISKY_S
 from flows.otp.tables import citizen, link
 from pipe.contract import Transaction
 
-PERSON, PHONE = "person/", "phone/"
+PERSON = "person/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ def person(id: str) -> str:
 
 
 def phone(tx: Transaction, number: str) -> str:
-    """The subject that a telephone number is; the number itself is kept nowhere."""
-    return f"{PHONE}{tx.hash('otp-phone', number)}"
+    """The subject that a telephone number is, as `pipe erase` finds it; the number itself is kept nowhere."""
+    return tx.hash("subject", number)
 
 
 def _table(subject: str) -> tuple[Table, Any, str]:

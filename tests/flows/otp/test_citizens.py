@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from flows.otp import bindings, codes, settings, tables
 from partners.manners import manner
 from pipe.operations import perform
+from pipe.operations.restoring import restored
 from pipe.store.schema import delivery
+from pipe.store.store import Store
 from tests.adapters.telegram_bench import true
 from tests.flows.otp.house import COMPANY, OTHER, SESSION, House, gateway, house
 
@@ -284,3 +287,47 @@ async def test_the_code_stands_nowhere_but_in_the_chat(made: House, capfd: pytes
     captured = capfd.readouterr()
     assert (held, code in shown, code in captured.out + captured.err) == ([], False, False)
     assert "***" in shown
+
+
+async def test_an_erased_number_is_in_no_table_and_in_no_restored_copy(made: House) -> None:
+    """`pipe erase NUMBER` unbinds the chat and forgets codes, links and what they opened; a restored copy does again."""
+    await made.share_number()
+    challenge, code = await ask(made)
+    assert await check(made, challenge, code) == ("right", 2)
+    await made.gateway.engine.act(lambda tx: codes.lift(tx, bindings.phone(tx, PHONE)), "console")
+    await made.gateway.engine.act(lambda tx: bindings.offer(tx, "otp-bot", bindings.phone(tx, PHONE), COMPANY), "console")
+    assert await held(made.gateway.store) == {name: 1 for name, _ in tables.SUBJECTS}
+    host = made.gateway._host("console", lambda *_: None)
+    (made.folder / "safe").mkdir()
+    found = await perform(host, "backup", {"path": str(made.folder / "safe")})
+    await true(lambda: not any(code in line.text for line in made.person.lines))
+    await perform(host, "erase", {"subject": PHONE, "reason": "asked in writing", "pending": True})
+    assert await held(made.gateway.store) == {}
+    # Nobody is told that the chat was theirs: whoever asks now is one whom the bot does not know.
+    again = await made.ask(COMPANY, phone=PHONE, session=SESSION)
+    assert again["state"] == "asked"
+    await made.until("failed", "unbound")
+    data = made.folder / "copy"
+    keys = made.gateway.settings.data / "keys" / "master.keys"
+    told = await restored(Path(found["file"]), keys, data, [], "console", host.built, None, lambda *_: None)
+    assert (told["erasures"], told["erasures_left"]) == (1, 0)
+    copy = Store(data, url=None, clock=made.gateway.clock)
+    await copy.open(host.built.migrations())
+    try:
+        assert await held(copy) == {}
+    finally:
+        await copy.close()
+
+
+async def held(store: Store) -> dict[str, int]:
+    """How many rows of the number each table has."""
+    subject = store.vault.hash("subject", PHONE)
+
+    def read(connection: Connection) -> dict[str, int]:
+        counts = {
+            name: connection.execute(text(f"SELECT count(*) FROM {name} WHERE {column} = :s"), {"s": subject}).scalar_one()  # noqa: S608
+            for name, column in tables.SUBJECTS
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    return await store.read(read)
