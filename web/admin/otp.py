@@ -145,7 +145,7 @@ async def change(call: Call, form: Change) -> Done:
     except ValidationError as error:
         raise Invalid("", "otp.wrong_number", name=".".join(str(part) for part in error.errors()[0]["loc"])) from None
     except BadRequest as error:
-        raise Invalid("", "form.error.refused", why=error.text) from None
+        raise Invalid("", "form.error.refused", why=call.words.refusal(error)) from None
     company = call.params["company"]
 
     def keep(tx: Transaction) -> None:
@@ -178,7 +178,7 @@ async def save(call: Call, form: Fields) -> Done | Show:
         try:
             return Show("admin/otp_company.html", await _page(call, EDIT, texts.checked(written)))
         except BadRequest as error:
-            raise Invalid("", "form.error.refused", why=error.text) from None
+            raise Invalid("", "form.error.refused", why=call.words.refusal(error)) from None
     numbers = {}
     for name in Numbers.model_fields:
         text = str(given.get(name, "")).strip()

@@ -159,7 +159,7 @@ async def add(call: Call, form: NewPerson) -> Done | Show:
         need = Need("person.create", Object(company=form.company))
         made = await call.change(lambda tx: _add(tx, call, form, hashed), need)
     except BadRequest as error:
-        raise Invalid("login", "form.error.refused", why=error.text.rstrip(".")) from None
+        raise Invalid("login", "form.error.refused", why=call.words.refusal(error)) from None
     given = Given(id=made.id, login=made.login, name=made.name, password=one_time, until=call.now + ONE_TIME_S)
     if one_time is None:
         return Done(f"/admin/people/{made.id}", "people.added", {"name": made.name}, result=given, status=201)

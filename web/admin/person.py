@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Row, func, select
 from flows.access import people, words
 from flows.access.changes import Unit
 from flows.access.engine import Need
-from flows.access.guarding import not_over
 from flows.access.people import Person
 from flows.access.tables import key, password, session
 from flows.otp import bindings
@@ -262,7 +261,7 @@ async def _guarded(call: Call, unit: Callable[[Unit], object], need: Need) -> No
     try:
         await call.change(unit, need)
     except BadRequest as error:
-        raise Invalid("reason", "form.error.refused", why=error.text) from None
+        raise Invalid("reason", "form.error.refused", why=call.words.refusal(error)) from None
 
 
 def _shut_out(tx: Unit, call: Call, id_of: str, reason: str, *, leave: bool) -> None:
@@ -279,7 +278,7 @@ async def reset(call: Call) -> Show:
     id_of, one_time = call.params["id"], one_time_password()
     if id_of == call.who.id:  # one's own needs the password so far
         raise Invalid("", "people.own_password")
-    not_over(call.site.access.rights(call.who.id), call.site.access.rights(id_of))
+    call.site.access.not_over(call.who.id, id_of)
     hashed = await call.site.passwords.hash(one_time)
     found = await call.write(lambda tx: _reset(tx, call, id_of, hashed))
     until = call.now + ONE_TIME_S

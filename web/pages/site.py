@@ -268,6 +268,9 @@ class Site:
 
     def _said(self, error: PipeError, words: Words) -> str:
         """What is told about a refusal: a denial brings its own reason."""
+        if error.said[0]:
+            told = words.refusal(error)
+            return f"{told[:1].upper()}{told[1:]}."
         if isinstance(error, Denied) and "reason" in error.facts and error.facts["reason"] != "key":
             return error.text
         key = f"error.{error.slug()}.text"

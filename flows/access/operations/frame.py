@@ -10,6 +10,7 @@ from flows.access.difference import Change
 from flows.access.engine import Access
 from flows.access.model import Object, Snapshot
 from flows.access.predicate import Allow, Region
+from flows.refusing import refused
 from pipe.errors import BadRequest, NotFound
 from pipe.operations.host import Host
 
@@ -70,7 +71,7 @@ def person_of(access: Access, login: str) -> str:
     for person in access.snapshot.person.values():
         if person.login == wanted:
             return person.id
-    raise NotFound(f"nobody has the login `{login}`", hint="`pipe access people` lists them")
+    raise refused(NotFound, "nobody_of_login", login=login)
 
 
 def holder_of(access: Access, text: str) -> tuple[str, str]:

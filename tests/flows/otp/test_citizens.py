@@ -290,12 +290,14 @@ async def test_the_code_stands_nowhere_but_in_the_chat(made: House, capfd: pytes
 
 
 async def test_an_erased_number_is_in_no_table_and_in_no_restored_copy(made: House) -> None:
-    """`pipe erase NUMBER` unbinds the chat and forgets codes, links and what they opened; a restored copy does again."""
+    """`pipe erase NUMBER` unbinds the chat, forgets codes, links and what they opened; a restored copy does again."""
     await made.share_number()
     challenge, code = await ask(made)
     assert await check(made, challenge, code) == ("right", 2)
     await made.gateway.engine.act(lambda tx: codes.lift(tx, bindings.phone(tx, PHONE)), "console")
-    await made.gateway.engine.act(lambda tx: bindings.offer(tx, "otp-bot", bindings.phone(tx, PHONE), COMPANY), "console")
+    await made.gateway.engine.act(
+        lambda tx: bindings.offer(tx, "otp-bot", bindings.phone(tx, PHONE), COMPANY), "console"
+    )
     assert await held(made.gateway.store) == {name: 1 for name, _ in tables.SUBJECTS}
     host = made.gateway._host("console", lambda *_: None)
     (made.folder / "safe").mkdir()
@@ -325,7 +327,9 @@ async def held(store: Store) -> dict[str, int]:
 
     def read(connection: Connection) -> dict[str, int]:
         counts = {
-            name: connection.execute(text(f"SELECT count(*) FROM {name} WHERE {column} = :s"), {"s": subject}).scalar_one()  # noqa: S608
+            name: connection.execute(
+                text(f"SELECT count(*) FROM {name} WHERE {column} = :s"), {"s": subject}
+            ).scalar_one()
             for name, column in tables.SUBJECTS
         }
         return {name: count for name, count in counts.items() if count}

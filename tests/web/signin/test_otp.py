@@ -193,7 +193,7 @@ async def test_an_administrator_sets_a_company_up(made: House) -> None:
         assert "Код 482913, вхід до системи!" in seen.text
         assert "Ще не збережено" in seen.text
         for wrong, words in (
-            ({"code_uk": "без коду"}, "must stand in it"), ({"wrong_en": "{code}"}, "no variable"),
+            ({"code_uk": "без коду"}, "у тексті має бути {code}"), ({"wrong_en": "{code}"}, "вставити не можна"),
             ({"tries": "9"}, "Це число"), ({"digits": "шість"}, "Це число"), ({"bot": ""}, "Виберіть бот"),
         ):  # fmt: skip
             answer = await visitor.post(f"/admin/otp/{COMPANY}/form", **{**look, "act": "save", **wrong})
