@@ -1,4 +1,7 @@
-"""All pages there are. Adding some: make an Area, add it to AREAS; a feed that pages follow, to TOPICS."""
+"""All pages there are. Adding some: make an Area, add it to AREAS; a feed that pages follow, to TOPICS.
+
+Where a person begins is decided here, too: STARTS.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from web.pages.live import Topic
 from web.pages.router import Area
 from web.signin import account, beginning, elsewhere, emergency, login, telegram, with_provider
 
-__all__ = ["AREAS", "TOPICS"]
+__all__ = ["AREAS", "STARTS", "TOPICS"]
 
 AREAS: tuple[Area, ...] = (
     common.AREA, login.AREA, beginning.AREA, with_provider.AREA, account.AREA, elsewhere.AREA, telegram.AREA,
@@ -34,3 +37,5 @@ AREAS: tuple[Area, ...] = (
     sessions.AREA, keys.AREA, audit.AREA, findings.AREA, otp.AREA,
 )  # fmt: skip
 TOPICS: tuple[Topic, ...] = (Topic("signin", "session.read"), Topic("access", "grant.read"))
+STARTS = ("/admin", "/ops")
+"""`/` leads to the first of these parts in which a person has something to do; without any right to the first one"""

@@ -16,7 +16,7 @@ from pipe.clock import Clock
 from pipe.config.models import Listener
 from pipe.config.sign_in import SignIn
 from pipe.store.store import Store
-from web.catalogue import AREAS, TOPICS
+from web.catalogue import AREAS, STARTS, TOPICS
 from web.listener import Listeners, is_loopback, refuse_open_staff
 from web.pages.bots import Act, Bot
 from web.pages.site import Site
@@ -46,7 +46,7 @@ class Staff:
         self._store, self._clock, self._file = store, clock, data / FILE
         self.access = Access(store, clock)
         self.site = Site(
-            store, clock, AREAS, TOPICS, access=self.access, passwords=passwords or Passwords(),
+            store, clock, AREAS, TOPICS, STARTS, access=self.access, passwords=passwords or Passwords(),
             factors=(TotpFactor(store), OtpFactor(store, clock, act)), act=act, bots=bots,
             settings=settings, on_first_password_used=self._gone,
         )  # fmt: skip

@@ -62,7 +62,7 @@ async def begin(call: Call, form: Newcomer) -> Done:
     if token is None:
         return Done("/login", "code.over")
     call.site.first_password_used()
-    return entered(call, token, "/admin")
+    return entered(call, token, "/")
 
 
 def check_new(password: str, repeated: str, login: str, name: str) -> None:

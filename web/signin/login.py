@@ -60,7 +60,7 @@ class Later(BaseModel):
 async def login(call: Call, ask: Ask) -> SignIn | web.StreamResponse:
     """The first step of signing in."""
     if call.person is not None:
-        return web.Response(status=303, headers={"Location": local(ask.to or "/admin")})
+        return web.Response(status=303, headers={"Location": local(ask.to or "/")})
     until = await call.read(lambda connection: first.until(connection, call.now))
     to = ask.to or call.form_of("enter").values.get("to", "")
     return SignIn(to=to, providers=call.site.providers.labels(), first=until is not None)
@@ -85,7 +85,7 @@ async def enter(call: Call, form: Credentials) -> Done | Show:
     if call.site.passwords.outdated(kept.hash):
         fresh = await call.site.passwords.hash(form.password)
         await call.write(lambda tx: _renew(tx, person.id, kept, fresh))
-    goal = form.to or "/admin"
+    goal = form.to or "/"
     if (asked := await ask_factor(call, person, ["password"], goal)) is not None:
         return asked
     return entered(call, await call.write(lambda tx: start(tx, call, person, ["password"])), goal)
@@ -278,6 +278,6 @@ async def _is_first(call: Call, form: Credentials) -> bool:
 
 
 async def _make_first(call: Call) -> Done:
-    token, _ = await call.write(lambda tx: challenges.begin(tx, "", FIRST, means=FIRST, goal="/admin"))
+    token, _ = await call.write(lambda tx: challenges.begin(tx, "", FIRST, means=FIRST, goal="/"))
     hold_step(call, token)
     return Done("/login/first")

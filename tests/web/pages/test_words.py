@@ -19,7 +19,8 @@ BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "ev
          "form.error.", "layout.theme.", "single.", "people.", "code.", "totp.", "keys.", "unit.",
          "area.", "finding.", "questions.", "grants.state_", "holder.", "scope.", "level.", "importing.state_",
          "companies.", "rules.", "nav.",
-         "otp.what.", "otp.language.", "otp.number.", "otp.bot_state.", "refused.hint.", "refused.term.", "code.way.")  # fmt: skip
+         "otp.what.", "otp.language.", "otp.number.", "otp.bot_state.",
+         "refused.hint.", "refused.term.", "code.way.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
 
