@@ -24,6 +24,7 @@ from web.admin import (
     sessions,
 )
 from web.pages import common
+from web.pages.bots import FEED as BOTS
 from web.pages.live import Topic
 from web.pages.router import Area
 from web.signin import account, beginning, elsewhere, emergency, login, telegram, with_provider
@@ -36,6 +37,6 @@ AREAS: tuple[Area, ...] = (
     roles.AREA, grants.AREA, rules.AREA, questions.AREA, emergency.AREA,
     sessions.AREA, keys.AREA, audit.AREA, findings.AREA, otp.AREA,
 )  # fmt: skip
-TOPICS: tuple[Topic, ...] = (Topic("signin", "session.read"), Topic("access", "grant.read"))
+TOPICS: tuple[Topic, ...] = (Topic("signin", "session.read"), Topic("access", "grant.read"), Topic(BOTS, "otp.read"))
 STARTS = ("/admin", "/ops")
 """`/` leads to the first of these parts in which a person has something to do; without any right to the first one"""

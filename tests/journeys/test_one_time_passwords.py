@@ -91,7 +91,7 @@ def codes(telegram: TelegramPartner) -> list[str]:
 
 @pytest.mark.parametrize("how", ["hang", pytest.param("fail", marks=pytest.mark.deep)])
 async def test_a_code_that_telegram_does_not_take_in_time_expires(tmp_path: Path, how: Any) -> None:
-    """Silent or down past the code's life, over a kill: nothing comes late, the page says so, and another code works."""
+    """Silent or down past the code's life, over a kill: nothing comes late, the page says so, another code works."""
     if not LIBRARIES:
         pytest.skip("needs libfaketime: apt-get install faketime")
     (tmp_path / "telegram").mkdir()

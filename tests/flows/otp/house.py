@@ -151,26 +151,30 @@ class House(Pages):
 
 
 @asynccontextmanager
-async def house(folder: Path, *, ready: bool = True) -> AsyncIterator[House]:
-    """Everything up; two companies, and staff, use one-time passwords where they are to be `ready`."""
+async def house(folder: Path, *, ready: bool = True, more: str = "") -> AsyncIterator[House]:
+    """Everything up; two companies, and staff, use one-time passwords where they are to be `ready`.
+
+    `more` are further lines of `connections:`.
+    """
     async with AsyncExitStack() as stack:
         theirs = folder / "telegram"
         theirs.mkdir(exist_ok=True)
         telegram = TelegramPartner("otp-bot", config(theirs), theirs)
         stack.push_async_callback(telegram.close)
         await telegram.start()
-        made = await stack.enter_async_context(gateway(folder, telegram))
+        made = await stack.enter_async_context(gateway(folder, telegram, more))
         if ready:
             await set_up(made)
         yield made
 
 
 @asynccontextmanager
-async def gateway(folder: Path, telegram: TelegramPartner) -> AsyncIterator[House]:
+async def gateway(folder: Path, telegram: TelegramPartner, more: str = "") -> AsyncIterator[House]:
     """The gateway of a folder, beside a Telegram that goes on."""
     (folder / "box").mkdir(exist_ok=True)
     (folder / "token").write_text(TOKEN, encoding="utf-8")
     written = CONFIG.format(api=telegram.address).replace("flows/otp/routes.yaml", "routes.yaml")
+    written = written.replace("routes:\n", more + "routes:\n", 1)
     (folder / "routes.yaml").write_text((ROOT / "flows/otp/routes.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     (folder / "c.yaml").write_text(written, encoding="utf-8")
     async with running(folder / "c.yaml") as made, aiohttp.ClientSession() as client:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from partners.manners import manner
 from tests.flows.otp.house import CODE
 from tests.flows.otp.house import house as otp_house
 from tests.web.browser.conftest import LOGIN, NARROW, PASSWORD, WIDE, House, begin
@@ -99,6 +100,19 @@ async def test_from_the_setting_to_the_sign_in(chromium: Browser, tmp_path: Path
         await page.get_by_label("Код із 8 цифр").fill(await newest(phone))
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/admin")
+
+        await page.goto("/admin/otp/-")
+        shown = page.locator("[data-part=bot]")
+        await expect(shown).to_contain_text("Працює")
+        await expect(page.get_by_text("${file:token}")).to_be_visible()
+        await expect(page.get_by_text(otp.telegram.address, exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Надіслати мені перевірку").click()
+        await phone.get_by_text("Перевірка: бот працює").wait_for()
+        other = await context.new_page()
+        await other.goto("/admin/otp/-")
+        otp.telegram.behave(manner("fail", ["401"]))
+        await other.get_by_role("button", name="Надіслати мені перевірку").click()
+        await expect(shown).to_contain_text("Не працює")
         await context.close()
 
 

@@ -18,12 +18,13 @@ from tests.web.pages.site import Answer, Visitor
 from tests.web.signin.test_login import with_app
 
 LOGIN = "oksana@ukc.gov.ua"
+SPARE = '  spare-bot: {type: telegram, token: "${file:token}", api: "http://127.0.0.1:9", updates: polling}\n'
 
 
 @pytest.fixture
 async def made(tmp_path: Path) -> AsyncIterator[House]:
     """A gateway and its Telegram; somebody whose chat is bound."""
-    async with house(tmp_path) as found:
+    async with house(tmp_path, more=SPARE) as found:
         await found.person_of(LOGIN)
         async with found.visitor() as visitor:
             await visitor.sign_in(LOGIN)
@@ -183,6 +184,7 @@ async def test_an_administrator_sets_a_company_up(made: House) -> None:
         await visitor.sign_in("admin@ukc.gov.ua")
         listed = await visitor.get("/admin/otp")
         assert ("Компанія pensions" in listed.text, "@otp_bot" in listed.text) == (True, True)
+        assert ("spare-bot" in listed.text, "http://127.0.0.1:9" in listed.text) == (True, True)
         page = await visitor.get(f"/admin/otp/{COMPANY}")
         assert "Використовувати OTP через Telegram bot" in page.text
         assert made.telegram.address in page.text
@@ -195,6 +197,7 @@ async def test_an_administrator_sets_a_company_up(made: House) -> None:
         for wrong, words in (
             ({"code_uk": "без коду"}, "у тексті має бути {code}"), ({"wrong_en": "{code}"}, "вставити не можна"),
             ({"tries": "9"}, "Це число"), ({"digits": "шість"}, "Це число"), ({"bot": ""}, "Виберіть бот"),
+            ({"bot": "spare-bot"}, "не знають бота spare-bot"),
         ):  # fmt: skip
             answer = await visitor.post(f"/admin/otp/{COMPANY}/form", **{**look, "act": "save", **wrong})
             assert (answer.status, words in answer.text) == (422, True), (wrong, answer.text[-3000:])
