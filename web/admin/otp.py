@@ -202,7 +202,7 @@ async def save(call: Call, form: Fields) -> Done | Show:
     )
 
 
-@AREA.action("/admin/otp/{company}/test", permission=EDIT, on=one)
+@AREA.action("/admin/otp/{company}/test", permission=EDIT, on=one, api="POST /otp/{company}/test")
 async def test(call: Call) -> Done:
     """Sends a word to the chat of whoever asks, through this company's bot."""
     call.require(EDIT, _thing(call))
@@ -217,8 +217,9 @@ async def test(call: Call) -> Done:
         tx.audit("otp.tested", target=company)
         return True
 
-    sent = await call.site.act(send, call.actor)
-    return Done(f"/admin/otp/{company}", "otp.tested" if sent else "otp.no_chat")
+    if not await call.site.act(send, call.actor):
+        raise Invalid("", "otp.test_bind")
+    return Done(f"/admin/otp/{company}", "otp.tested")
 
 
 @AREA.action("/admin/otp/{company}/unlock", permission=UNLOCK, on=one, api="POST /otp/{company}/unlock")

@@ -26,7 +26,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "companies.add_position": {**NAMES, "id": "fresh", "unit": "hall-{there}", "title": "operator"},
     "companies.remove_position": WHY, "groups.remove_group": WHY,
     "grants.approve": {}, "grants.revoke": WHY,
-    "otp.change": {"enabled": False}, "otp.unlock": {"login": "member@{there}.ua"},
+    "otp.change": {"enabled": False}, "otp.test": {}, "otp.unlock": {"login": "member@{there}.ua"},
     "sessions.end": {}, "keys.revoke": {}, "me.end_mine": {},
 }  # fmt: skip
 """a good body for each operation on something that has a company"""

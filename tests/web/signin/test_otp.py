@@ -204,7 +204,8 @@ async def test_an_administrator_sets_a_company_up(made: House) -> None:
         good = {**look, "act": "save", "tries": "5", "digits": "7"}
         saved = await visitor.post(f"/admin/otp/{COMPANY}/form", **good)
         assert "Збережено" in saved.text
-        assert (await visitor.post(f"/admin/otp/{COMPANY}/test")).text.count("під’єднайте свій чат") >= 1
+        refused = await visitor.post(f"/admin/otp/{COMPANY}/test")
+        assert (refused.status, refused.text.count("під’єднайте свій чат")) == (422, 2)
         await visitor.get("/me/telegram")
         other = made.telegram.bot.chats.add("Адміністраторка", "+380508888888")
         await made.bind(visitor, other)
