@@ -50,6 +50,7 @@ from pipe.engine import Catalogue, Engine
 from pipe.erasing import Erasing
 from pipe.errors import ConfigError, PipeError, StoreLocked, StoreUnavailable
 from pipe.fates import fate
+from pipe.lasting import lasting
 from pipe.operations import Host, Progress
 from pipe.store import notes, restore, revisions
 from pipe.store.migrations import Migration
@@ -373,7 +374,9 @@ class Gateway:
             )
         self.checkpointing = Checkpointing(self.store, self.clock, self.settings.audit_copy)
         await self.checkpointing.start()
-        self._checkpointing = asyncio.create_task(self.checkpointing.run(), name="checkpointing")
+        self._checkpointing = asyncio.create_task(
+            lasting("checkpointing", self.checkpointing.run, self.clock), name="checkpointing"
+        )
         await companies.seed(self.store, self.settings.config.parent / companies.FILE)
         await standard.seed(self.store)
         self.store.writer.on_failure = self._store_failed
@@ -394,7 +397,7 @@ class Gateway:
         await self.engine.start(configuration)
         erasing = Erasing(self.store, lambda: self.engine.outcomes, subjects())
         await erasing.go_on()
-        self._erasing = asyncio.create_task(erasing.run(), name="erasing")
+        self._erasing = asyncio.create_task(lasting("erasing", erasing.run, self.clock), name="erasing")
         await self.lent.listeners.start()
         self.started_at = self.clock.now()
         self.alarms = alerts.Alarms(self.engine, lambda: self._host("alerts", lambda done, all_, word: None))

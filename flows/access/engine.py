@@ -29,6 +29,7 @@ from flows.access.model import Object, Snapshot
 from flows.access.tables import use
 from pipe.clock import Clock
 from pipe.errors import Denied, PipeError, StoreBusy
+from pipe.lasting import lasting
 from pipe.store.schema import feed
 from pipe.store.store import Store
 from pipe.store.transaction import Tx
@@ -75,9 +76,9 @@ class Access:
     async def run(self) -> None:
         """Takes up every change, of others and by time alone, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow(), name="access-feed")
-            tasks.create_task(self._watch_time(), name="access-time")
-            tasks.create_task(self._note_uses(), name="access-uses")
+            tasks.create_task(lasting("access-feed", self._follow, self._clock))
+            tasks.create_task(lasting("access-time", self._watch_time, self._clock))
+            tasks.create_task(lasting("access-uses", self._note_uses, self._clock))
 
     # --- the four readings of a predicate ---
 

@@ -28,6 +28,7 @@ from tests.simulator.loop import VirtualClock
 
 LATENCY_S = 0.02
 HANGS_S = 30.0
+CHECK_S = 2.0
 
 MOODS: dict[str, dict[str, int]] = {
     "well": {"ok": 1},
@@ -124,6 +125,7 @@ class SimulatedSink:
 
     def __init__(self, name: str, config: Any, services: Services) -> None:
         self.name, self._outside = name, services.outside
+        self._checks = 0
 
     async def open(self) -> None:
         """Needs a partner that is there."""
@@ -134,8 +136,9 @@ class SimulatedSink:
         """Holds nothing."""
 
     async def check(self) -> Health:
-        """By the mood."""
-        await asyncio.sleep(0.001)
+        """By the mood; takes its time, in which what was under way may fail."""
+        self._checks += 1
+        await asyncio.sleep(Random(f"{self._outside.seed}/{self.name}/check {self._checks}").random() * CHECK_S)
         down = self._outside.moods.get(self.name) in DOWN
         return Health("down", "told to be down") if down else Health("up")
 
