@@ -113,8 +113,8 @@ class Streams:
                     return
                 after = seq
                 if topic in names:
-                    event = event if self._topics[topic].tells else b"{}"
-                    await response.write(b"id: %d\nevent: %b\ndata: %b\n\n" % (seq, topic.encode(), event))
+                    said = event if self._topics[topic].tells else b"{}"
+                    await response.write(b"id: %d\nevent: %b\ndata: %b\n\n" % (seq, topic.encode(), said))
             if not events:
                 await response.write(b": beat\n\n")
 

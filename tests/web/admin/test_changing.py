@@ -103,7 +103,8 @@ async def test_an_emergency_reaches_no_further_than_its_permission(site: Pages) 
         ]
         assert too_far == [403, 403, 403]
         await visitor.get("/me/emergency")
-        page = await visitor.post("/me/emergency", **{**take, "minutes": "30"}, scope="all", level="2")
+        form = {"role": "message-reader", "minutes": "30", "reason": "лист про загрозу життю"}
+        page = await visitor.post("/me/emergency", **form, scope="all", level="2")
         assert (page.status, "Це сягає далі, ніж ваше власне право надавати: усюди" in page.text) == (403, True)
         assert "access.emergency: адміністратор прав" in page.text
         assert (await asked(visitor, "POST", "/me/emergency", **take, scope="company:ukc", level=2))[0] == 204

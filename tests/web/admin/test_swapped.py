@@ -137,7 +137,7 @@ async def test_nobody_reaches_the_things_of_another_company(site: Pages) -> None
         last = ("person.block", "person.admit", "person.dismiss", "companies.close", "companies.reopen")
         walked.sort(key=lambda each: (last.index(each.name) + 1) if each.name in last else 0)
         mine = {each.name: await asked(own, each, theirs) for each in walked}
-    # Another one's session is not "mine" in any company, and a bot's test goes to one's own chat, which nobody has here.
+    # Another one's session is not "mine" in any company, and a bot's test goes to one's own chat: nobody has one.
     refused = {name: status for name, status in mine.items() if status >= 400}
     assert set(refused) <= {"me.end_mine", "sessions.end", "otp.test"}, refused
 
