@@ -153,6 +153,19 @@ async def test_whoever_has_an_app_and_a_chat_chooses(made: House) -> None:
         assert (await visitor.post("/login/code", code=fresh)).url.path == "/admin"
 
 
+async def test_where_a_second_factor_is_required_a_chat_is_one(tmp_path: Path) -> None:
+    """The first page offers the chat beside the app; bound and confirmed by its code, everything else opens."""
+    async with house(tmp_path, more="sign_in: {second_factor: required}\n") as found, found.visitor() as visitor:
+        await found.person_of(LOGIN)
+        page = await visitor.sign_in(LOGIN)
+        assert (page.url.path, 'href="/me/telegram"' in page.text) == ("/me/totp", True)
+        await found.bind(visitor)
+        assert (await visitor.get("/admin")).url.path == "/me/totp"
+        assert "Підтвердити кодом і продовжити" in (await visitor.get("/me/telegram")).text
+        assert (await visitor.post("/me/confirm", to="/")).url.path == "/login/code"
+        assert (await visitor.post("/login/code", code=await found.code())).url.path == "/admin"
+
+
 async def test_a_link_binds_once_and_the_chat_can_be_unbound(made: House) -> None:
     """The old chat is told of a new one; what is unbound asks for no code."""
     other = made.telegram.bot.chats.add("Хтось інший", "+380509999999")
