@@ -78,7 +78,7 @@ def holder_of(access: Access, text: str) -> tuple[str, str]:
     """`person:olena`, `title:operator@hall` … as a grant keeps it: a person by his id. Raises BadRequest, NotFound."""
     kind, colon, name = text.partition(":")
     if not colon or not name:
-        raise BadRequest(f"`{text}` names nobody: write person:LOGIN, position:ID, title:WORD, unit:ID or group:ID")
+        raise refused(BadRequest, "names_nobody", text=text)
     return (kind, person_of(access, name)) if kind == "person" else (kind, name)
 
 
