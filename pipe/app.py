@@ -27,6 +27,7 @@ from adapters.http_network import Networks
 from adapters.soap.fetching import Fetcher, Pinned, Way, pin
 from adapters.telegram.config import TelegramConfig
 from flows.access import companies, standard
+from flows.otp import wiring
 from monitoring import alerts
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
@@ -387,7 +388,7 @@ class Gateway:
         self.applying = Applying(self.engine)
         self.staff = Staff(
             self.store, self.clock, self.settings.data, lambda: self.engine.configuration.sign_in,
-            act=self.engine.act, bots=self._bots,
+            act=self.engine.act, bots=self._bots, events=self.engine.events,
         )  # fmt: skip
         self.pages_served = self.staff.serve(self.lent.listeners, configuration.listeners, self.settings.listen)
         if self.pages_served:
@@ -449,10 +450,9 @@ class Gateway:
         found = []
         for name, connection in self.engine.connections.items():
             if isinstance(config := connection.config, TelegramConfig):
-                health = connection.health
-                found.append(
-                    Bot(name, config.api, config.token.reference, health.state, health.reason, config.receives)
-                )
+                health, served = connection.health, wiring.serves(self.engine.configuration, name)
+                told = (config.token.reference, health.state, health.reason, config.receives, served)
+                found.append(Bot(name, config.api, *told))
         return found
 
     def _watch(self, listeners: Listeners) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import isinf
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from flows.access.difference import Change, differences
 from flows.access.explaining import Explanation, why_not
 from flows.access.fields import shown
 from flows.access.filtering import Protected, condition
-from flows.access.guarding import guard
+from flows.access.guarding import asked, guard, not_over
 from flows.access.loading import load, renewed, revision
 from flows.access.model import Object, Snapshot
 from flows.access.tables import use
@@ -126,6 +127,11 @@ class Access:
             raise Denied(why.en, hint=f"ask {ask}", permission=permission, reason=why.reason)
 
     # --- more about people ---
+
+    def not_over(self, mine: str, theirs: str) -> None:
+        """Raises Denied where the second person governs rights that the first one does not have."""
+        ask = partial(asked, self._compiled, now=self._clock.now(), besides=mine)
+        not_over(self.rights(mine), self.rights(theirs), ask)
 
     def rights(self, person: str) -> Rights:
         """All that a person may do now."""
