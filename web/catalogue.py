@@ -1,4 +1,7 @@
-"""All pages there are. Adding some: make an Area, add it to AREAS; a feed that pages follow, to TOPICS."""
+"""All pages there are. Adding some: make an Area, add it to AREAS; a feed that pages follow, to TOPICS.
+
+Where a person begins is decided here, too: STARTS.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,12 @@ from web.admin import (
     sessions,
 )
 from web.pages import common
+from web.pages.bots import FEED as BOTS
 from web.pages.live import Topic
 from web.pages.router import Area
 from web.signin import account, beginning, elsewhere, emergency, login, telegram, with_provider
 
-__all__ = ["AREAS", "TOPICS"]
+__all__ = ["AREAS", "STARTS", "TOPICS"]
 
 AREAS: tuple[Area, ...] = (
     common.AREA, login.AREA, beginning.AREA, with_provider.AREA, account.AREA, elsewhere.AREA, telegram.AREA,
@@ -33,4 +37,6 @@ AREAS: tuple[Area, ...] = (
     roles.AREA, grants.AREA, rules.AREA, questions.AREA, emergency.AREA,
     sessions.AREA, keys.AREA, audit.AREA, findings.AREA, otp.AREA,
 )  # fmt: skip
-TOPICS: tuple[Topic, ...] = (Topic("signin", "session.read"), Topic("access", "grant.read"))
+TOPICS: tuple[Topic, ...] = (Topic("signin", "session.read"), Topic("access", "grant.read"), Topic(BOTS, "otp.read"))
+STARTS = ("/admin", "/ops")
+"""`/` leads to the first of these parts in which a person has something to do; without any right to the first one"""
