@@ -182,7 +182,7 @@ async def test_a_connection_that_rests_too_long_is_closed() -> None:
 
 async def test_a_connection_that_is_used_now_and_then_stays() -> None:
     """The rest is counted from the last answer, not from the first."""
-    limits = HttpLimits(keep_alive=0.6)
+    limits = HttpLimits(keep_alive=1)
     async with listening(limits=limits) as (_, address), connected(address) as (reader, writer):
         for _ in range(8):
             writer.write(GET)
