@@ -31,6 +31,7 @@ from flows.otp import wiring
 from monitoring import alerts
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
+from monitoring.traces import Traces
 from partners import tell as tell_partner
 from partners.derived import without
 from partners.running import run as run_stand_ins
@@ -386,6 +387,7 @@ class Gateway:
         )
         self.engine = Engine(self.store, self.clock, self.catalogue, self.lent)
         self.applying = Applying(self.engine)
+        self.traces = Traces(self.engine)
         self.staff = Staff(
             self.store, self.clock, self.settings.data, lambda: self.engine.configuration.sign_in,
             act=self.engine.act, bots=self._bots, events=self.engine.events,
@@ -402,6 +404,7 @@ class Gateway:
         self.started_at = self.clock.now()
         self.alarms = alerts.Alarms(self.engine, lambda: self._host("alerts", lambda done, all_, word: None))
         await self.alarms.start()
+        self.traces.start()
         await self.control.start()
         self._write_addresses()
 
@@ -492,6 +495,7 @@ class Gateway:
         if self.lent.listeners is not None:
             await self.lent.listeners.stop(grace=5)
         await self.engine.stop()
+        await self.traces.stop()
         await self._sign_off()
         await self.store.close()
         blocking.close_all()
