@@ -1,0 +1,30 @@
+"""What pages ask of operations, and how what these refuse is told beside the form."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any, TypeVar
+
+from pipe.errors import BadRequest, Conflict
+from web.pages.forms import Invalid
+
+T = TypeVar("T")
+
+
+async def asked(work: Awaitable[T]) -> T:
+    """What the operation gives. What it refuses comes back beside the form, with its reason."""
+    try:
+        return await work
+    except Conflict:
+        raise
+    except BadRequest as error:
+        raise Invalid("", "form.error.refused", why=error.text.rstrip(".")) from None
+
+
+def only_done(told: dict[str, Any], verb: str) -> int:
+    """How many of an action were done. Raises Invalid where none was, with the first reason."""
+    if not told[verb] and told["refused"]:
+        raise Invalid("", "form.error.refused", why=told["refused"][0]["text"])
+    if not told[verb]:
+        raise Invalid("", "ops.dead.no_longer")
+    return int(told[verb])
