@@ -103,6 +103,7 @@ class Staff:
     async def stop(self) -> None:
         """Ends open streams and what is waited for. Safe twice."""
         self.site.streams.stop()
+        await self.site.works.stop()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()

@@ -265,7 +265,7 @@ async def rehearse(call: Call) -> Rehearsal:
     found = await _story(call)
     if not found.dead:
         raise NotFound(f"{found.id} has no dead letter", message=found.id)
-    told = await rehearsal.rehearse(call.host(), Which(ids=[str(each.delivery) for each in found.dead]))
+    told = await rehearsal.rehearse(call.host(), Which(deliveries=[each.delivery for each in found.dead]))
     sees = sees_bodies(call)
     return Rehearsal(story=found, letters=[rehearsed(each, sees=sees) for each in told["letters"]])
 
@@ -344,13 +344,13 @@ async def _dead(call: Call, station: str | None) -> Which:
     """The dead letters of the message itself, at one target or all. Raises NotFound."""
     told = await story.explain(call.host(), call.params["id"])
     numbers = [
-        str(each["delivery"])
+        int(each["delivery"])
         for each in told["deliveries"]
         if each["state"] in ("dead", "expired") and station in (None, "", each["station"])
     ]
     if not numbers:
         raise NotFound(f"{told['id']} has no dead letter now", message=told["id"])
-    return Which(ids=numbers)
+    return Which(deliveries=numbers)
 
 
 async def _story(call: Call) -> Story:

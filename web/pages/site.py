@@ -47,6 +47,7 @@ from web.pages.router import API, Area, Operation, Router
 from web.pages.static import Static
 from web.pages.templates import Templates
 from web.pages.words import Words, chosen
+from web.pages.works import Works
 from web.problem import from_http_exception, problem, problem_headers
 from web.server import Handler, Request
 from web.signin.factors import Factor
@@ -85,6 +86,7 @@ class Site:
         self.templates = Templates(self.static)
         self.streams = Streams(topics)
         self.kept = Kept(clock)
+        self.works = Works(store, clock)
 
     def factor(self, name: str) -> Factor:
         """The second factor of that name. Raises NotFound where it was switched off meanwhile."""

@@ -20,7 +20,7 @@ BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "ev
          "otp.what.", "otp.language.", "otp.number.", "otp.bot_state.",
          "ops.connection.", "ops.count.", "ops.route.", "ops.delivery.", "ops.class.", "ops.cause.", "ops.source.",
          "ops.ledger.", "ops.alerts.severity.", "ops.alerts.state.", "ops.queues.",
-         "ops.fact.", "ops.event.", "ops.act.")  # fmt: skip
+         "ops.fact.", "ops.event.", "ops.act.", "ops.work.", "ops.dead.period_")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
 
