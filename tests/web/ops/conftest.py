@@ -105,3 +105,19 @@ async def ops(tmp_path_factory: Any) -> AsyncIterator[Ops]:
         await site.person(NOBODY)
         await site.gateway.staff.access.change(CONSOLE, lead)
         yield Ops(site, crm, folder)
+
+
+async def asked(visitor: Visitor, path: str) -> Any:
+    """JSON of the API."""
+    async with visitor.client.get(f"/api/v1{path}") as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def sent(visitor: Visitor, path: str, **body: Any) -> tuple[int, Any]:
+    """A change by the API, as a page's script would make it."""
+    await visitor.get("/me")
+    assert visitor.last is not None
+    headers = {"X-CSRF-Token": visitor.last.csrf, "Origin": visitor.address}
+    async with visitor.client.post(f"/api/v1{path}", json=body, headers=headers) as answer:
+        return answer.status, await answer.json() if answer.content_type.endswith("json") else None

@@ -8,27 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.web.ops.conftest import CANARY, ENGINEER, HIDDEN_TEXT, LEAD, NOBODY, Ops
+from tests.web.ops.conftest import CANARY, ENGINEER, HIDDEN_TEXT, LEAD, NOBODY, Ops, asked, sent
 from tests.web.pages.site import Visitor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 WRONG = "не число"
-
-
-async def asked(visitor: Visitor, path: str) -> Any:
-    """JSON of the API."""
-    async with visitor.client.get(f"/api/v1{path}") as answer:
-        assert answer.status == 200, await answer.text()
-        return await answer.json()
-
-
-async def sent(visitor: Visitor, path: str, **body: Any) -> tuple[int, Any]:
-    """A change by the API, as a page's script would make it."""
-    await visitor.get("/me")
-    assert visitor.last is not None
-    headers = {"X-CSRF-Token": visitor.last.csrf, "Origin": visitor.address}
-    async with visitor.client.post(f"/api/v1{path}", json=body, headers=headers) as answer:
-        return answer.status, await answer.json() if answer.content_type.endswith("json") else None
 
 
 async def over(visitor: Visitor, id_of: str) -> Any:

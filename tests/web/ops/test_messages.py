@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from pipe.store.schema import audit
-from tests.web.ops.conftest import CANARY, ENGINEER, HIDDEN_TEXT, LEAD, NOBODY, READER, Ops
-from tests.web.pages.site import Visitor
+from tests.web.ops.conftest import CANARY, ENGINEER, HIDDEN_TEXT, LEAD, NOBODY, READER, Ops, asked
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 WRONG = "це не число"
@@ -20,13 +18,6 @@ async def dead(ops: Ops) -> str:
     letter = await ops.hand_in(WRONG)
     await ops.reaches(letter, "dead")
     return letter
-
-
-async def asked(visitor: Visitor, path: str) -> Any:
-    """JSON of the API."""
-    async with visitor.client.get(f"/api/v1{path}") as answer:
-        assert answer.status == 200, await answer.text()
-        return await answer.json()
 
 
 async def test_who_may_not_see_bodies_sees_the_story_and_no_word_of_the_body(ops: Ops) -> None:
