@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any, TypeVar
 
+from monitoring.pulse import TOPIC
 from pipe.errors import BadRequest, Conflict
+from web.pages.call import Call
 from web.pages.forms import Invalid
 
 T = TypeVar("T")
 
 
-async def asked(work: Awaitable[T]) -> T:
-    """What the operation gives. What it refuses comes back beside the form, with its reason."""
+async def acted(call: Call, work: Awaitable[T]) -> T:
+    """What the operation gives; open pages, and the one that follows, show it at once.
+
+    What it refuses comes back beside the form, with its reason.
+    """
     try:
-        return await work
+        result = await work
     except Conflict:
         raise
     except BadRequest as error:
         raise Invalid("", "form.error.refused", why=error.text.rstrip(".")) from None
+    await call.write(lambda tx: tx.publish(TOPIC, {}))
+    return result
 
 
 def only_done(told: dict[str, Any], verb: str) -> int:

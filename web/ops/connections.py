@@ -18,7 +18,7 @@ from pipe.operations import switching
 from pipe.operations.doctor.connections import doctor_connections
 from pipe.operations.selection import D, M
 from pipe.store.schema import attempt, delivery, message
-from web.ops.asking import asked
+from web.ops.asking import acted
 from web.ops.charts import Chart, chart
 from web.ops.looking import look, targets_of
 from web.ops.overview import ORDER, Minute, Tile, tile_of
@@ -271,7 +271,7 @@ async def switched(call: Call, kind: str, act: str, reason: str) -> Done:
     if name not in (configuration.connections if kind == "connection" else configuration.routes):
         raise NotFound(f"there is no {kind} {name}")
     work = {"pause": switching.pause, "drain": switching.drain, "resume": switching.resume}[act]
-    told = await asked(work(host, name, reason))
+    told = await acted(call, work(host, name, reason))
     found = Switched(name=name, state=told["state"], before=told["before"])
     return Done(f"/ops/{kind}s/{name}", f"ops.{act}", {"name": name}, found)
 

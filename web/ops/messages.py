@@ -11,7 +11,7 @@ from pipe.operations import dead_letters, editing, rehearsal, resolving, story, 
 from pipe.operations import messages as contents
 from pipe.operations.selection import Which
 from pipe.redact import MASK
-from web.ops.asking import asked, only_done
+from web.ops.asking import acted, only_done
 from web.ops.differing import Line, around, counted, difference, text_of
 from web.ops.hiding import BODY, said, sees_bodies
 from web.ops.timeline import Fact, facts
@@ -274,8 +274,8 @@ async def rehearse(call: Call) -> Rehearsal:
 async def replay(call: Call, form: Replay) -> Done:
     """Sends its dead letters again through today's configuration."""
     which = await _dead(call, form.station)
-    told = await asked(
-        dead_letters.replay(call.host(), which, ignore_deadline=form.ignore_deadline, reason=form.reason)
+    told = await acted(
+        call, dead_letters.replay(call.host(), which, ignore_deadline=form.ignore_deadline, reason=form.reason)
     )
     done = only_done(told, "replayed")
     return Done(f"/ops/messages/{call.params['id']}", "ops.replayed", {"n": done}, Acted(done=done))
@@ -284,7 +284,7 @@ async def replay(call: Call, form: Replay) -> Done:
 @AREA.action("/ops/messages/{id}/discard", permission=DISCARD, on=one, api="POST /messages/{id}/discard", result=Acted)
 async def discard(call: Call, form: Why) -> Done:
     """Closes its dead letters for good: they will not be sent."""
-    told = await asked(dead_letters.discard(call.host(), await _dead(call, form.station), form.reason))
+    told = await acted(call, dead_letters.discard(call.host(), await _dead(call, form.station), form.reason))
     done = only_done(told, "discarded")
     return Done(f"/ops/messages/{call.params['id']}", "ops.discarded", {"n": done}, Acted(done=done))
 
@@ -319,8 +319,8 @@ async def edit(call: Call, form: Edited) -> Done:
     call.require(BODY, GATEWAY)
     if MASK in form.text:
         raise Invalid("text", "ops.edit.still_masked", mask=MASK)
-    told = await asked(
-        editing.edit(call.host(), call.params["id"], form.reason, text=form.text, station=form.station or None)
+    told = await acted(
+        call, editing.edit(call.host(), call.params["id"], form.reason, text=form.text, station=form.station or None)
     )
     return Done(f"/ops/messages/{told['id']}", "ops.edited", result=Acted(done=1, id=told["id"]))
 
@@ -331,8 +331,8 @@ async def edit(call: Call, form: Edited) -> Done:
 async def resolve(call: Call, form: Decided) -> Done:
     """Decides what the gateway cannot know: whether an uncertain delivery took effect."""
     call.require(REPLAY if form.decision == "retry" else DISCARD, GATEWAY)
-    told = await asked(
-        resolving.resolve(call.host(), call.params["id"], form.decision, form.reason, form.station or None)
+    told = await acted(
+        call, resolving.resolve(call.host(), call.params["id"], form.decision, form.reason, form.station or None)
     )
     return Done(f"/ops/messages/{call.params['id']}", "ops.resolved", result=Acted(done=told["resolved"]))
 
