@@ -21,7 +21,7 @@ from web.admin import (
     rules,
     sessions,
 )
-from web.ops import connections, dead, messages, overview, routes
+from web.ops import alerts, connections, dead, itself, messages, overview, revisions, routes
 from web.pages import common
 from web.pages.live import Topic
 from web.pages.router import Area
@@ -35,6 +35,7 @@ AREAS: tuple[Area, ...] = (
     roles.AREA, grants.AREA, rules.AREA, questions.AREA, emergency.AREA,
     sessions.AREA, keys.AREA, audit.AREA, findings.AREA, otp.AREA,
     overview.AREA, messages.AREA, dead.AREA, connections.AREA, routes.AREA,
+    alerts.AREA, revisions.AREA, itself.AREA,
 )  # fmt: skip
 TOPICS: tuple[Topic, ...] = (
     Topic("signin", "session.read"), Topic("access", "grant.read"), Topic(PULSE, "gateway.read", whole=True),

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import orjson
 
-MOST = 400
+MOST = 2000
 """lines that are shown"""
 Op = Literal["", "add", "del"]
 
@@ -70,3 +70,9 @@ def around(text: str, line: int, more: int = 5) -> list[Line]:
     lines = text.splitlines()
     first = max(0, line - 1 - more)
     return [Line(first + at + 1, "", each) for at, each in enumerate(lines[first : line + more])]
+
+
+def hunks(lines: list[Line], more: int = 3) -> list[Line]:
+    """Only what is different, with some lines about it."""
+    near = {at + shift for at, line in enumerate(lines) if line.op for shift in range(-more, more + 1)}
+    return [line for at, line in enumerate(lines) if at in near]

@@ -10,7 +10,7 @@ from pipe.errors import NotFound
 from pipe.operations import dead_letters, editing, rehearsal, resolving, story, tracing
 from pipe.operations import messages as contents
 from pipe.operations.selection import Which
-from pipe.redact import MASK
+from pipe.redact import MASK, mask
 from web.ops.asking import acted, only_done
 from web.ops.differing import Line, around, counted, difference, text_of
 from web.ops.hiding import BODY, said, sees_bodies
@@ -400,7 +400,7 @@ async def _lines(call: Call, told: dict[str, Any]) -> Lines | None:
     text = configuration.files.get(file)
     if text is None:
         return None
-    lines = around(text, int(line))
+    lines = around(mask(text, ()), int(line))
     today = call.host().configuration().files.get(file) == text
     return Lines(file=file, line=int(line), lines=[(each.number, each.text) for each in lines], today=today)
 

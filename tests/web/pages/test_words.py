@@ -21,7 +21,8 @@ BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "ev
          "ops.connection.", "ops.count.", "ops.route.", "ops.delivery.", "ops.class.", "ops.cause.", "ops.source.",
          "ops.ledger.", "ops.alerts.severity.", "ops.alerts.state.", "ops.queues.",
          "ops.fact.", "ops.event.", "ops.act.", "ops.work.", "ops.dead.period_", "ops.period.", "ops.switch.",
-         "ops.doctor.", "ops.check.", "ops.promise.", "ops.routes.", "ops.connections.")  # fmt: skip
+         "ops.doctor.", "ops.check.", "ops.promise.", "ops.rule.", "ops.alerts.", "ops.routes.",
+         "ops.connections.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
 
