@@ -27,6 +27,7 @@ from adapters.http_network import Networks
 from adapters.soap.fetching import Fetcher, Pinned, Way, pin
 from adapters.telegram.config import TelegramConfig
 from flows.access import companies, standard
+from flows.otp import wiring
 from monitoring import alerts, history
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
@@ -50,6 +51,7 @@ from pipe.engine import Catalogue, Engine
 from pipe.erasing import Erasing
 from pipe.errors import ConfigError, PipeError, StoreLocked, StoreUnavailable
 from pipe.fates import fate
+from pipe.lasting import lasting
 from pipe.operations import Host, Progress
 from pipe.store import notes, restore, revisions
 from pipe.store.migrations import Migration
@@ -375,7 +377,9 @@ class Gateway:
             )
         self.checkpointing = Checkpointing(self.store, self.clock, self.settings.audit_copy)
         await self.checkpointing.start()
-        self._checkpointing = asyncio.create_task(self.checkpointing.run(), name="checkpointing")
+        self._checkpointing = asyncio.create_task(
+            lasting("checkpointing", self.checkpointing.run, self.clock), name="checkpointing"
+        )
         await companies.seed(self.store, self.settings.config.parent / companies.FILE)
         await standard.seed(self.store)
         self.store.writer.on_failure = self._store_failed
@@ -387,7 +391,7 @@ class Gateway:
         self.applying = Applying(self.engine)
         self.staff = Staff(
             self.store, self.clock, self.settings.data, lambda: self.engine.configuration.sign_in,
-            act=self.engine.act, bots=self._bots, host=self._host,
+            act=self.engine.act, bots=self._bots, host=self._host, events=self.engine.events,
         )  # fmt: skip
         self.pages_served = self.staff.serve(self.lent.listeners, configuration.listeners, self.settings.listen)
         if self.pages_served:
@@ -399,7 +403,7 @@ class Gateway:
             await watcher.start()
         erasing = Erasing(self.store, lambda: self.engine.outcomes, subjects())
         await erasing.go_on()
-        self._erasing = asyncio.create_task(erasing.run(), name="erasing")
+        self._erasing = asyncio.create_task(lasting("erasing", erasing.run, self.clock), name="erasing")
         await self.lent.listeners.start()
         self.started_at = self.clock.now()
         self.alarms = alerts.Alarms(self.engine, lambda: self._host("alerts", lambda done, all_, word: None))
@@ -452,10 +456,9 @@ class Gateway:
         found = []
         for name, connection in self.engine.connections.items():
             if isinstance(config := connection.config, TelegramConfig):
-                health = connection.health
-                found.append(
-                    Bot(name, config.api, config.token.reference, health.state, health.reason, config.receives)
-                )
+                health, served = connection.health, wiring.serves(self.engine.configuration, name)
+                told = (config.token.reference, health.state, health.reason, config.receives, served)
+                found.append(Bot(name, config.api, *told))
         return found
 
     def _watch(self, listeners: Listeners) -> None:

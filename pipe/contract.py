@@ -537,7 +537,8 @@ class Flow:
     operations: Mapping[str, Callable[..., Awaitable[Any]]] = field(default_factory=dict)
     """what commands and pages may ask of it, by names like `access.grants`: see `pipe.operations`"""
     subjects: Sequence[tuple[str, str]] = ()
-    """(table, column) pairs: what they hold is the id of a message, and `pipe erase` deletes the rows of a subject's"""
+    """(table, column) pairs: what they hold is the id of a message, or the keyed hash `tx.hash("subject", …)` of a
+    subject; `pipe erase` deletes the rows of a subject and of a subject's messages"""
 
 
 async def pieces(body: bytes | Blob) -> AsyncIterator[bytes]:

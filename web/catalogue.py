@@ -1,4 +1,7 @@
-"""All pages there are. Adding some: make an Area, add it to AREAS; a feed that pages follow, to TOPICS."""
+"""All pages there are. Adding some: make an Area, add it to AREAS; a feed that pages follow, to TOPICS.
+
+Where a person begins is decided here, too: STARTS.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,12 @@ from web.admin import (
 )
 from web.ops import alerts, connections, dead, itself, messages, overview, revisions, routes
 from web.pages import common
+from web.pages.bots import FEED as BOTS
 from web.pages.live import Topic
 from web.pages.router import Area
 from web.signin import account, beginning, elsewhere, emergency, login, telegram, with_provider
 
-__all__ = ["AREAS", "TOPICS"]
+__all__ = ["AREAS", "STARTS", "TOPICS"]
 
 AREAS: tuple[Area, ...] = (
     common.AREA, login.AREA, beginning.AREA, with_provider.AREA, account.AREA, elsewhere.AREA, telegram.AREA,
@@ -38,5 +42,8 @@ AREAS: tuple[Area, ...] = (
     alerts.AREA, revisions.AREA, itself.AREA,
 )  # fmt: skip
 TOPICS: tuple[Topic, ...] = (
-    Topic("signin", "session.read"), Topic("access", "grant.read"), Topic(PULSE, "gateway.read", whole=True),
+    Topic("signin", "session.read"), Topic("access", "grant.read"), Topic(BOTS, "otp.read"),
+    Topic(PULSE, "gateway.read", whole=True),
 )  # fmt: skip
+STARTS = ("/admin", "/ops")
+"""`/` leads to the first of these parts in which a person has something to do; without any right to the first one"""

@@ -273,6 +273,7 @@ class RouteConfig:
     order_by: Expression | None = None
     on_stuck: OnStuck = OnStuck()
     deadline: float | None = None
+    replay: Literal["allowed", "never"] = "allowed"
     queue: Queue = Queue()
     sensitive: tuple[Expression, ...] = ()
     subject: Expression | None = None

@@ -210,6 +210,8 @@ def send_again(tx: Tx, host: Host, work: Work, *, ignore_deadline: bool, reason:
     """Makes a dead delivery pending again; why not, where that cannot be."""
     if host.engine is not None and host.station(work.route, work.station) is None:
         return f"the route {work.route} has no {work.station} now"
+    if host.never_again(work.route):
+        return f"{work.route} has `replay: never`: it is worth nothing later"
     row = tx.execute(
         select(D.state, D.expires_at, M.kind).join(message, M.seq == D.message).where(D.id == work.id)
     ).first()

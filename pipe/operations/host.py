@@ -102,6 +102,13 @@ class Host:
         """Today's configuration. Raises ConfigError."""
         return self.engine.configuration if self.engine is not None else self.built.configuration()
 
+    def never_again(self, route: str) -> bool:
+        """Whether what is dead of this route stays so; not known where no configuration is."""
+        if self.engine is None and self.world is None:
+            return False
+        config = self.configuration().routes.get(route)
+        return config is not None and config.replay == "never"
+
     def routes(self) -> Mapping[str, Route]:
         """Today's routes, ready to run their steps."""
         if self.engine is not None:

@@ -83,7 +83,7 @@ def reason(host: Host, row: Any, surroundings: Around) -> Reason:
     """The reason of one delivery, a row of `rows_to_explain`. Looks at the running engine, so only on its loop."""
     state = row["state"]
     if state in (DELIVERED, CONSUMED, ANSWERED, DISCARDED, EXPIRED, DEAD):
-        return _ended(row)
+        return _ended(row, again=not host.never_again(row["route"]))
     if state == HELD:
         return _held(host, surroundings)
     if state in (READY, RETRY) and (stopped := _stopped(host, row, surroundings)) is not None:
@@ -103,8 +103,10 @@ def reason(host: Host, row: Any, surroundings: Around) -> Reason:
 # --- it ended -----------------------------------------------------------------------------------------------------
 
 
-def _ended(row: Any) -> Reason:
+def _ended(row: Any, *, again: bool) -> Reason:
     state, id_ = row["state"], row["id"]
+    if not again and state in (DEAD, EXPIRED):
+        return Reason(row["note"] or "its deadline passed", "nothing: its route has `replay: never`")
     if state == DEAD:
         first = f"{row['hint']}; " if row["hint"] else ""
         tools = f"`pipe dead rehearse {id_}` shows what would happen now, `pipe dead replay {id_}` sends it again"

@@ -42,7 +42,11 @@ class World:
 
     async def settled(self, *, in_flight: int = 0, within: float = 60) -> Books:
         """The books, once nothing is pending. Raises AssertionError where that takes longer than `within` seconds."""
-        await until(lambda: quiet(self.gateway), within)
+        try:
+            await until(lambda: quiet(self.gateway), within)
+        except AssertionError as error:
+            stuck = await self.gateway.ask("search", state="pending")
+            raise AssertionError(f"still pending: {stuck}\n{self.gateway.last_words()}") from error
         return await books(self.gateway, self.sent, in_flight=in_flight, replayed=self.replayed, partners=self.house)
 
 

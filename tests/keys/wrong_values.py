@@ -168,6 +168,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "retry.max": ("900", "bad-value", "`max`: `900` needs a unit: write"),
     "retry.within": ("6", "bad-value", "`within`: `6` needs a unit: write"),
     "routes.concurrency": ("0", "bad-value", "`concurrency`: should be greater than or equal to 1"),
+    "routes.replay": ("maybe", "bad-value", "`replay`: `maybe` is not possible"),
     "routes.deadline": ("6", "bad-value", "`deadline`: `6` needs a unit: write"),
     "routes.from": ("wep", "bad-value", "`from:` is the word `internal`, or a map with one of `connection:`,"),
     "routes.gather": ("6h", "bad-value", "`gather`: should be a map; it is a text"),

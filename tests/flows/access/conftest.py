@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, Select
 
 from flows.access import FLOW
+from flows.otp import FLOW as OTP
 from pipe.store.schema import audit
 from pipe.store.store import Store
 from pipe.testing import FakeClock
@@ -48,7 +49,7 @@ def clock() -> FakeClock:
 async def store(tmp_path: Path, url: Callable[[], str | None], clock: FakeClock) -> AsyncIterator[Store]:
     """An empty store with the tables of rights, on either database."""
     made = Store(tmp_path / "data", url=url(), clock=clock)
-    await made.open([(FLOW.name, FLOW.migrations)])
+    await made.open([(flow.name, flow.migrations) for flow in (FLOW, OTP)])
     made.start()
     yield made
     await made.close()
@@ -58,7 +59,7 @@ async def store(tmp_path: Path, url: Callable[[], str | None], clock: FakeClock)
 async def small(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Store]:
     """The same, on SQLite only: for what is not about SQL."""
     made = Store(tmp_path / "data", url=None, clock=clock)
-    await made.open([(FLOW.name, FLOW.migrations)])
+    await made.open([(flow.name, flow.migrations) for flow in (FLOW, OTP)])
     made.start()
     yield made
     await made.close()

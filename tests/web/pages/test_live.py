@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
 from flows.access import grants, people
 from flows.access.changes import Unit
@@ -69,9 +69,20 @@ async def test_events_come_in_order_from_where_the_page_knows_them(site: Pages, 
     """`after` is what the page was made from; what was committed since then comes first, then what is new."""
     numbers = await say(site, "a", "b")
     async with following(visitor, f"topics=signin&after={numbers[0]}") as stream:
-        assert (await stream.next())[0::2] == (str(numbers[1]), '{"n":"b"}')
+        assert (await stream.next())[0::2] == (str(numbers[1]), "{}")
         fresh = await say(site, "c", "d")
         assert [(await stream.next())[0] for _ in fresh] == [str(each) for each in fresh]
+
+
+async def test_a_stream_does_not_say_whom_an_event_is_about(site: Pages, visitor: Visitor) -> None:
+    """Whoever may see one company's sessions hears that there is news; the list, which is filtered, says what."""
+    other = await site.person("other@ukc.gov.ua")
+    async with following(visitor, "topics=signin") as stream, site.visitor() as them:
+        await them.sign_in("other@ukc.gov.ua")
+        said = await stream.next()
+        assert (said[1:], other in str(said)) == (("signin", "{}"), False)
+    kept = await site.gateway.store.read(lambda connection: connection.execute(select(feed.c.event)).scalars().all())
+    assert any(other in str(each) for each in kept)
 
 
 async def test_a_lost_connection_goes_on_without_a_gap(site: Pages, visitor: Visitor) -> None:
