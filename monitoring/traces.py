@@ -43,7 +43,7 @@ class Traces:
         self._task: asyncio.Task[None] | None = None
         engine.events.subscribe(self.saw)
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Sends from now on."""
         self._task = asyncio.create_task(lasting("traces", self._run, self._engine.clock), name="traces")
 
