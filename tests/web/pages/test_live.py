@@ -164,7 +164,7 @@ async def test_a_quiet_stream_says_that_it_lives(
 ) -> None:
     """So that proxies and browsers know a quiet feed from a lost connection."""
     monkeypatch.setattr(live, "BEAT_S", 0.05)
-    async with following(visitor, "topics=signin") as stream, asyncio.timeout(10):
+    async with following(visitor, "topics=signin") as stream, asyncio.timeout(30):
         while b": beat" not in await stream.response.content.readline():
             pass
 
