@@ -28,9 +28,11 @@ from adapters.soap.fetching import Fetcher, Pinned, Way, pin
 from adapters.telegram.config import TelegramConfig
 from flows.access import companies, standard
 from flows.otp import wiring
-from monitoring import alerts
+from monitoring import alerts, history
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
+from monitoring.pulse import Pulse
+from monitoring.traces import Traces
 from partners import tell as tell_partner
 from partners.derived import without
 from partners.running import run as run_stand_ins
@@ -88,7 +90,8 @@ def catalogue() -> Catalogue:
 
 def tables() -> tuple[tuple[str, Sequence[Migration]], ...]:
     """The migrations of what has tables of its own: monitoring, and flows."""
-    return ("monitoring", alerts.MIGRATIONS), *((flow.name, flow.migrations) for flow in flows.FLOWS)
+    watching = ("monitoring", alerts.MIGRATIONS), ("history", history.MIGRATIONS)
+    return *watching, *((flow.name, flow.migrations) for flow in flows.FLOWS)
 
 
 def subjects() -> tuple[tuple[str, str], ...]:
@@ -337,6 +340,7 @@ class Gateway:
         self._checkpointing: asyncio.Task[None] | None = None
         self.checkpointing: Checkpointing | None = None
         self.alarms: alerts.Alarms | None = None
+        self._watchers: tuple[history.Recorder, Pulse, Traces] | tuple[()] = ()
         self.started_at = 0.0
         self._stopping = asyncio.Event()
         self._exit = 0
@@ -388,13 +392,16 @@ class Gateway:
         self.applying = Applying(self.engine)
         self.staff = Staff(
             self.store, self.clock, self.settings.data, lambda: self.engine.configuration.sign_in,
-            act=self.engine.act, bots=self._bots, events=self.engine.events,
+            act=self.engine.act, bots=self._bots, host=self._host, events=self.engine.events,
         )  # fmt: skip
         self.pages_served = self.staff.serve(self.lent.listeners, configuration.listeners, self.settings.listen)
         if self.pages_served:
             await self.staff.start()
         self._watch(self.lent.listeners)
+        self._watchers = history.Recorder(self.engine), Pulse(self.engine), Traces(self.engine)
         await self.engine.start(configuration)
+        for watcher in self._watchers:
+            await watcher.start()
         erasing = Erasing(self.store, lambda: self.engine.outcomes, subjects())
         await erasing.go_on()
         self._erasing = asyncio.create_task(lasting("erasing", erasing.run, self.clock), name="erasing")
@@ -492,6 +499,8 @@ class Gateway:
         if self.lent.listeners is not None:
             await self.lent.listeners.stop(grace=5)
         await self.engine.stop()
+        for watcher in self._watchers:
+            await watcher.stop()
         await self._sign_off()
         await self.store.close()
         blocking.close_all()

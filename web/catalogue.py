@@ -5,6 +5,7 @@ Where a person begins is decided here, too: STARTS.
 
 from __future__ import annotations
 
+from monitoring.pulse import TOPIC as PULSE
 from web.admin import (
     audit,
     companies,
@@ -23,6 +24,7 @@ from web.admin import (
     rules,
     sessions,
 )
+from web.ops import alerts, connections, dead, itself, messages, overview, revisions, routes
 from web.pages import common
 from web.pages.bots import FEED as BOTS
 from web.pages.live import Topic
@@ -36,7 +38,12 @@ AREAS: tuple[Area, ...] = (
     home.AREA, people.AREA, person.AREA, importing.AREA, places.AREA, companies.AREA, groups.AREA,
     roles.AREA, grants.AREA, rules.AREA, questions.AREA, emergency.AREA,
     sessions.AREA, keys.AREA, audit.AREA, findings.AREA, otp.AREA,
+    overview.AREA, messages.AREA, dead.AREA, connections.AREA, routes.AREA,
+    alerts.AREA, revisions.AREA, itself.AREA,
 )  # fmt: skip
-TOPICS: tuple[Topic, ...] = (Topic("signin", "session.read"), Topic("access", "grant.read"), Topic(BOTS, "otp.read"))
+TOPICS: tuple[Topic, ...] = (
+    Topic("signin", "session.read"), Topic("access", "grant.read"), Topic(BOTS, "otp.read"),
+    Topic(PULSE, "gateway.read", whole=True),
+)  # fmt: skip
 STARTS = ("/admin", "/ops")
 """`/` leads to the first of these parts in which a person has something to do; without any right to the first one"""

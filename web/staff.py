@@ -22,7 +22,7 @@ from pipe.store.store import Store
 from web.catalogue import AREAS, STARTS, TOPICS
 from web.listener import Listeners, is_loopback, refuse_open_staff
 from web.pages.bots import FEED, Act, Bot
-from web.pages.site import Site
+from web.pages.site import MakeHost, Site
 from web.signin.factors import TotpFactor
 from web.signin.otp import OtpFactor
 
@@ -44,16 +44,20 @@ class Staff:
         *,
         act: Act,
         bots: Callable[[], Sequence[Bot]] = tuple,
+        host: MakeHost,
         events: Events,
     ) -> None:
-        """Nothing is read or made before `start`. `bots` are those that the configuration has now."""
+        """Nothing is read or made before `start`. `bots` are those that the configuration has now.
+
+        `host` makes what operations of the gateway work on.
+        """
         self._bots, self._turned = bots, asyncio.Event()
         events.subscribe(self._saw)
         self._store, self._clock, self._file = store, clock, data / FILE
         self.access = Access(store, clock)
         self.site = Site(
             store, clock, AREAS, TOPICS, STARTS, access=self.access, passwords=passwords or Passwords(),
-            factors=(TotpFactor(store), OtpFactor(store, clock, act)), act=act, bots=bots,
+            factors=(TotpFactor(store), OtpFactor(store, clock, act)), act=act, bots=bots, host=host,
             settings=settings, on_first_password_used=self._gone,
         )  # fmt: skip
         self.first_password: str | None = None
@@ -106,6 +110,7 @@ class Staff:
     async def stop(self) -> None:
         """Ends open streams and what is waited for. Safe twice."""
         self.site.streams.stop()
+        await self.site.works.stop()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()

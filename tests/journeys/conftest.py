@@ -58,6 +58,15 @@ async def until(happened: Callable[[], Awaitable[bool]], within: float = 60) -> 
         await asyncio.sleep(0.05)
 
 
+async def has(happened: Callable[[], bool]) -> None:
+    """As `until`, for what is known here."""
+
+    async def asked() -> bool:
+        return happened()
+
+    await until(asked)
+
+
 @asynccontextmanager
 async def a_world(
     folder: Path, config: Path = APPEALS, *, root: Path = ROOT, apart: bool = False, kind: type[Gateway] = Gateway

@@ -47,8 +47,9 @@ class Place:
 
 
 def operations() -> list[Operation]:
-    """Those of the API that name a thing."""
-    return [each for each in Router(AREAS).operations if each.api is not None and "{" in each.api]
+    """Those of the API that name a thing which a company may have."""
+    found = [each for each in Router(AREAS).operations if each.api is not None and "{" in each.api]
+    return [each for each in found if not each.whole]
 
 
 def path_of(operation: Operation, place: Place) -> tuple[str, str]:
@@ -159,3 +160,27 @@ async def test_rights_for_one_company_change_no_role_or_rule(site: Pages, name: 
         address = API + path.format(id="free", kind="conversation", name="phone")
         async with visitor.client.request(method, address, json=body, headers=headers) as answer:
             assert answer.status == 403
+
+
+async def test_rights_for_one_company_reach_nothing_of_the_gateway_as_a_whole(site: Pages) -> None:
+    """Every page and operation that concerns all of it is refused before it is looked what was asked for."""
+    ours = await furnished(site, "ukc")
+    whole = [each for each in Router(AREAS).operations if each.whole]
+    assert {"dead.replay", "messages.content", "connections.pause", "ops.overview"} <= {each.name for each in whole}
+    reached = {}
+    async with site.visitor() as visitor:
+        await visitor.sign_in(ours.boss)
+        token = (await visitor.get("/me")).csrf
+        headers = {"X-CSRF-Token": token, "Origin": site.address, "Accept": "text/html"}
+        for each in whole:
+            asked_for = [(each.method, each.path)]
+            if each.api is not None:
+                method, _, path = each.api.partition(" ")
+                asked_for.append((method, API + path))
+            for method, path in asked_for:
+                address = path.format(id="x", name="box")
+                more: dict[str, Any] = {"json": {}} if path.startswith(API) and method != "GET" else {}
+                async with visitor.client.request(method, address, headers=headers, **more) as answer:
+                    if answer.status != 403:
+                        reached[f"{method} {address}"] = answer.status
+    assert reached == {}

@@ -20,6 +20,11 @@ BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "ev
          "area.", "finding.", "questions.", "grants.state_", "holder.", "scope.", "level.", "importing.state_",
          "companies.", "rules.", "nav.",
          "otp.what.", "otp.language.", "otp.number.", "otp.bot_state.",
+         "ops.connection.", "ops.count.", "ops.route.", "ops.delivery.", "ops.class.", "ops.cause.", "ops.source.",
+         "ops.ledger.", "ops.alerts.severity.", "ops.alerts.state.", "ops.queues.",
+         "ops.fact.", "ops.event.", "ops.act.", "ops.work.", "ops.dead.period_", "ops.period.", "ops.switch.",
+         "ops.doctor.", "ops.check.", "ops.promise.", "ops.rule.", "ops.alerts.", "ops.routes.",
+         "ops.connections.",
          "refused.hint.", "refused.term.", "code.way.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
