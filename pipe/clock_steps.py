@@ -35,15 +35,18 @@ _BEGIN_ANEW = (
     ),
 )
 _EVER = 1e15
+UNSEEN_S = 60.0
+"""how long a step may go unseen at most: the scheduler looks every five seconds, on a machine that has time for it"""
 
 
 def shift(tx: Tx, step: float) -> None:
     """Moves due times that were given before the clock stepped by so many seconds.
 
-    Known by where they lie: after a step forward they are all in the past, after one back they are further away than
-    the step. What was given since then lies on the other side, but for pauses longer than the step.
+    Known by where they lie: after a step forward they are all in the past, after one back they are about as far away as
+    the step, or further: what was due just then, and what became due before the step was seen, lies a little nearer.
+    What was given since then lies on the other side, but for pauses longer than the step.
     """
-    after, until = (-_EVER, tx.now) if step > 0 else (tx.now - step, _EVER)
+    after, until = (-_EVER, tx.now) if step > 0 else (tx.now - step - min(-step / 2, UNSEEN_S), _EVER)
     for statement in _SHIFT:
         tx.run(statement, {"step": step, "after": after, "until": until})
 

@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from pipe.contract import Receipt
 from pipe.errors import NoAnswer, PeerFailed, StoreLocked
-from pipe.store.schema import idempotency
+from pipe.store.schema import delivery, idempotency
 from pipe.testing import FakeClock
 from tests.pipe.house import House
 
@@ -114,6 +115,19 @@ async def test_what_waits_is_tried_after_its_pause_wherever_the_clock_goes(house
     early = len(house.partner("out").asked)
     await house.pass_time(80)
     assert (early, await house.states()) == (1, ["delivered"])
+
+
+@pytest.mark.parametrize("late", [0.05, 20.0])
+async def test_what_was_due_when_the_clock_was_set_back_does_not_wait_for_that_time_again(
+    house: House, late: float
+) -> None:
+    """Between the moment at which it was due and the one in which the step is seen nobody took it up."""
+    await waiting(house, RETRYING, PeerFailed("no"))
+    due = update(delivery).values(next_at=house.clock.now() - late)
+    await house.store.write(lambda tx: tx.execute(due) and None)
+    step(house, BACK)
+    await house.pass_time(10)
+    await house.reaches("delivered")
 
 
 @ON_SQLITE
