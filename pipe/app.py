@@ -32,6 +32,7 @@ from monitoring import alerts, history
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
 from monitoring.pulse import Pulse
+from monitoring.traces import Traces
 from partners import tell as tell_partner
 from partners.derived import without
 from partners.running import run as run_stand_ins
@@ -339,7 +340,7 @@ class Gateway:
         self._checkpointing: asyncio.Task[None] | None = None
         self.checkpointing: Checkpointing | None = None
         self.alarms: alerts.Alarms | None = None
-        self._watchers: tuple[history.Recorder, Pulse] | tuple[()] = ()
+        self._watchers: tuple[history.Recorder, Pulse, Traces] | tuple[()] = ()
         self.started_at = 0.0
         self._stopping = asyncio.Event()
         self._exit = 0
@@ -397,7 +398,7 @@ class Gateway:
         if self.pages_served:
             await self.staff.start()
         self._watch(self.lent.listeners)
-        self._watchers = history.Recorder(self.engine), Pulse(self.engine)
+        self._watchers = history.Recorder(self.engine), Pulse(self.engine), Traces(self.engine)
         await self.engine.start(configuration)
         for watcher in self._watchers:
             await watcher.start()

@@ -31,6 +31,7 @@ from pipe.config.blocks import (
 )
 from pipe.config.units import Duration, Percent, Rate, Secret, Size
 from pipe.expression import Expression, Template
+from pipe.tracing import onward
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -416,6 +417,11 @@ class Outgoing(NamedTuple):
     def data(self) -> Message:
         """What the target's own templates and expressions are filled from: its body is still plain values."""
         return self.plain or self.message
+
+    @property
+    def trace(self) -> Mapping[str, str]:
+        """Headers of W3C Trace Context to be sent along; none where the message belongs to no trace."""
+        return onward(self.data, self.id, self.attempt)
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from pipe.config.alerts import Alerts, RuleName, Severity
 from pipe.config.sign_in import SignIn
+from pipe.config.traces import Traces
 from pipe.contract import Duration, Expression, Options, Secret, Size, Strict, Timeout
 
 OutcomeName = Literal["delivered", "consumed", "answered", "dead", "expired", "discarded"]
@@ -322,6 +323,7 @@ class Configuration:
     listeners: dict[str, Listener] = field(default_factory=dict)
     sign_in: SignIn = SignIn()
     alerts: Alerts = Alerts()
+    traces: Traces | None = None
     files: dict[str, str] = field(default_factory=dict)
     """every file that was read (YAML, schemas), by its path relative to the first one: the revision's content"""
     revision: str = ""

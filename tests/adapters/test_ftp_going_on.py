@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -171,13 +172,15 @@ async def test_an_attempt_ends_in_its_time(tmp_path: Path) -> None:
 
 async def test_a_stop_does_not_wait_for_a_silent_server(tmp_path: Path) -> None:
     """Cancelled in the middle of a question, the source ends at once."""
+    asked = threading.Event()
 
     def hang(self: Any, path: str) -> None:
         """Never answers."""
+        asked.set()
 
     async with running(Pyftpd(tmp_path, ftp_MLSD=hang)) as peer, opened(peer) as adapter:
         source = asyncio.create_task(adapter.run(FakeDoors(FakeDoor(peer.options))))
-        await asyncio.sleep(0.3)
-        async with asyncio.timeout(1):
+        await until(asked.is_set, "the question")
+        async with asyncio.timeout(10):
             source.cancel()
             await asyncio.wait([source])

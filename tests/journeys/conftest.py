@@ -50,12 +50,21 @@ class World:
         return await books(self.gateway, self.sent, in_flight=in_flight, replayed=self.replayed, partners=self.house)
 
 
-async def until(happened: Callable[[], Awaitable[bool]], within: float = 20) -> None:
+async def until(happened: Callable[[], Awaitable[bool]], within: float = 60) -> None:
     """Waits for what another process does. Raises AssertionError where it does not happen within so many seconds."""
     end = time.monotonic() + within
     while not await happened():
         assert time.monotonic() < end, f"it did not happen within {within} s"
         await asyncio.sleep(0.05)
+
+
+async def has(happened: Callable[[], bool]) -> None:
+    """As `until`, for what is known here."""
+
+    async def asked() -> bool:
+        return happened()
+
+    await until(asked)
 
 
 @asynccontextmanager

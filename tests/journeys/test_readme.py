@@ -144,7 +144,7 @@ async def test_the_five_minutes_of_the_readme(terminal: Terminal) -> None:
         for path in (terminal.folder / "data/archive/appeals").rglob("*.xml")
     }
     texts = [archived[row["id"]].partition("<Text>")[2].partition("<")[0] for row in rows]
-    assert texts == ["Немає води", "one", "two", "three", "Це відхилять"]
+    assert texts == ["Немає води", "one", "two", "three", "Це відхилять"], "\n".join(output)
     assert "<Text>Немає води</Text>" in "".join(output)
     assert "The books are right" in output[-1]
 

@@ -18,6 +18,7 @@ from pipe.config.sign_in import SignIn
 from pipe.config.source_reader import AlertKeys, ChannelKeys, ConnectionKeys, EveryKeys, OutcomeKeys, ScheduleKeys
 from pipe.config.step_reader import Branch, EnrichKeys, SplitKeys, TapKeys
 from pipe.config.target_reader import TargetKeys
+from pipe.config.traces import Traces
 from pipe.contract import Breaker, ConnectionConfig, KeyedRate, Probe, Reconnect, Timeout
 from pipe.trials.model import Reply, Send
 from transformers import TRANSFORMERS
@@ -28,6 +29,7 @@ SHARED: dict[str, Model] = {
     "timeout": Timeout, "retry": Retry, "reconnect": Reconnect, "breaker": Breaker, "probe": Probe, "rate": KeyedRate,
     "retention": Retention, "limits": Limits, "listeners": Listener, "on_uncertain": OnUncertain,
     "on_uncertain.confirm": Confirm, "mailbox": Person, "sign_in": SignIn, "alerts": Alerts,
+    "traces": Traces,
 }  # fmt: skip
 """blocks that stand in several places, or whose place no model names; their keys are claimed once"""
 PLACES: dict[str, Model] = {

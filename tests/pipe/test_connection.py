@@ -224,7 +224,7 @@ async def test_waiting_for_ones_turn_is_not_waiting_for_an_answer(living: House)
     """A message that never left is never uncertain, however long the others before it took."""
     text = TEXT.replace(
         "out: {type: memory_sink,",
-        "out: {type: memory_sink, concurrency: 1, timeout: {connect: 1s, read: 1s, total: 1s},",
+        "out: {type: memory_sink, concurrency: 1, timeout: {connect: 2s, read: 2s, total: 2s},",
     )
     await living.start(text)
 

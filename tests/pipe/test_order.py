@@ -129,15 +129,15 @@ async def test_order_is_kept_per_target(house: House) -> None:
     house.partner("out").script = [PeerFailed("no")]
     for n in range(3):
         await house.put(f'{{"k": "a", "n": {n}}}')
-    await house.until(lambda: _delivered(house, "other", 3))
-    assert await house.states(schema.delivery.c.station == "out") == ["retry", "held", "held"]
+    await house.until(lambda: _are(house, "other", ["delivered"] * 3))
+    await house.until(lambda: _are(house, "out", ["retry", "held", "held"]))
     await house.pass_time(11)
     await house.done(6)
     assert house.partner("out").bodies == house.partner("other").bodies
 
 
-async def _delivered(house: House, station: str, count: int) -> bool:
-    return await house.states(schema.delivery.c.station == station) == ["delivered"] * count
+async def _are(house: House, station: str, states: list[str]) -> bool:
+    return await house.states(schema.delivery.c.station == station) == states
 
 
 async def test_an_expired_message_in_the_middle_leaves_the_order_of_the_others(house: House) -> None:

@@ -28,7 +28,7 @@ PHONE = "+380670000001"
 def points(trace: Path) -> list[int]:
     """Where to cut: everywhere in the deep suite, else a few at each end and a seeded choice."""
     total = calls(trace)
-    return list(range(1, total + 1)) if DEEP else sample(total, ends=2, between=4, seed=20261123)
+    return list(range(1, total + 1)) if DEEP else sample(total, ends=2, between=2, seed=20261123)
 
 
 @pytest.fixture

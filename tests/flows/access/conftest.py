@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +15,15 @@ from pipe.store.schema import audit
 from pipe.store.store import Store
 from pipe.testing import FakeClock
 from tests.pipe import postgres
+from tests.pipe.conftest import clock, url
 
-
-@pytest.fixture(scope="session")
-def postgres_folder() -> Iterator[str]:
-    """One PostgreSQL server for all."""
-    with postgres.server() as folder:
-        yield folder
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def url(request: pytest.FixtureRequest) -> Callable[[], str | None]:
-    """Makes the URL of a fresh database; None is the embedded one."""
-    if request.param == "sqlite":
-        return lambda: None
-    folder = request.getfixturevalue("postgres_folder")
-    return lambda: postgres.new_database(folder)
+__all__ = ["clock", "url"]
 
 
 @pytest.fixture
 def postgres_url(postgres_folder: str) -> Callable[[], str]:
     """Makes the URL of a fresh PostgreSQL database."""
     return lambda: postgres.new_database(postgres_folder)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    """Time in the test's hands."""
-    return FakeClock()
 
 
 @pytest.fixture

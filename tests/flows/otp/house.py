@@ -77,7 +77,7 @@ class House(Pages):
     async def said(self, what: Callable[[str], Any], who: Person | None = None, *, after: int = 0) -> str:
         """What the bot has written to somebody, once there is such a message."""
         person = who or self.person
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(40):
             while True:
                 for line in person.lines:
                     if not line.mine and line.id > after and what(line.text):
@@ -136,7 +136,7 @@ class House(Pages):
 
     async def until(self, state: str, why: str = "") -> Any:
         """The newest challenge, once it is in this state."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(40):
             while True:
                 rows = await self.state()
                 if rows and (rows[0].state, rows[0].why) == (state, why):

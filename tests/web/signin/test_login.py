@@ -315,12 +315,12 @@ async def test_where_a_second_factor_is_required_it_comes_first(tmp_path: Path) 
 @pytest.mark.parametrize("key", ["idle", "longest"])
 async def test_sessions_end_as_the_configuration_says(tmp_path: Path, key: str) -> None:
     """After so long without a request, and after so long in any case."""
-    async with pages(tmp_path, f"sign_in: {{{key}: 1s}}\n") as site:
+    async with pages(tmp_path, f"sign_in: {{{key}: 2s}}\n") as site:
         await site.person(LOGIN)
         async with site.visitor() as visitor:
             assert (await visitor.sign_in(LOGIN)).url.path == "/admin"
             # Each look would count as use, so there is one only, after the end.
-            await asyncio.sleep(1.3)
+            await asyncio.sleep(2.3)
             assert (await visitor.get("/me")).url.path == "/login"
 
 
