@@ -49,6 +49,10 @@ async def connections(host: Host) -> list[dict[str, Any]]:
     waiting = await host.store.read(waiting_by_station)
     if host.engine is None:
         return [_closed(name, spec.type, row) for name, spec, row in await _configured(host)]
+    for_whom: dict[str | None, int] = {}
+    for (route, station), n in waiting.items():
+        name = _connection_of(host, route, station)
+        for_whom[name] = for_whom.get(name, 0) + n
     rows = []
     for name, connection in sorted(host.engine.connections.items()):
         health = connection.health
@@ -64,7 +68,7 @@ async def connections(host: Host) -> list[dict[str, Any]]:
                 "last_ok": connection.last_ok,
                 "last_error": mask(connection.last_error[1], ()) if connection.last_error else None,
                 "last_error_at": connection.last_error[0] if connection.last_error else None,
-                "waiting": sum(n for at, n in waiting.items() if _connection_of(host, *at) == name),
+                "waiting": for_whom.get(name, 0),
                 "certificates": [
                     {"whose": each.whose, "for": each.name, "issuer": each.issuer, "ends": each.ends, "days": each.days}
                     for each in connection.certificates()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -19,6 +19,9 @@ from web.pages.call import Call
 from web.pages.live import ends
 
 HOUR_S = 3600.0
+SETTLED_S = 2.0
+"""after the end of a minute its row is written within so long"""
+_HOUR_LIMIT_S = 20.0
 KEPT_S = 1.0
 """how long one look holds for all pages that are open"""
 
@@ -43,6 +46,13 @@ class Look:
     """pending and firing"""
     paused: dict[tuple[str, str], Any]
     """by kind and name: who paused it, when and why"""
+    of_connection: dict[str, list[Gauge]] = field(default_factory=dict)
+    """gauges by connection"""
+
+    def __post_init__(self) -> None:
+        for each in self.gauges:
+            if each.connection:
+                self.of_connection.setdefault(each.connection, []).append(each)
 
 
 async def look(call: Call) -> Look:
@@ -55,19 +65,26 @@ async def _looked(call: Call, after: int) -> Look:
     host = call.host()
     status = await overview.status(host)
     alerts = await alerts_of(host)
-    until = call.now // MINUTE * MINUTE
-    since = until - HOUR_S
+    # A minute that is over stays as it is: its numbers are added up once for all pages of the next.
+    until = (call.now - SETTLED_S) // MINUTE * MINUTE
+    gauges, points, queues = await call.site.kept.get("hour", int(until), HOUR_S, lambda: _hour(call, until))
 
     def read(connection: Connection) -> Look:
-        points = points_of(connection, since, until)
         rows = connection.execute(select(control).where(control.c.kind != "gateway")).mappings()
         return Look(
             after, status, overview.waiting_by_station(connection), dead_by_class(connection),
-            gauges_of(connection, since, until), points, _queues(connection, since, until), alerts["alerts"],
+            gauges, points, queues, alerts["alerts"],
             {(row["kind"], row["name"]): row for row in rows},
         )  # fmt: skip
 
     return await call.read(read)
+
+
+async def _hour(call: Call, until: float) -> tuple[list[Gauge], list[Point], dict[str, list[int]]]:
+    since = until - HOUR_S
+    return await call.site.store.read(
+        lambda c: (gauges_of(c, since, until), points_of(c, since, until), _queues(c, since, until)), _HOUR_LIMIT_S
+    )
 
 
 def dead_by_class(connection: Connection) -> dict[str, int]:

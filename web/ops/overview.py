@@ -141,6 +141,12 @@ class Overview(BaseModel):
         return self._flow
 
     @property
+    def listed(self) -> list[Leg]:
+        """The legs of the routes of the picture, for where there is no room for it."""
+        drawn = {node.name for node in self._flow.nodes}
+        return [leg for leg in self.legs if leg.route in drawn]
+
+    @property
     def loud(self) -> list[Tile]:
         """What is not well, and what nobody knows of yet."""
         return [tile for tile in self.connections if tile.state in ("down", "degraded", "paused")]
@@ -223,7 +229,7 @@ def made(call: Call, seen: Look) -> Overview:
 def tile_of(row: dict[str, Any], seen: Look) -> Tile:
     """A connection's tile from its row of the status."""
     name = row["connection"]
-    mine = [each for each in seen.gauges if each.connection == name]
+    mine = seen.of_connection.get(name, ())
     paused = seen.paused.get(("connection", name))
     return Tile(
         connection=name, type=row["type"], state=row["state"], reason=row["reason"] or "", code=row["code"],

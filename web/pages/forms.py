@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, 
 from pipe.errors import Conflict
 from web.pages.words import Words
 
-_SOLID = r"[^\s\x1c-\x1f]"
+_SOLID = r"[^\s\x1c-\x1f\x85]"
 Said = Annotated[str, StringConstraints(strip_whitespace=False, pattern=f"^{_SOLID}([\\s\\S]*{_SOLID})?$")]
 """a text that may not be empty, without blanks around it; those of a form are taken away before"""
 
