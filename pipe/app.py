@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import gc
 import json
 import os
 import signal
@@ -49,6 +47,8 @@ from pipe.engine import Catalogue, Engine
 from pipe.erasing import Erasing
 from pipe.errors import ConfigError, PipeError, StoreLocked, StoreUnavailable
 from pipe.fates import fate
+from pipe.indexing import Indexing
+from pipe.memory import settle
 from pipe.operations import Host, Progress
 from pipe.store import notes, restore, revisions
 from pipe.store.migrations import Migration
@@ -70,8 +70,6 @@ ADDRESSES = "addresses.json"
 LISTEN = "127.0.0.1:8080"
 """where the gateway listens unless it is told otherwise"""
 FOLDER_PATIENCE_S = 10.0
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""glibc's numbers for what of the heap's end it keeps, and for the size from which on memory is mapped by itself"""
 
 
 def catalogue() -> Catalogue:
@@ -329,7 +327,8 @@ class Gateway:
         self.pages_served = False
         self.applying: Applying
         self._reloading: asyncio.Task[None] | None = None
-        self._erasing: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
+        """what goes on beside the traffic as long as the gateway runs"""
         self._metrics_keys: tuple[MetricsAccess, Authenticator] | None = None
         self.stand_ins = StandIns(settings.config, settings.data) if settings.partners else None
         self._checkpointing: asyncio.Task[None] | None = None
@@ -393,7 +392,10 @@ class Gateway:
         await self.engine.start(configuration)
         erasing = Erasing(self.store, lambda: self.engine.outcomes, subjects())
         await erasing.go_on()
-        self._erasing = asyncio.create_task(erasing.run(), name="erasing")
+        self._beside = [
+            asyncio.create_task(erasing.run(), name="erasing"),
+            asyncio.create_task(Indexing(self.engine).run(), name="indexing"),
+        ]
         await self.lent.listeners.start()
         self.started_at = self.clock.now()
         self.alarms = alerts.Alarms(self.engine, lambda: self._host("alerts", lambda done, all_, word: None))
@@ -483,9 +485,9 @@ class Gateway:
         if self.alarms is not None:
             await self.alarms.stop()
         await self.staff.stop()
-        if self._erasing is not None:
-            self._erasing.cancel()
-            await asyncio.gather(self._erasing, return_exceptions=True)
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
         if self.lent.listeners is not None:
             await self.lent.listeners.stop(grace=5)
         await self.engine.stop()
@@ -516,7 +518,7 @@ class Gateway:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
-        _settle_memory()
+        settle()
         logger.bind(action="started", **self.addresses()).info("the gateway is ready")
         if on_ready is not None:
             on_ready(self)
@@ -580,20 +582,3 @@ class Gateway:
             self.alarms.store_failed(error)
         self._exit = 2
         self._stopping.set()
-
-
-def _settle_memory() -> None:
-    """What is there now stays: the collector need not look at it again, nor after every few hundred new objects.
-
-    Messages are freed by reference counts; left to itself the collector takes an eighth of a busy gateway's time.
-    What is large is mapped by itself: it grows without a copy, and goes back to the system as soon as it is freed. Left
-    to itself glibc stops doing so once a large body has been freed.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-    with suppress(AttributeError):  # not every C library has it
-        library = ctypes.CDLL(None)
-        library.mallopt(M_MMAP_THRESHOLD, 1 << 20)
-        # Told one of them it keeps 128 KiB, and each group of messages would take its memory from the system anew.
-        library.mallopt(M_TRIM_THRESHOLD, 16 << 20)

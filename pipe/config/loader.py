@@ -16,6 +16,7 @@ from pipe.config.models import (
     Configuration,
     ConnectionSpec,
     Defaults,
+    Exchanges,
     Limits,
     Listener,
     MetricsAccess,
@@ -42,6 +43,7 @@ class TopKeys(Strict):
     )
     limits: Limits = Field(default=Limits(), description="What the gateway as a whole may hold.")
     retention: Retention = Field(default=Retention(), description="How long what is finished is kept.")
+    exchanges: Exchanges = Field(default=Exchanges(), description="The log of what was exchanged.")
     metrics: MetricsAccess = Field(default=MetricsAccess(), description="Who may read `/metrics`.")
     listeners: dict[str, Listener] = Field(default={}, description="Addresses that the gateway serves HTTP on.")
     sign_in: SignIn = Field(default=SignIn(), description="How staff come in.")
@@ -136,6 +138,7 @@ class _Loader:
             defaults=reading.defaults,
             limits=top.limits,
             retention=reading.retention,
+            exchanges=top.exchanges,
             metrics=top.metrics,
             sign_in=top.sign_in,
             alerts=top.alerts,

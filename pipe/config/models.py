@@ -99,6 +99,15 @@ class Retention(Strict):
     metadata: Duration = Field(default=Duration(365 * 86400), description="The story of a message.")
 
 
+class Exchanges(Strict):
+    """The log of what was exchanged."""
+
+    full_text: bool = Field(
+        default=True,
+        description="Whether the words of masked bodies are indexed, so that `pipe exchanges --text` finds them.",
+    )
+
+
 class MetricsAccess(Strict):
     """Who may read `/metrics` where others than this machine reach the listener."""
 
@@ -317,6 +326,7 @@ class Configuration:
     defaults: Defaults = Defaults()
     limits: Limits = Limits()
     retention: Retention = Retention()
+    exchanges: Exchanges = Exchanges()
     metrics: MetricsAccess = MetricsAccess()
     listeners: dict[str, Listener] = field(default_factory=dict)
     sign_in: SignIn = SignIn()

@@ -12,7 +12,7 @@ from adapters.smtp.addresses import Person
 from pipe.config import hooks
 from pipe.config.alerts import Alerts
 from pipe.config.loader import IncludedKeys, TestKeys, TopKeys
-from pipe.config.models import Confirm, Limits, Listener, OnUncertain, Retention, Retry
+from pipe.config.models import Confirm, Exchanges, Limits, Listener, OnUncertain, Retention, Retry
 from pipe.config.route_reader import GatherKeys, ReplyKeys, RouteKeys
 from pipe.config.sign_in import SignIn
 from pipe.config.source_reader import AlertKeys, ChannelKeys, ConnectionKeys, EveryKeys, OutcomeKeys, ScheduleKeys
@@ -28,6 +28,7 @@ SHARED: dict[str, Model] = {
     "timeout": Timeout, "retry": Retry, "reconnect": Reconnect, "breaker": Breaker, "probe": Probe, "rate": KeyedRate,
     "retention": Retention, "limits": Limits, "listeners": Listener, "on_uncertain": OnUncertain,
     "on_uncertain.confirm": Confirm, "mailbox": Person, "sign_in": SignIn, "alerts": Alerts,
+    "exchanges": Exchanges,
 }  # fmt: skip
 """blocks that stand in several places, or whose place no model names; their keys are claimed once"""
 PLACES: dict[str, Model] = {

@@ -76,6 +76,7 @@ BLOCKS: dict[str, str] = {
     "listeners.tls": "version: 1\nlisteners: {public: {address: '127.0.0.1:0', tls: {\n¤\n}}}",
     "sign_in": "version: 1\nsign_in: {\n¤\n}",
     "alerts": "version: 1\nalerts: {\n¤\n}",
+    "exchanges": "version: 1\nexchanges: {\n¤\n}",
     "alerts.rules": "version: 1\nalerts: {rules: {queue_age: {\n¤\n}}}",
     "sign_in.providers": "version: 1\nsign_in: {providers: {p: {issuer: 'https://id.example', client_id: c,\n¤\n}}}",
     "connections": _connection("http_client", "url: 'http://127.0.0.1:1',"),

@@ -22,6 +22,8 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "from channel.channel": ("7", "bad-value", "`channel`: should be a text; put it in quotes; it is a number or a"),
     "from channel.max_body": ("1000", "bad-value", "`max_body`: `1000` needs a unit: write"),
     "from every.every": ("5", "bad-value", "`every`: `5` needs a unit: write"),
+    "exchanges.full_text": ("sometimes", "bad-value", "`full_text`: should be `true` or `false`; it is a text"),
+    "top.exchanges": ("all", "bad-value", "`exchanges`: should be a map; it is a text"),
     "alerts.emergency": ("call-duty", "bad-value", "`emergency`: should be a list; it is a text"),
     "alerts.every": ("5", "bad-value", "`every`: `5` needs a unit: write"),
     "alerts.group": ("10", "bad-value", "`group`: `10` needs a unit: write"),
