@@ -25,9 +25,10 @@ from adapters.http_network import Networks
 from adapters.soap.fetching import Fetcher, Pinned, Way, pin
 from adapters.telegram.config import TelegramConfig
 from flows.access import companies, standard
-from monitoring import alerts
+from monitoring import alerts, history
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
+from monitoring.pulse import Pulse
 from partners import tell as tell_partner
 from partners.derived import without
 from partners.running import run as run_stand_ins
@@ -84,7 +85,8 @@ def catalogue() -> Catalogue:
 
 def tables() -> tuple[tuple[str, Sequence[Migration]], ...]:
     """The migrations of what has tables of its own: monitoring, and flows."""
-    return ("monitoring", alerts.MIGRATIONS), *((flow.name, flow.migrations) for flow in flows.FLOWS)
+    watching = ("monitoring", alerts.MIGRATIONS), ("history", history.MIGRATIONS)
+    return *watching, *((flow.name, flow.migrations) for flow in flows.FLOWS)
 
 
 def subjects() -> tuple[tuple[str, str], ...]:
@@ -334,6 +336,7 @@ class Gateway:
         self._checkpointing: asyncio.Task[None] | None = None
         self.checkpointing: Checkpointing | None = None
         self.alarms: alerts.Alarms | None = None
+        self._watchers: tuple[history.Recorder, Pulse] | tuple[()] = ()
         self.started_at = 0.0
         self._stopping = asyncio.Event()
         self._exit = 0
@@ -383,13 +386,16 @@ class Gateway:
         self.applying = Applying(self.engine)
         self.staff = Staff(
             self.store, self.clock, self.settings.data, lambda: self.engine.configuration.sign_in,
-            act=self.engine.act, bots=self._bots,
+            act=self.engine.act, bots=self._bots, host=self._host,
         )  # fmt: skip
         self.pages_served = self.staff.serve(self.lent.listeners, configuration.listeners, self.settings.listen)
         if self.pages_served:
             await self.staff.start()
         self._watch(self.lent.listeners)
+        self._watchers = history.Recorder(self.engine), Pulse(self.engine)
         await self.engine.start(configuration)
+        for watcher in self._watchers:
+            await watcher.start()
         erasing = Erasing(self.store, lambda: self.engine.outcomes, subjects())
         await erasing.go_on()
         self._beside = [
@@ -491,6 +497,8 @@ class Gateway:
         if self.lent.listeners is not None:
             await self.lent.listeners.stop(grace=5)
         await self.engine.stop()
+        for watcher in self._watchers:
+            await watcher.stop()
         await self._sign_off()
         await self.store.close()
         blocking.close_all()

@@ -67,6 +67,8 @@ class Connection:
         self._retired = False
         self.state: State = "unknown"
         self.reason = ""
+        self.code: str | None = None
+        """of the error that closed it"""
         self.since = clock.now()
         self.last_ok: float | None = None
         self.last_error: tuple[float, str] | None = None
@@ -80,7 +82,7 @@ class Connection:
             await self.adapter.open()
         except PipeError as error:
             self._ask_first = True
-            self._close(self._next_backoff(), "down", error.text)
+            self._close(self._next_backoff(), "down", error.text, error.code)
         else:
             self.opened = True
         probe = getattr(self.config, "probe", None)
@@ -124,6 +126,12 @@ class Connection:
         if self.state == "up" and isinstance(self.adapter, Troubled) and (troubles := self.adapter.troubles()):
             return Health("degraded", "; ".join(troubles))
         return Health(self.state, self.reason)
+
+    def breaker(self) -> tuple[int, int, int] | None:
+        """Failures among the last attempts, how many of these there are, and the most it looks at; None without one."""
+        if self._breaker is None:
+            return None
+        return self._window.count(False), len(self._window), self._breaker.of
 
     def on_open(self, callback: Callable[[], None]) -> None:
         """Calls back each time the connection opens again."""
@@ -192,14 +200,16 @@ class Connection:
                 error.retry_after if error.retry_after is not None else self.config.reconnect.first,
                 "degraded",
                 error.text,
+                error.code,
             )
         elif error.verdict is Verdict.STOP or self._unreachable >= DOWN_AFTER:
             self._ask_first = True
-            self._close(self._next_backoff(), "down", error.text)
+            self._close(self._next_backoff(), "down", error.text, error.code)
         elif trial:
-            self._close(max(self._next_backoff(), self._breaker.open if self._breaker else 0.0), "down", error.text)
+            pause = max(self._next_backoff(), self._breaker.open if self._breaker else 0.0)
+            self._close(pause, "down", error.text, error.code)
         elif self._breaker is not None and self._tripped(self._breaker):
-            self._close(self._breaker.open, "down", f"breaker open: {error.text}")
+            self._close(self._breaker.open, "down", f"breaker open: {error.text}", error.code)
 
     def _good(self, *, trial: bool) -> None:
         self.last_ok = self._clock.now()
@@ -223,7 +233,8 @@ class Connection:
 
     # --- closing and opening ---
 
-    def _close(self, seconds: float, state: State, reason: str) -> None:
+    def _close(self, seconds: float, state: State, reason: str, code: str) -> None:
+        self.code = code
         until = self._clock.monotonic() + min(seconds, LONGEST_PAUSE_S)
         self._closed_until = max(self._closed_until, until)
         self._half_open = True
@@ -307,8 +318,12 @@ class Connection:
             callback()
 
     def _turn(self, state: State, reason: str) -> None:
+        if self.paused and state != "paused":
+            return  # what was on its way when a person paused it ends, and says nothing against the pause
         changed = state != self.state
         before, self.state, self.reason = self.state, state, reason
+        if state in ("up", "unknown"):
+            self.code = None
         if changed:
             self.since = self._clock.now()
             log = logger.bind(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monitoring.pulse import TOPIC as PULSE
 from web.admin import (
     audit,
     companies,
@@ -20,6 +21,7 @@ from web.admin import (
     rules,
     sessions,
 )
+from web.ops import overview
 from web.pages import common
 from web.pages.live import Topic
 from web.pages.router import Area
@@ -32,5 +34,8 @@ AREAS: tuple[Area, ...] = (
     home.AREA, people.AREA, person.AREA, importing.AREA, places.AREA, companies.AREA, groups.AREA,
     roles.AREA, grants.AREA, rules.AREA, questions.AREA, emergency.AREA,
     sessions.AREA, keys.AREA, audit.AREA, findings.AREA, otp.AREA,
+    overview.AREA,
 )  # fmt: skip
-TOPICS: tuple[Topic, ...] = (Topic("signin", "session.read"), Topic("access", "grant.read"))
+TOPICS: tuple[Topic, ...] = (
+    Topic("signin", "session.read"), Topic("access", "grant.read"), Topic(PULSE, "gateway.read", whole=True),
+)  # fmt: skip

@@ -19,7 +19,7 @@ from pipe.store.store import Store
 from web.catalogue import AREAS, TOPICS
 from web.listener import Listeners, is_loopback, refuse_open_staff
 from web.pages.bots import Act, Bot
-from web.pages.site import Site
+from web.pages.site import MakeHost, Site
 from web.signin.factors import TotpFactor
 from web.signin.otp import OtpFactor
 
@@ -41,13 +41,17 @@ class Staff:
         *,
         act: Act,
         bots: Callable[[], Sequence[Bot]] = tuple,
+        host: MakeHost,
     ) -> None:
-        """Nothing is read or made before `start`. `bots` are those that the configuration has now."""
+        """Nothing is read or made before `start`. `bots` are those that the configuration has now.
+
+        `host` makes what operations of the gateway work on.
+        """
         self._store, self._clock, self._file = store, clock, data / FILE
         self.access = Access(store, clock)
         self.site = Site(
             store, clock, AREAS, TOPICS, access=self.access, passwords=passwords or Passwords(),
-            factors=(TotpFactor(store), OtpFactor(store, clock, act)), act=act, bots=bots,
+            factors=(TotpFactor(store), OtpFactor(store, clock, act)), act=act, bots=bots, host=host,
             settings=settings, on_first_password_used=self._gone,
         )  # fmt: skip
         self.first_password: str | None = None

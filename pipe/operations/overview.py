@@ -46,7 +46,7 @@ async def status(host: Host) -> dict[str, Any]:
 
 async def connections(host: Host) -> list[dict[str, Any]]:
     """State of each connection, why, since when, and how many deliveries wait for it."""
-    waiting = await host.store.read(_waiting_by_station)
+    waiting = await host.store.read(waiting_by_station)
     if host.engine is None:
         return [_closed(name, spec.type, row) for name, spec, row in await _configured(host)]
     rows = []
@@ -58,7 +58,9 @@ async def connections(host: Host) -> list[dict[str, Any]]:
                 "type": connection.config.type,
                 "state": health.state,
                 "reason": mask(health.reason, ()),
+                "code": connection.code,
                 "since": connection.since,
+                "opens_at": connection.opens_at,
                 "last_ok": connection.last_ok,
                 "last_error": mask(connection.last_error[1], ()) if connection.last_error else None,
                 "last_error_at": connection.last_error[0] if connection.last_error else None,
@@ -122,7 +124,8 @@ def _looked(connection: Connection, now: float) -> dict[str, Any]:
     }
 
 
-def _waiting_by_station(connection: Connection) -> dict[tuple[str, str], int]:
+def waiting_by_station(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many deliveries wait at each route and station; timers, which wait on purpose, left out."""
     d = delivery.c
     waits = d.state.in_((READY, RETRY, HELD, UNCERTAIN, ANSWERING))
     rows = connection.execute(
@@ -149,7 +152,7 @@ async def _configured(host: Host) -> list[tuple[str, Any, str | None]]:
 
 
 def _closed(name: str, kind: str, switched: str | None) -> dict[str, Any]:
-    empty = dict.fromkeys(("since", "last_ok", "last_error", "last_error_at"))
+    empty = dict.fromkeys(("code", "since", "opens_at", "last_ok", "last_error", "last_error_at"))
     return {
         "connection": name, "type": kind, "state": switched or "unknown", "reason": "no gateway runs on this folder",
         **empty, "waiting": 0, "certificates": [],

@@ -244,3 +244,15 @@ async def test_troubles_that_the_adapter_knows_of_degrade_what_is_up(house: Hous
     assert connection.health == Health("degraded", "in/a.csv cannot be had; done is not there")
     troubles.clear()
     assert connection.health == Health("up")
+
+
+async def test_what_ends_well_while_a_person_pauses_does_not_end_the_pause(house: House) -> None:
+    """A send that was on its way when the connection was paused: the pause is still what people see."""
+    await house.start(TEXT)
+    house.partner("out").hold()
+    await house.put("x")
+    await house.partner("out").reached(1)
+    await house.engine.switches.set("connection", "out", "paused")
+    house.partner("out").release()
+    await house.done(1)
+    assert house.engine.connections["out"].health.state == "paused"

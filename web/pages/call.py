@@ -18,6 +18,7 @@ from flows.access.people import Person
 from flows.signin.api_keys import Key
 from flows.signin.sessions import Session
 from pipe.errors import Denied, SignedOut
+from pipe.operations.host import Host, Progress
 from pipe.store.transaction import Tx
 from web.pages.cookies import THEME
 from web.pages.forms import EMPTY, Form
@@ -136,6 +137,10 @@ class Call:
         if self.key is not None and not self.key.covers(permission):
             return false()
         return self.site.access.filter(self.who.id, permission, table, factor_age=self.factor_age)
+
+    def host(self, progress: Progress = lambda done, total, text: None) -> Host:
+        """What operations of the gateway work on; they are done in the name of who asks."""
+        return self.site.host(self.actor, progress)
 
     async def change(self, unit: Callable[[Unit], T], *needs: Need) -> T:
         """Runs a unit of work that changes who may do what: demanded, guarded, and in force when it returns."""

@@ -17,7 +17,7 @@ from flows.signin.sessions import FEED as SESSIONS
 from pipe.errors import BadRequest, RateLimited
 from pipe.store.schema import feed
 from web.pages.forms import Input
-from web.pages.permission import Permission
+from web.pages.permission import GATEWAY, Permission
 from web.server import Request
 
 if TYPE_CHECKING:
@@ -47,6 +47,12 @@ class Topic:
 
     name: str
     permission: Permission
+    whole: bool = False
+    """it tells of the gateway as a whole: a right that is given for one company is not enough"""
+
+    def allowed(self, call: Call) -> bool:
+        """Whether the one who asks may follow it."""
+        return call.may(self.permission, GATEWAY if self.whole else None)
 
 
 class Streams:
@@ -65,7 +71,7 @@ class Streams:
         """The stream. Raises BadRequest for an unknown feed, Denied for one that is not for this person."""
         topics = [self._known(name) for name in dict.fromkeys(ask.topics.split(",")) if name]
         for topic in topics:
-            call.require(topic.permission)
+            call.require(topic.permission, GATEWAY if topic.whole else None)
         names = {topic.name for topic in topics}
         with self._place(call.session.id if call.session else call.actor, call.request):
             response = web.StreamResponse(
@@ -133,7 +139,7 @@ class Streams:
     async def _goes_on(self, call: Call, response: web.StreamResponse, topics: list[Topic]) -> bool:
         """Whether the session is still good and may still see all of it; tells the page where not."""
         why = "signed_out" if not await call.site.still_there(call) else ""
-        if not why and not all(call.may(topic.permission) for topic in topics):
+        if not why and not all(topic.allowed(call) for topic in topics):
             why = "denied"
         if why:
             await response.write(f'event: end\ndata: {{"why": "{why}"}}\n\n'.encode())

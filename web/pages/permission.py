@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from flows.access.model import Object
+
 
 class Open(Enum):
     """What is not a right of a role."""
@@ -15,5 +17,7 @@ class Open(Enum):
 
 
 PUBLIC, SIGNED_IN = Open.PUBLIC, Open.SIGNED_IN
+GATEWAY = Object()
+"""what concerns all of it, and no company"""
 Permission = str | Open
 """`area.verb`, or one of Open"""

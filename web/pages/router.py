@@ -62,6 +62,8 @@ class Operation:
     """of the API's answer where that is not nothing"""
     media: str = ""
     """of what a raw operation answers with"""
+    whole: bool = False
+    """it concerns the gateway as a whole: a right that is given for one company is not enough"""
 
     @property
     def form(self) -> str:
@@ -72,8 +74,9 @@ class Operation:
 class Area:
     """The operations of one part of the site, such as `admin`."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, whole: bool = False) -> None:
+        """`whole`: its operations concern the gateway as a whole, see `Operation.whole`."""
+        self.name, self.whole = name, whole
         self.operations: list[Operation] = []
 
     def page(
@@ -129,8 +132,9 @@ class Area:
         takes = hints[inputs[0]] if inputs else None
         summary = (inspect.getdoc(handler) or "").splitlines()[0]
         operation = Operation(
-            f"{self.name}.{handler.__name__}", kind, method, path, permission, handler, takes, gives, summary, **more
-        )
+            f"{self.name}.{handler.__name__}", kind, method, path, permission, handler, takes, gives, summary,
+            whole=self.whole, **more,
+        )  # fmt: skip
         self.operations.append(operation)
         return operation
 

@@ -33,13 +33,15 @@ from pipe.errors import (
     SignedOut,
     WrongMediaType,
 )
+from pipe.operations.host import Host, Progress
 from pipe.store.store import Store
 from transformers import json_format
 from web.pages import cookies, forms, shield
 from web.pages.bots import Act, Bot
 from web.pages.call import Call
+from web.pages.kept import Kept
 from web.pages.live import Streams, Topic
-from web.pages.permission import Open
+from web.pages.permission import GATEWAY, Open
 from web.pages.results import Done, Show
 from web.pages.router import API, Area, Operation, Router
 from web.pages.static import Static
@@ -50,6 +52,8 @@ from web.server import Handler, Request
 from web.signin.factors import Factor
 from web.signin.single import Providers
 
+MakeHost = Callable[[str, Progress], Host]
+"""makes what operations of the gateway work on, in somebody's name"""
 FORM, JSON = ("application/x-www-form-urlencoded", "multipart/form-data"), "application/json"
 
 
@@ -68,17 +72,19 @@ class Site:
         factors: Sequence[Factor] = (),
         act: Act,
         bots: Callable[[], Sequence[Bot]] = tuple,
+        host: MakeHost,
         settings: Callable[[], SignIn] = SignIn,
         on_first_password_used: Callable[[], None] = lambda: None,
     ) -> None:
         self.store, self.clock, self.access = store, clock, access
-        self.settings, self.act, self.bots = settings, act, bots
+        self.settings, self.act, self.bots, self.host = settings, act, bots, host
         self.passwords, self.factors, self.providers = passwords, factors, Providers(settings, clock)
         self.first_password_used = on_first_password_used
         self.router = Router(areas)
         self.static = Static()
         self.templates = Templates(self.static)
         self.streams = Streams(topics)
+        self.kept = Kept(clock)
 
     def factor(self, name: str) -> Factor:
         """The second factor of that name. Raises NotFound where it was switched off meanwhile."""
@@ -137,7 +143,7 @@ class Site:
             if call.key is None:
                 shield.refuse_forged(call.request, call.csrf, given if isinstance(given, str) else None)
         if call.operation.permission is not Open.PUBLIC:
-            call.require(call.operation.permission)
+            call.require(call.operation.permission, GATEWAY if call.operation.whole else None)
         return await self._run(call, raw)
 
     async def _identify(self, call: Call) -> bool:
@@ -217,7 +223,8 @@ class Site:
         sections: dict[str, list[Operation]] = {}
         for operation in self.router.menu():
             assert operation.nav is not None
-            if call.person is not None and call.may(operation.permission):
+            thing = GATEWAY if operation.whole else None
+            if call.person is not None and call.may(operation.permission, thing):
                 sections.setdefault(operation.nav.section, []).append(operation)
         return list(sections.items())
 

@@ -123,10 +123,10 @@ class Pages:
 
 
 @asynccontextmanager
-async def pages(folder: Path, more: str = "") -> AsyncIterator[Pages]:
+async def pages(folder: Path, more: str = "", config: str = CONFIG) -> AsyncIterator[Pages]:
     """A running gateway with cheap hashes."""
     (folder / "box").mkdir()
-    (folder / "c.yaml").write_text(CONFIG + more, encoding="utf-8")
+    (folder / "c.yaml").write_text(config + more, encoding="utf-8")
     async with running(folder / "c.yaml") as gateway:
         gateway.staff.site.passwords = passwords.Passwords(QUICK)
         yield Pages(gateway)

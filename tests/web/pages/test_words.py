@@ -17,7 +17,9 @@ BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "ev
          "form.error.", "layout.theme.", "single.", "people.", "code.", "totp.", "keys.", "unit.",
          "area.", "finding.", "questions.", "grants.state_", "holder.", "scope.", "level.", "importing.state_",
          "companies.", "rules.", "nav.",
-         "otp.what.", "otp.language.", "otp.number.", "otp.bot_state.")  # fmt: skip
+         "otp.what.", "otp.language.", "otp.number.", "otp.bot_state.",
+         "ops.connection.", "ops.count.", "ops.route.", "ops.delivery.", "ops.class.", "ops.cause.", "ops.source.",
+         "ops.ledger.", "ops.alerts.severity.", "ops.alerts.state.", "ops.queues.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
 

@@ -1,0 +1,11 @@
+"""How routes and connections did over time: minute by minute for two days, by quarters of an hour for three months."""
+
+from __future__ import annotations
+
+from monitoring.history.reading import Gauge, Point, Turn, gauges_of, points_of, turns_of
+from monitoring.history.recorder import Recorder
+from monitoring.history.tables import create
+
+__all__ = ["MIGRATIONS", "Gauge", "Point", "Recorder", "Turn", "gauges_of", "points_of", "turns_of"]
+
+MIGRATIONS = (create,)

@@ -1,0 +1,148 @@
+"""What the pages of operations are made of: the gateway at one look, the last hour, what is dead, who paused what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from monitoring.alerts.operations import find as alerts_of
+from monitoring.history import Gauge, Point, gauges_of, points_of
+from monitoring.history.tables import MINUTE, sample
+from pipe.config.models import RouteConfig
+from pipe.config.walk import every_target
+from pipe.operations import overview
+from pipe.store.schema import DEAD, EXPIRED, control, dead_letter, delivery
+from web.ops.flow import Calm, Out, Way
+from web.pages.call import Call
+from web.pages.live import ends
+
+HOUR_S = 3600.0
+KEPT_S = 1.0
+"""how long one look holds for all pages that are open"""
+
+
+@dataclass(slots=True)
+class Look:
+    """One look."""
+
+    after: int
+    """number of the last event of the feeds that is in it"""
+    status: dict[str, Any]
+    waiting: dict[tuple[str, str], int]
+    """deliveries by route and station"""
+    dead: dict[str, int]
+    """dead letters by class"""
+    gauges: list[Gauge]
+    """of the last hour"""
+    points: list[Point]
+    queues: dict[str, list[int]]
+    """how many waited on each route, minute by minute"""
+    alerts: list[dict[str, Any]]
+    """pending and firing"""
+    paused: dict[tuple[str, str], Any]
+    """by kind and name: who paused it, when and why"""
+
+
+async def look(call: Call) -> Look:
+    """The look of this moment, shared by all who ask in the same second."""
+    _, after = await call.read(ends)
+    return await call.site.kept.get("look", after, KEPT_S, lambda: _looked(call, after))
+
+
+async def _looked(call: Call, after: int) -> Look:
+    host = call.host()
+    status = await overview.status(host)
+    alerts = await alerts_of(host)
+    until = call.now // MINUTE * MINUTE
+    since = until - HOUR_S
+
+    def read(connection: Connection) -> Look:
+        points = points_of(connection, since, until)
+        rows = connection.execute(select(control).where(control.c.kind != "gateway")).mappings()
+        return Look(
+            after, status, overview.waiting_by_station(connection), dead_by_class(connection),
+            gauges_of(connection, since, until), points, _queues(connection, since, until), alerts["alerts"],
+            {(row["kind"], row["name"]): row for row in rows},
+        )  # fmt: skip
+
+    return await call.read(read)
+
+
+def dead_by_class(connection: Connection) -> dict[str, int]:
+    """How many dead letters there are of each class, the most first."""
+    d, letter = delivery.c, dead_letter.c
+    kind = func.coalesce(letter["class"], d.state)
+    query = (
+        select(kind, func.count().label("n"))
+        .select_from(delivery)
+        .outerjoin(dead_letter, letter.delivery == d.id)
+        .where(d.state.in_((DEAD, EXPIRED)))
+        .group_by(kind)
+        .order_by(func.count().desc(), kind)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _queues(connection: Connection, since: float, until: float) -> dict[str, list[int]]:
+    s = sample.c
+    begin, count = int(since // MINUTE * MINUTE), int(HOUR_S // MINUTE)
+    found: dict[str, list[int]] = {}
+    rows = connection.execute(
+        select(s.route, s.at, s.waiting).where(
+            s.grain == MINUTE, s.at >= begin, s.at < until, s.connection == "", s.waiting > 0
+        )
+    )
+    for route, at, waiting in rows:
+        found.setdefault(route, [0] * count)[(at - begin) // MINUTE] = waiting
+    return found
+
+
+def targets_of(route: RouteConfig) -> dict[str, tuple[str, str]]:
+    """Kind and name of where each of its stations leads: a connection or another route."""
+    found: dict[str, tuple[str, str]] = {}
+    for target in every_target(route):
+        name = target.connection or target.route
+        if name:
+            found[target.key] = ("connection" if target.connection else "route", name)
+    return found
+
+
+def source_of(route: RouteConfig) -> str:
+    """What a route's messages come from, by name where it has one."""
+    return route.source.connection or route.source.kind
+
+
+def ways(seen: Look, routes: dict[str, RouteConfig]) -> list[Way]:
+    """The routes as the picture draws them."""
+    came = {each.route: each.came for each in seen.gauges if not each.connection}
+    done = {(each.route, each.connection): each.done for each in seen.gauges if each.connection}
+    states = {each["connection"]: each["state"] for each in seen.status["connections"]}
+    return [
+        Way(
+            name, source_of(route), "connection" if route.source.connection else "other", came.get(name, 0),
+            tuple(_outs(name, route, seen, done, states)),
+        )
+        for name, route in sorted(routes.items())
+    ]  # fmt: skip
+
+
+def _outs(
+    name: str, route: RouteConfig, seen: Look, done: dict[tuple[str, str], int], states: dict[str, str]
+) -> list[Out]:
+    waiting: dict[tuple[str, str], int] = {}
+    for station, target in targets_of(route).items():
+        more = sum(seen.waiting.get((name, each), 0) for each in (station, f"gather:{station}"))
+        waiting[target] = waiting.get(target, 0) + more
+    return [
+        Out(to, "connection", done.get((name, to), 0), n, calm(states.get(to, "")))
+        if kind == "connection"
+        else Out(to, "route", 0, n, "")
+        for (kind, to), n in waiting.items()
+    ]
+
+
+def calm(state: str) -> Calm:
+    """A connection's state as the picture shows it: what is well has none."""
+    return state if state in ("down", "degraded", "paused") else ""  # type: ignore[return-value]

@@ -1,0 +1,34 @@
+"""What several open pages ask for at the same moment is made once for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from pipe.clock import Clock
+
+T = TypeVar("T")
+
+
+class Kept:
+    """Answers that hold for a moment; only for what does not depend on who asks."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._known: dict[str, tuple[float, int, asyncio.Future[Any]]] = {}
+
+    async def get(self, name: str, mark: int, for_s: float, make: Callable[[], Awaitable[T]]) -> T:
+        """What `make` gave at most `for_s` seconds ago, or gives now. Raises what it raises; that is not kept.
+
+        `mark` is the number of the last event that must be in it: what was made before that event is made again.
+        """
+        now = self._clock.monotonic()
+        at, known, answer = self._known.get(name, (float("-inf"), -1, None))
+        broken = answer is not None and answer.done() and (answer.cancelled() or answer.exception())
+        if answer is None or known < mark or now - at >= for_s or broken:
+            answer = asyncio.ensure_future(make())
+            self._known[name] = now, mark, answer
+        # Whoever goes away takes it from nobody else.
+        result: T = await asyncio.shield(answer)
+        return result
