@@ -21,7 +21,7 @@ from web.admin import (
     rules,
     sessions,
 )
-from web.ops import overview
+from web.ops import exchanges, overview
 from web.pages import common
 from web.pages.live import Topic
 from web.pages.router import Area
@@ -34,7 +34,7 @@ AREAS: tuple[Area, ...] = (
     home.AREA, people.AREA, person.AREA, importing.AREA, places.AREA, companies.AREA, groups.AREA,
     roles.AREA, grants.AREA, rules.AREA, questions.AREA, emergency.AREA,
     sessions.AREA, keys.AREA, audit.AREA, findings.AREA, otp.AREA,
-    overview.AREA,
+    overview.AREA, exchanges.AREA,
 )  # fmt: skip
 TOPICS: tuple[Topic, ...] = (
     Topic("signin", "session.read"), Topic("access", "grant.read"), Topic(PULSE, "gateway.read", whole=True),

@@ -13,7 +13,8 @@ from web.pages.words import Text, Words, catalogue, chosen, plural
 
 WEB = Path(__file__).resolve().parents[3] / "web"
 FORMS = {"uk": {"one", "few", "many"}, "en": {"one", "other"}}
-BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "event.", "factor.", "password.",
+BUILT = (
+    "exchanges.by.", "exchanges.outcomes.","toast.", "error.", "people.state_", "people.kind_", "home.about.", "event.", "factor.", "password.",
          "form.error.", "layout.theme.", "single.", "people.", "code.", "totp.", "keys.", "unit.",
          "area.", "finding.", "questions.", "grants.state_", "holder.", "scope.", "level.", "importing.state_",
          "companies.", "rules.", "nav.",
