@@ -26,6 +26,7 @@ from adapters.soap.fetching import Fetcher, Pinned, Way, pin
 from adapters.telegram.config import TelegramConfig
 from flows.access import companies, standard
 from monitoring import alerts, history
+from monitoring.alerts.prometheus import rule_file
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
 from monitoring.pulse import Pulse
@@ -63,8 +64,8 @@ from web.reading import only_read
 from web.staff import Staff
 
 __all__ = [
-    "Gateway", "Offline", "Settings", "catalogue", "pin_wsdl", "read_configuration", "run_partners", "tables",
-    "tell_partner",
+    "Gateway", "Offline", "Settings", "catalogue", "pin_wsdl", "read_configuration", "rule_file", "run_partners",
+    "tables", "tell_partner",
 ]  # fmt: skip
 
 ADDRESSES = "addresses.json"
@@ -462,7 +463,12 @@ class Gateway:
 
     def _watch(self, listeners: Listeners) -> None:
         health = Health(self.engine, self.store)
-        metrics = Metrics(self.engine, open_to_all=listeners.secured(None), admit=self._admit_to_metrics)
+        metrics = Metrics(
+            self.engine,
+            open_to_all=listeners.secured(None),
+            admit=self._admit_to_metrics,
+            alerts=lambda: self.alarms.open if self.alarms is not None else (),
+        )
         operations = self.staff.site.router.operations if self.pages_served else ()
         api = Api(lambda: self.engine.configuration, operations, open_to_all=listeners.secured(None))
         pages = {

@@ -8,8 +8,6 @@ from typing import Any, Literal, NamedTuple
 
 from pipe.config.alerts import Alerts, RuleName, Severity, loudness
 
-CLEAR_S = 15.0
-"""an alert is over when nothing was seen of it for so long: what comes and goes is one alert"""
 State = Literal["pending", "firing", "over"]
 
 
@@ -106,7 +104,7 @@ class Book:
                 alert.fired_at = now
                 changed.append(alert)
         for key, alert in list(self.open.items()):
-            if alert.ended_at is None and now - alert.seen_at >= CLEAR_S:
+            if alert.ended_at is None and now - alert.seen_at >= float(rules.clear):
                 alert.ended_at = now
                 changed.append(alert)
             if alert.ended_at is not None and alert.told_at is None:

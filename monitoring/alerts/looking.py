@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from monitoring.alerts.book import Alert, Finding
 from pipe.config.alerts import Alerts, RuleName
@@ -14,9 +14,9 @@ from pipe.engine import Engine
 from pipe.events import Event, Turned
 from pipe.operations import auditing, ledger
 from pipe.operations.host import Host
-from pipe.operations.ledger import oldest_of, totals_of
+from pipe.operations.ledger import counters_of, oldest_of, unknown_of
 from pipe.redact import mask
-from pipe.store.schema import DEAD, EXPIRED, UNCERTAIN, delivery
+from pipe.store.schema import DEAD, EXPIRED
 
 GATEWAY = "gateway"
 """the subject of what concerns no connection and no route"""
@@ -81,7 +81,7 @@ class Looker:
             if dead is not None and seen["dead"] > (dead.over or 0):
                 text = f"{route} has {seen['dead']} dead letters: `pipe dead list --route {route}`"
                 yield Finding("dead_letters", route, text, f"{route}: мертвих листів {seen['dead']}")
-            if age is not None and seen["oldest"] > (age.age or 0) and not self._held(route):
+            if age is not None and seen["oldest"] > (age.age or 0) and not held(self._engine, route):
                 text = f"{route}: the oldest delivery has waited for {_minutes(seen['oldest'])} min"
                 uk = f"{route}: найстарша доставка чекає {_minutes(seen['oldest'])} хв"
                 yield Finding("queue_age", route, text, uk)
@@ -89,16 +89,6 @@ class Looker:
                 text = f"{route}: of {seen['uncertain']} sent, nobody knows whether they arrived: `pipe resolve`"
                 uk = f"{route}: про {seen['uncertain']} надісланих невідомо, чи дійшли"
                 yield Finding("uncertain", route, text, uk)
-
-    def _held(self, route: str) -> bool:
-        """Whether it is known why it waits: a person paused it, or a connection of it is down, which is told itself."""
-        engine = self._engine
-        made = engine.routes.get(route)
-        if made is None or engine.is_paused(route):
-            return True
-        names = [target.config.connection for target in made.targets.values()]
-        states = [engine.connections[name].state for name in names if name in engine.connections]
-        return any(state in ("down", "paused") for state in states)
 
     def _gateway(self, rules: Alerts) -> Iterator[Finding]:
         engine = self._engine
@@ -126,7 +116,7 @@ class Looker:
         return [] if text is None else [Finding(name, GATEWAY, text, text)]
 
     async def _books(self) -> Finding | None:
-        wrong = (await ledger.verify(self._host()))["wrong"]
+        wrong = (await ledger.verify(self._host(), chain=False))["wrong"]  # the audit has its own rule
         return Finding("books", GATEWAY, f"the books are wrong: {wrong[0]}", "") if wrong else None
 
     async def _audit(self) -> Finding | None:
@@ -134,20 +124,25 @@ class Looker:
         return Finding("audit", GATEWAY, f"the audit was altered: {found[0]['text']}", "") if found else None
 
 
+def held(engine: Engine, route: str) -> bool:
+    """Whether it is known why a route waits: a person paused it, or a connection is down, which is told itself."""
+    made = engine.routes.get(route)
+    if made is None or engine.is_paused(route):
+        return True
+    names = [target.config.connection for target in made.targets.values()]
+    states = [engine.connections[name].state for name in names if name in engine.connections]
+    return any(state in ("down", "paused") for state in states)
+
+
 def _waiting(connection: Connection, now: float) -> dict[str, dict[str, Any]]:
-    d = delivery.c
-    oldest = oldest_of(connection, now)
-    unknown = select(d.route, func.count().label("n")).where(
-        d.state == UNCERTAIN, d.next_at.is_(None), d.done_at.is_(None)
-    )
-    uncertain = {row.route: row.n for row in connection.execute(unknown.group_by(d.route))}
+    oldest, uncertain = oldest_of(connection, now), unknown_of(connection)
     return {
         route: {
             "dead": totals[DEAD] + totals[EXPIRED],
             "oldest": oldest.get(route, 0.0),
             "uncertain": uncertain.get(route, 0),
         }
-        for route, totals in totals_of(connection).items()
+        for route, totals in counters_of(connection).items()
     }
 
 

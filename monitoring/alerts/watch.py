@@ -45,6 +45,11 @@ class Alarms:
         self._knocked = False
         """whether the emergency's program was run since the store last worked"""
 
+    @property
+    def open(self) -> list[Alert]:
+        """Those that are not over, and those of whose end nobody has heard."""
+        return list(self._book.open.values())
+
     async def start(self) -> None:
         """Goes on with the alerts that were open when the gateway stopped."""
         now = self._engine.clock.now()

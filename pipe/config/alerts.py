@@ -62,6 +62,10 @@ class Alerts(Strict):
     group: Duration = Field(
         default=Duration(10), description="What begins within so long after the first is told with it, in one message."
     )
+    clear: Duration = Field(
+        default=Duration(15),
+        description="An alert is over when nothing was seen of it for so long: what comes and goes is one alert.",
+    )
     repeat: Duration = Field(
         default=Duration(4 * 3600), gt=0, description="What lasts and nobody acknowledged is told again after so long."
     )

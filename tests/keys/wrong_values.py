@@ -27,6 +27,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "alerts.emergency": ("call-duty", "bad-value", "`emergency`: should be a list; it is a text"),
     "alerts.every": ("5", "bad-value", "`every`: `5` needs a unit: write"),
     "alerts.group": ("10", "bad-value", "`group`: `10` needs a unit: write"),
+    "alerts.clear": ("15", "bad-value", "`clear`: `15` needs a unit: write"),
     "alerts.repeat": ("4", "bad-value", "`repeat`: `4` needs a unit: write"),
     "alerts.rules": ("[disk]", "bad-value", "`rules`: should be a map; it is a list"),
     "alerts.rules.age": ("15", "bad-value", "`age`: `15` needs a unit: write"),

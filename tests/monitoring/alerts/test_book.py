@@ -7,14 +7,14 @@ from itertools import count
 
 import pytest
 
-from monitoring.alerts.book import CLEAR_S, Alert, Book, Finding, Silence, summary
+from monitoring.alerts.book import Alert, Book, Finding, Silence, summary
 from pipe.config.alerts import RULES, Alerts
 
 DOWN = Finding("connection_down", "sms", "sms is down: refused", "sms не працює: refused")
 LETTERS = Finding("dead_letters", "r", "r has 1 dead letters", "r: мертвих листів 1")
 RULES_ = Alerts()
 WAIT = RULES["connection_down"].wait
-GROUP, REPEAT = float(RULES_.group), float(RULES_.repeat)
+GROUP, REPEAT, CLEAR_S = float(RULES_.group), float(RULES_.repeat), float(RULES_.clear)
 
 
 @pytest.fixture
@@ -47,6 +47,16 @@ def test_it_fires_once_it_has_lasted(new_id: Callable[[], str]) -> None:
     assert book.to_tell(WAIT - 1, RULES_, ()) == []
     (alert,) = book.turn([DOWN], WAIT, RULES_, new_id)
     assert (alert.state, alert.fired_at) == ("firing", WAIT)
+
+
+@pytest.mark.key("alerts.clear")
+def test_it_is_over_when_nothing_was_seen_of_it_for_so_long(new_id: Callable[[], str]) -> None:
+    """As the configuration says."""
+    rules = Alerts.model_validate({"clear": "1m"})
+    book = fired(new_id, DOWN)
+    assert book.turn([], 1059, rules, new_id) == []
+    (over,) = book.turn([], 1060, rules, new_id)
+    assert (over.state, over.ended_at) == ("over", 1060)
 
 
 def test_what_never_fired_is_forgotten(new_id: Callable[[], str]) -> None:

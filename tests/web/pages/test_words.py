@@ -13,14 +13,14 @@ from web.pages.words import Text, Words, catalogue, chosen, plural
 
 WEB = Path(__file__).resolve().parents[3] / "web"
 FORMS = {"uk": {"one", "few", "many"}, "en": {"one", "other"}}
-BUILT = (
-    "exchanges.by.", "exchanges.outcomes.","toast.", "error.", "people.state_", "people.kind_", "home.about.", "event.", "factor.", "password.",
+BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "event.", "factor.", "password.",
          "form.error.", "layout.theme.", "single.", "people.", "code.", "totp.", "keys.", "unit.",
          "area.", "finding.", "questions.", "grants.state_", "holder.", "scope.", "level.", "importing.state_",
          "companies.", "rules.", "nav.",
          "otp.what.", "otp.language.", "otp.number.", "otp.bot_state.",
          "ops.connection.", "ops.count.", "ops.route.", "ops.delivery.", "ops.class.", "ops.cause.", "ops.source.",
-         "ops.ledger.", "ops.alerts.severity.", "ops.alerts.state.", "ops.queues.")  # fmt: skip
+         "ops.ledger.", "ops.alerts.severity.", "ops.alerts.state.", "ops.queues.",
+         "exchanges.by.", "exchanges.outcomes.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
 
