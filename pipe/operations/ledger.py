@@ -98,7 +98,7 @@ async def verify(host: Host, chain: bool = True) -> dict[str, Any]:
     return {"good": not found["wrong"], **found}
 
 
-def _verified(connection: Connection, *, chain: bool) -> dict[str, Any]:
+def _verified(connection: Connection, *, chain: bool = True) -> dict[str, Any]:
     with one_moment(connection):
         totals = _counters(connection)
         states = _rows(connection)
