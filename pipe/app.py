@@ -8,7 +8,8 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from adapters.http_network import Networks
 from adapters.soap.fetching import Fetcher, Pinned, Way, pin
 from adapters.telegram.config import TelegramConfig
 from flows.access import companies, standard
-from monitoring import alerts, history
+from monitoring import alerts, events, history
 from monitoring.alerts.prometheus import rule_file
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
@@ -43,20 +44,20 @@ from pipe.config.findings import ConfigInvalid
 from pipe.config.loader import load
 from pipe.config.models import Configuration, MetricsAccess
 from pipe.config.redirecting import Redirects
-from pipe.contract import Adapter, Blob, Listening, Message, PlainHandler, Services, Spool, Timeout
+from pipe.contract import Adapter, Blob, Message, Services, Timeout
 from pipe.control import ControlServer, is_running
 from pipe.engine import Catalogue, Engine
 from pipe.erasing import Erasing
 from pipe.errors import ConfigError, PipeError, StoreLocked, StoreUnavailable
-from pipe.fates import fate
 from pipe.indexing import Indexing
 from pipe.memory import settle
 from pipe.operations import Host, Progress
-from pipe.store import notes, restore, revisions
+from pipe.store import restore, revisions
 from pipe.store.migrations import Migration
 from pipe.store.secret_store import SecretStore
 from pipe.store.store import Store
 from transformers import TRANSFORMERS, json_format
+from web.lent import Lent
 from web.listener import Listeners, is_loopback
 from web.openapi import Api
 from web.pages.bots import Bot
@@ -86,7 +87,7 @@ def catalogue() -> Catalogue:
 
 def tables() -> tuple[tuple[str, Sequence[Migration]], ...]:
     """The migrations of what has tables of its own: monitoring, and flows."""
-    watching = ("monitoring", alerts.MIGRATIONS), ("history", history.MIGRATIONS)
+    watching = ("monitoring", alerts.MIGRATIONS), ("history", history.MIGRATIONS), ("events", events.MIGRATIONS)
     return *watching, *((flow.name, flow.migrations) for flow in flows.FLOWS)
 
 
@@ -200,7 +201,11 @@ class Offline:
 
     def operations(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
         """What monitoring and flows can be asked."""
-        return {**alerts.OPERATIONS, **{name: each for flow in flows.FLOWS for name, each in flow.operations.items()}}
+        return {
+            **alerts.OPERATIONS,
+            **events.OPERATIONS,
+            **{name: each for flow in flows.FLOWS for name, each in flow.operations.items()},
+        }
 
     async def secrets_changed(self) -> None:
         """Nobody uses them now."""
@@ -269,52 +274,6 @@ class Settings:
     """a second file for the signed checkpoints of the audit"""
 
 
-@dataclass(slots=True)
-class Lent:
-    """What adapters are lent: see `pipe.contract.Services`."""
-
-    clock: Clock
-    store: Store | None
-    """None where an adapter is only looked at"""
-    listeners: Listeners | None = None
-    default_timeout: Timeout = field(default_factory=Timeout)
-
-    def spool(self, limit: int) -> Spool:
-        assert self.store is not None
-        return self.store.spool(limit)
-
-    def mount(
-        self,
-        listener: str | None,
-        prefix: str,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-        plain: PlainHandler | None = None,
-    ) -> Callable[[], None]:
-        assert self.listeners is not None
-        return self.listeners.mount(listener, prefix, handler, plain)
-
-    def secured(self, listener: str | None) -> bool:
-        assert self.listeners is not None
-        return self.listeners.secured(listener)
-
-    def listening(self, listener: str | None) -> Listening:
-        assert self.listeners is not None
-        return self.listeners.listening(listener)
-
-    async def fate(self, id: str, caller: str | None) -> Mapping[str, Any] | None:
-        assert self.store is not None
-        store = self.store
-        return await self.store.read(lambda connection: fate(connection, store.loader, id, caller))
-
-    async def noted(self, connection: str, name: str) -> Any:
-        assert self.store is not None
-        return await self.store.read(lambda reading: notes.read(reading, connection, name))
-
-    async def note(self, connection: str, name: str, value: Any) -> None:
-        assert self.store is not None
-        await self.store.write(lambda tx: notes.keep(tx, connection, name, value))
-
-
 class Gateway:
     """One running gateway."""
 
@@ -337,7 +296,8 @@ class Gateway:
         self._checkpointing: asyncio.Task[None] | None = None
         self.checkpointing: Checkpointing | None = None
         self.alarms: alerts.Alarms | None = None
-        self._watchers: tuple[history.Recorder, Pulse] | tuple[()] = ()
+        self.event_log: events.EventLog
+        self._watchers: tuple[history.Recorder, Pulse, events.EventLog] | tuple[()] = ()
         self.started_at = 0.0
         self._stopping = asyncio.Event()
         self._exit = 0
@@ -393,7 +353,8 @@ class Gateway:
         if self.pages_served:
             await self.staff.start()
         self._watch(self.lent.listeners)
-        self._watchers = history.Recorder(self.engine), Pulse(self.engine)
+        self.event_log = events.EventLog(self.engine)
+        self._watchers = history.Recorder(self.engine), Pulse(self.engine), self.event_log
         await self.engine.start(configuration)
         for watcher in self._watchers:
             await watcher.start()
@@ -405,7 +366,8 @@ class Gateway:
         ]
         await self.lent.listeners.start()
         self.started_at = self.clock.now()
-        self.alarms = alerts.Alarms(self.engine, lambda: self._host("alerts", lambda done, all_, word: None))
+        host = partial(self._host, "alerts", lambda done, all_, word: None)
+        self.alarms = alerts.Alarms(self.engine, host, self.event_log.alert)
         await self.alarms.start()
         await self.control.start()
         self._write_addresses()
@@ -426,7 +388,9 @@ class Gateway:
         """Takes up a configuration while running, whole or not at all: see `pipe.applying`."""
         before, self.lent.default_timeout = self.lent.default_timeout, configuration.defaults.timeout
         try:
-            return await self.applying.apply(configuration, actor, orphans)
+            plan = await self.applying.apply(configuration, actor, orphans)
+            self.event_log.note("configuration", configuration.revision, "applied", text=f"by {actor}")
+            return plan
         except BaseException:
             self.lent.default_timeout = before
             raise

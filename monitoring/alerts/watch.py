@@ -34,8 +34,11 @@ _PEOPLES = {"acked_at", "acked_by", "note"}
 class Alarms:
     """One task. It belongs to a running gateway."""
 
-    def __init__(self, engine: Engine, host: Callable[[], Host]) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: Engine, host: Callable[[], Host], turned: Callable[[Alert], None] = lambda alert: None
+    ) -> None:
+        """`turned` hears of each that fires, and of each that is over."""
+        self._engine, self._turned = engine, turned
         self._looker = Looker(engine, host)
         self._book = Book()
         self._unwritten: dict[str, Alert] = {}
@@ -95,6 +98,9 @@ class Alarms:
             rows = [_row(each, now if each.id in told else None) for each in (self._unwritten | told).values()]
             bodies = {name: summary(each.told() for each in chosen) for name, chosen in telling.items()}
             await engine.store.write(partial(self._keep, rows=rows, bodies=bodies))
+            for each in self._unwritten.values():
+                if each.fired_at is not None and now in (each.fired_at, each.ended_at):
+                    self._turned(each)
             self._unwritten.clear()
             self._book.mark(told.values(), now)
             self._knocked = False

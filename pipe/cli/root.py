@@ -12,6 +12,7 @@ from pipe.cli import (
     configuration,
     credentials,
     dead,
+    events,
     exchanges,
     health,
     messages,
@@ -47,6 +48,7 @@ app.command("routes")(overview.routes)
 app.add_typer(overview.ledger_app, name="ledger")
 app.command("explain")(messages.explain)
 app.command("search")(messages.search)
+app.command("events")(events.events)
 app.command("exchanges")(exchanges.exchanges)
 app.add_typer(messages.messages_app, name="messages")
 app.add_typer(dead.app, name="dead")

@@ -42,7 +42,7 @@ class Difference:
     routes: Changes
     listeners: Changes
     settings: tuple[str, ...]
-    """keys of `defaults`, `limits`, `retention`, `exchanges`, `metrics`, `sign_in`, `alerts` that differ"""
+    """keys of `defaults`, `limits`, `retention`, `exchanges`, `metrics`, `sign_in`, `alerts`, `events` that differ"""
     files: Changes
     """files beside the YAML, schemas for example, whose content differs"""
     promises: Mapping[str, tuple[str, str]]
@@ -75,7 +75,7 @@ def difference(old: Configuration, new: Configuration, *, adapters: Mapping[str,
         if before != after:
             promises[name] = (before, after)
     settings: list[str] = []
-    for block in ("defaults", "limits", "retention", "exchanges", "metrics", "sign_in", "alerts"):
+    for block in ("defaults", "limits", "retention", "exchanges", "metrics", "sign_in", "alerts", "events"):
         settings += _differing(_values(getattr(old, block)), _values(getattr(new, block)), block)
     return Difference(
         old.revision,

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipe.config.alerts import Alerts
+from pipe.config.events import EventLog
 from pipe.config.files import Files, is_pattern
 from pipe.config.findings import ConfigInvalid, nearest
 from pipe.config.models import (
@@ -48,6 +49,7 @@ class TopKeys(Strict):
     listeners: dict[str, Listener] = Field(default={}, description="Addresses that the gateway serves HTTP on.")
     sign_in: SignIn = Field(default=SignIn(), description="How staff come in.")
     alerts: Alerts = Field(default=Alerts(), description="What a person must hear of.")
+    events: EventLog = Field(default=EventLog(), description="Which integration events are kept, and where they go.")
     include: list[str] = Field(
         default=[], description="More files with connections, routes and tests; `*` stands for any name."
     )
@@ -142,6 +144,7 @@ class _Loader:
             metrics=top.metrics,
             sign_in=top.sign_in,
             alerts=top.alerts,
+            events=self._events(top.events),
             listeners={name: self._located(listener) for name, listener in top.listeners.items()},
             files=reading.files.seen,
             revision=reading.files.revision(),
@@ -250,6 +253,12 @@ class _Loader:
         root = self.reading.files.root
         paths = {key: str(root / value) for key, value in listener.tls.model_dump(exclude_none=True).items()}
         return listener.model_copy(update={"tls": listener.tls.model_copy(update=paths)})
+
+    def _events(self, events: EventLog) -> EventLog:
+        """The log with its file found from the folder of the file that names it."""
+        if events.file is None:
+            return events
+        return events.model_copy(update={"file": str(self.reading.files.root / events.file)})
 
     def _test(self, node: Node, number: int) -> RouteTest | None:
         keys = self.reading.validated(TestKeys, node, "test")

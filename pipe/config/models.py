@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipe.config.alerts import Alerts, RuleName, Severity
+from pipe.config.events import EventKind, EventLog
 from pipe.config.sign_in import SignIn
 from pipe.contract import Duration, Expression, Options, Secret, Size, Strict, Timeout
 
@@ -210,7 +211,7 @@ class FlowConfig:
 class FromConfig:
     """Where a route's messages come from."""
 
-    kind: Literal["connection", "schedule", "every", "internal", "outcome", "alerts", "channel"]
+    kind: Literal["connection", "schedule", "every", "internal", "outcome", "alerts", "events", "channel"]
     place: Place
     connection: str | None = None
     options: Options | None = None
@@ -224,6 +225,7 @@ class FromConfig:
     """the least of the alerts that it tells"""
     rules: tuple[RuleName, ...] = ()
     """of the alerts; none: all"""
+    events: tuple[EventKind, ...] = ()
     channel: str | None = None
 
 
@@ -331,6 +333,7 @@ class Configuration:
     listeners: dict[str, Listener] = field(default_factory=dict)
     sign_in: SignIn = SignIn()
     alerts: Alerts = Alerts()
+    events: EventLog = EventLog()
     files: dict[str, str] = field(default_factory=dict)
     """every file that was read (YAML, schemas), by its path relative to the first one: the revision's content"""
     revision: str = ""

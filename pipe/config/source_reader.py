@@ -10,6 +10,7 @@ from pydantic import Field
 
 from pipe.config import hooks
 from pipe.config.alerts import RuleName, Severity
+from pipe.config.events import EventKind
 from pipe.config.findings import nearest
 from pipe.config.models import FromConfig, OutcomeName
 from pipe.config.reading import Reading, keys_of
@@ -53,6 +54,12 @@ class AlertKeys(Strict):
     rules: list[RuleName] = Field(default=[], description="Only those of these rules.")
 
 
+class EventKeys(Strict):
+    """Integration events, each a message of its own."""
+
+    events: list[EventKind] = Field(description="Those of these kinds, as far as they are kept.", min_length=1)
+
+
 class ChannelKeys(Strict):
     """Messages of one channel of every company; `company` is in scope."""
 
@@ -65,6 +72,7 @@ _FORMS: dict[str, type[Strict]] = {
     "schedule": ScheduleKeys,
     "outcome": OutcomeKeys,
     "alerts": AlertKeys,
+    "events": EventKeys,
     "channel": ChannelKeys,
     "every": EveryKeys,
 }
@@ -91,6 +99,8 @@ def read_source(reading: Reading, node: Node) -> FromConfig | None:
         return _from_outcome(reading, node, keys)
     if isinstance(keys, AlertKeys):
         return FromConfig("alerts", node.place, severity=keys.alerts, rules=tuple(keys.rules))
+    if isinstance(keys, EventKeys):
+        return FromConfig("events", node.place, events=tuple(keys.events))
     if isinstance(keys, ChannelKeys):
         return FromConfig("channel", node.place, channel=keys.channel, max_body=int(keys.max_body))
     return FromConfig("every", node.place, every=float(keys.every))
