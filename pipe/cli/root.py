@@ -8,6 +8,7 @@ from pipe.cli import (
     access_rights,
     alerts,
     audit,
+    bundle,
     companies,
     configuration,
     credentials,
@@ -21,6 +22,7 @@ from pipe.cli import (
     run,
     safekeeping,
     switches,
+    top,
     wsdl,
 )
 
@@ -43,6 +45,7 @@ app.command("apply")(configuration.apply)
 app.command("capture")(configuration.capture)
 app.command("new")(configuration.new)
 app.command("status")(overview.status)
+app.command("top")(top.top)
 app.command("connections")(overview.connections)
 app.command("routes")(overview.routes)
 app.add_typer(overview.ledger_app, name="ledger")
@@ -57,6 +60,7 @@ app.command("pause")(switches.pause)
 app.command("resume")(switches.resume)
 app.command("drain")(switches.drain)
 app.command("doctor")(health.doctor)
+app.command("bundle")(bundle.bundle)
 app.command("backup")(safekeeping.backup)
 app.command("restore")(safekeeping.restore)
 app.command("erase")(safekeeping.erase)

@@ -17,6 +17,7 @@ from pipe.errors import BadRequest
 from pipe.operations import (
     auditing,
     backing_up,
+    bundling,
     configuring,
     credentials,
     dead_letters,
@@ -71,6 +72,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "audit.verify": auditing.verify,
     "audit.key": auditing.key,
     "backup": backing_up.backup,
+    "bundle": bundling.bundle,
     "erase": erasing.erase,
     "keys.issue": credentials.issue_key,
     "keys.revoke": credentials.revoke_key,

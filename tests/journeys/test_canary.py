@@ -13,6 +13,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -299,8 +300,12 @@ async def overheard(aviary: Aviary, message: str) -> None:
             ) as response:
                 aviary.heard.append((path, await response.read()))
     dead = [str(row[0]) for row in aviary.kept.rows(DEAD)]
-    names = ("status", "connections", "routes", "search", "dead.list", "dead.rehearse")
-    asked: list[tuple[str, dict[str, str]]] = [(name, {}) for name in names]
+    names = (
+        "status", "connections", "routes", "search", "dead.list", "dead.rehearse", "events.list", "alerts.list",
+        "bundle",
+    )  # fmt: skip
+    asked: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in names]
+    asked += [("exchanges", {"bodies": True}), ("exchanges.news", {"after": 0, "ended": 0.0})]
     asked += [(name, {"id": one}) for one in (message, *dead) for name in ("explain", "messages.show")]
     asked += [("dead.show", {"id": one}) for one in dead]
     for operation, arguments in asked:
