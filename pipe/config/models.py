@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipe.config.alerts import Alerts, RuleName, Severity
+from pipe.config.alerts import Alerts, Hours, RuleName, Severity
 from pipe.config.events import EventKind, EventLog
 from pipe.config.sign_in import SignIn
 from pipe.contract import Duration, Expression, Options, Secret, Size, Strict, Timeout
@@ -225,8 +225,16 @@ class FromConfig:
     """the least of the alerts that it tells"""
     rules: tuple[RuleName, ...] = ()
     """of the alerts; none: all"""
+    about: tuple[str, ...] = ()
+    """connections and routes that the alerts concern; none: all"""
+    hours: Hours | None = None
+    """when they may be told"""
     events: tuple[EventKind, ...] = ()
     channel: str | None = None
+
+    def hears(self, at: float) -> bool:
+        """Whether it may be told of alerts at a moment, seconds since 1970."""
+        return self.hours is None or self.hours.hold(at)
 
 
 @dataclass(frozen=True, slots=True)
