@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from monitoring.alerts.book import Alert
-from monitoring.alerts.looking import held
+from monitoring.alerts.looking import condition, held
 from monitoring.counts import Count, Counts, Spread, Spreads
 from monitoring.store_metrics import StoreWork
 from pipe.config.alerts import RULES
@@ -179,8 +179,9 @@ class Waiting(Collector):
         up = [((name, connection.config.type), int(connection.state == "up")) for name, connection in connections]
         yield _gauge("gw_connection_up", "1 where it works.", ("connection", "kind"), up)
         states = [
-            ((name, connection.config.type, state), int(connection.state == state))
+            ((name, connection.config.type, state), int(now == state))
             for name, connection in connections
+            for now in (condition(connection)[0],)
             for state in STATES
         ]
         yield _gauge("gw_connection_state", "1 for the state it is in.", ("connection", "kind", "state"), states)

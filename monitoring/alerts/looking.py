@@ -10,6 +10,8 @@ from sqlalchemy import Connection
 
 from monitoring.alerts.book import Alert, Finding
 from pipe.config.alerts import Alerts, RuleName
+from pipe.connection import Connection as Connected
+from pipe.contract import State, Troubled
 from pipe.engine import Engine
 from pipe.events import Event, Turned
 from pipe.operations import auditing, ledger
@@ -38,7 +40,7 @@ class Looker:
     def saw(self, event: Event) -> None:
         """Notes when a connection breaks."""
         if isinstance(event, Turned) and event.state == "down":
-            self._breaks.setdefault(event.connection, deque(maxlen=_MOST_BREAKS)).append(self._engine.clock.now())
+            self._breaks.setdefault(event.connection, deque(maxlen=_MOST_BREAKS)).append(self._engine.clock.monotonic())
 
     async def look(self, rules: Alerts, open_: Mapping[tuple[str, str], Alert]) -> list[Finding]:
         """All that is not well; `open_` is what was not well before. Raises StoreError where the store is not read."""
@@ -50,19 +52,21 @@ class Looker:
         return found
 
     def _connections(self, rules: Alerts, now: float, open_: Mapping[tuple[str, str], Alert]) -> Iterator[Finding]:
+        at_present = self._engine.clock.monotonic()  # a wall clock that steps breaks no connection
         for name, connection in self._engine.connections.items():
-            reason = mask(connection.reason, ())
+            state, said = condition(connection)
+            reason = mask(said, ())
             before = open_.get(("connection_down", name))
             if connection.state == "unknown" and before is not None:  # after a restart nobody has tried it yet
                 yield Finding("connection_down", name, before.text, before.text_uk)
-            if connection.state == "down":
+            if state == "down":
                 yield Finding("connection_down", name, f"{name} is down: {reason}", f"{name} не працює: {reason}")
-            elif connection.state == "degraded":
+            elif state == "degraded":
                 text = f"{name} works badly: {reason}"
                 yield Finding("connection_degraded", name, text, f"{name} працює погано: {reason}")
             flapping = rules.rule("connection_flapping")
             if flapping is not None:
-                since = now - (flapping.age or 0)
+                since = at_present - (flapping.age or 0)
                 breaks = sum(at > since for at in self._breaks.get(name, ()))
                 if breaks > (flapping.over or 0):
                     text = f"{name} broke {breaks} times within {_minutes(flapping.age)} min"
@@ -122,6 +126,18 @@ class Looker:
     async def _audit(self) -> Finding | None:
         found = (await auditing.verify(self._host()))["findings"]
         return Finding("audit", GATEWAY, f"the audit was altered: {found[0]['text']}", "") if found else None
+
+
+def condition(connection: Connected) -> tuple[State, str]:
+    """A connection's state and why; troubles that its adapter knows of make an `up` degraded.
+
+    A certificate that ends soon does not: it has a rule of its own, and weeks.
+    """
+    if connection.state == "up" and isinstance(connection.adapter, Troubled):
+        troubles = connection.adapter.troubles()
+        if troubles:
+            return "degraded", "; ".join(troubles)
+    return connection.state, connection.reason
 
 
 def held(engine: Engine, route: str) -> bool:
