@@ -257,6 +257,7 @@ class HttpClient:
             headers["Content-Type"] = message.content_type or "application/octet-stream"
         if outgoing.key is not None:
             headers["Idempotency-Key"] = outgoing.key
+        headers.update(outgoing.trace)
         for name, template in target.headers.items():
             put(headers, name, template.fill(data))
         path = joined(self._base, path_of(target.path, data), query_of(target.query, data) if target.query else "")

@@ -104,7 +104,7 @@ class Metrics:
             self._turns.of(event.connection, event.state).value += 1
 
     def _arrived(self, event: Arrived) -> None:
-        route, outcome, code, seconds = event
+        route, outcome, code, seconds = event[:4]
         series = self._arrivals.get((route, outcome))
         if series is None:
             messages = self._messages.of(route, "in", _ARRIVALS.get(outcome, "other"))

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pipe.engine import Engine
 from pipe.errors import PipeError
 from pipe.events import Event, Turned
+from pipe.lasting import lasting
 
 TOPIC = "ops"
 BEAT_S = 3.0
@@ -36,7 +37,7 @@ class Pulse:
 
     async def start(self) -> None:
         """Begins to tell."""
-        self._task = asyncio.create_task(self._run(), name="pulse")
+        self._task = asyncio.create_task(lasting("pulse", self._run, self._engine.clock), name="pulse")
 
     async def stop(self) -> None:
         """Tells no more."""

@@ -26,11 +26,13 @@ from adapters.http_network import Networks
 from adapters.soap.fetching import Fetcher, Pinned, Way, pin
 from adapters.telegram.config import TelegramConfig
 from flows.access import companies, standard
+from flows.otp import wiring
 from monitoring import alerts, events, history
 from monitoring.alerts.prometheus import rule_file
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
 from monitoring.pulse import Pulse
+from monitoring.traces import Traces
 from partners import tell as tell_partner
 from partners.derived import without
 from partners.running import run as run_stand_ins
@@ -50,6 +52,7 @@ from pipe.engine import Catalogue, Engine
 from pipe.erasing import Erasing
 from pipe.errors import ConfigError, PipeError, StoreLocked, StoreUnavailable
 from pipe.indexing import Indexing
+from pipe.lasting import lasting
 from pipe.memory import settle
 from pipe.operations import Host, Progress
 from pipe.store import restore, revisions
@@ -297,7 +300,7 @@ class Gateway:
         self.checkpointing: Checkpointing | None = None
         self.alarms: alerts.Alarms | None = None
         self.event_log: events.EventLog
-        self._watchers: tuple[history.Recorder, Pulse, events.EventLog] | tuple[()] = ()
+        self._watchers: tuple[history.Recorder, Pulse, Traces, events.EventLog] | tuple[()] = ()
         self.started_at = 0.0
         self._stopping = asyncio.Event()
         self._exit = 0
@@ -335,7 +338,9 @@ class Gateway:
             )
         self.checkpointing = Checkpointing(self.store, self.clock, self.settings.audit_copy)
         await self.checkpointing.start()
-        self._checkpointing = asyncio.create_task(self.checkpointing.run(), name="checkpointing")
+        self._checkpointing = asyncio.create_task(
+            lasting("checkpointing", self.checkpointing.run, self.clock), name="checkpointing"
+        )
         await companies.seed(self.store, self.settings.config.parent / companies.FILE)
         await standard.seed(self.store)
         self.store.writer.on_failure = self._store_failed
@@ -347,22 +352,22 @@ class Gateway:
         self.applying = Applying(self.engine)
         self.staff = Staff(
             self.store, self.clock, self.settings.data, lambda: self.engine.configuration.sign_in,
-            act=self.engine.act, bots=self._bots, host=self._host,
+            act=self.engine.act, bots=self._bots, host=self._host, events=self.engine.events,
         )  # fmt: skip
         self.pages_served = self.staff.serve(self.lent.listeners, configuration.listeners, self.settings.listen)
         if self.pages_served:
             await self.staff.start()
         self._watch(self.lent.listeners)
         self.event_log = events.EventLog(self.engine)
-        self._watchers = history.Recorder(self.engine), Pulse(self.engine), self.event_log
+        self._watchers = history.Recorder(self.engine), Pulse(self.engine), Traces(self.engine), self.event_log
         await self.engine.start(configuration)
         for watcher in self._watchers:
             await watcher.start()
         erasing = Erasing(self.store, lambda: self.engine.outcomes, subjects())
         await erasing.go_on()
         self._beside = [
-            asyncio.create_task(erasing.run(), name="erasing"),
-            asyncio.create_task(Indexing(self.engine).run(), name="indexing"),
+            asyncio.create_task(lasting("erasing", erasing.run, self.clock), name="erasing"),
+            asyncio.create_task(lasting("indexing", Indexing(self.engine).run, self.clock), name="indexing"),
         ]
         await self.lent.listeners.start()
         self.started_at = self.clock.now()
@@ -419,10 +424,9 @@ class Gateway:
         found = []
         for name, connection in self.engine.connections.items():
             if isinstance(config := connection.config, TelegramConfig):
-                health = connection.health
-                found.append(
-                    Bot(name, config.api, config.token.reference, health.state, health.reason, config.receives)
-                )
+                health, served = connection.health, wiring.serves(self.engine.configuration, name)
+                told = (config.token.reference, health.state, health.reason, config.receives, served)
+                found.append(Bot(name, config.api, *told))
         return found
 
     def _watch(self, listeners: Listeners) -> None:

@@ -37,6 +37,8 @@ from pipe.rate import Bucket, KeyedBuckets
 DOWN_AFTER = 3
 LONGEST_PAUSE_S = 3600.0
 GRACE_S = 1.0
+LOOK_S = 120.0
+"""adapters keep shorter limits themselves; this one is for those that do not"""
 
 
 class Connection:
@@ -173,6 +175,7 @@ class Connection:
             finally:
                 if trial:
                     self._trial = False
+                    self._wake()  # one that broke or was cancelled says nothing of the partner: somebody else may try
             self._learn(None, trial=trial)
             return receipt, trial
 
@@ -250,27 +253,35 @@ class Connection:
                 break
             health = await self._look()
             if health.state != "down":
-                self._ask_first = False
-                break
+                self._ask_first = False  # not yet open where it was closed for longer meanwhile
+                continue
             self._closed_until = self._clock.monotonic() + self._next_backoff()
             self._turn("down", health.reason or self.reason)
         self._wake()
 
     async def _look(self) -> Health:
-        if not self.opened:
-            try:
-                await self.adapter.open()
-            except PipeError as error:
-                return Health("down", error.text)
-            self.opened = True
-        health: Health = await self.adapter.check()
+        try:
+            async with asyncio.timeout(LOOK_S):
+                if not self.opened:
+                    await self.adapter.open()
+                    self.opened = True
+                health: Health = await self.adapter.check()
+        except PipeError as error:
+            return Health("down", error.text)
+        except TimeoutError:
+            return Health("down", f"its check did not end within {LOOK_S:g} s")
+        except Exception as error:  # boundary of the adapter: whom nobody asks any more stays closed
+            logger.bind(action="check_broke", connection=self.name).opt(exception=error).error(
+                "the connection's check has a defect; it is asked again"
+            )
+            return Health("down", f"its check broke: {type(error).__name__}")
         return health
 
     async def _probe(self, every: float) -> None:
         """Asks now and then how the partner is. It tells people; only real sends open and close the connection."""
         while True:
             if self.opened and not self.paused and not self._half_open:
-                health = await self.adapter.check()
+                health = await self._look()
                 served = self.last_ok is not None and self.last_ok > self._clock.now() - every
                 self.note(Health("degraded", health.reason) if health.state == "down" and served else health)
             await self._clock.sleep(every)

@@ -31,6 +31,7 @@ from pipe.config.blocks import (
 )
 from pipe.config.units import Duration, Percent, Rate, Secret, Size
 from pipe.expression import Expression, Template
+from pipe.tracing import onward
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -417,6 +418,11 @@ class Outgoing(NamedTuple):
         """What the target's own templates and expressions are filled from: its body is still plain values."""
         return self.plain or self.message
 
+    @property
+    def trace(self) -> Mapping[str, str]:
+        """Headers of W3C Trace Context to be sent along; none where the message belongs to no trace."""
+        return onward(self.data, self.id, self.attempt)
+
 
 @runtime_checkable
 class Sink(Adapter, Protocol):
@@ -537,7 +543,8 @@ class Flow:
     operations: Mapping[str, Callable[..., Awaitable[Any]]] = field(default_factory=dict)
     """what commands and pages may ask of it, by names like `access.grants`: see `pipe.operations`"""
     subjects: Sequence[tuple[str, str]] = ()
-    """(table, column) pairs: what they hold is the id of a message, and `pipe erase` deletes the rows of a subject's"""
+    """(table, column) pairs: what they hold is the id of a message, or the keyed hash `tx.hash("subject", …)` of a
+    subject; `pipe erase` deletes the rows of a subject and of a subject's messages"""
 
 
 async def pieces(body: bytes | Blob) -> AsyncIterator[bytes]:

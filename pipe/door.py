@@ -28,6 +28,7 @@ from pipe.store.journal import Entry, Work
 from pipe.store.schema import PENDING, UNCERTAIN
 from pipe.store.statements import Statement
 from pipe.store.transaction import Tx
+from pipe.tracing import stamped
 
 if TYPE_CHECKING:
     from pipe.config.models import RouteConfig
@@ -89,9 +90,8 @@ class RouteDoor:
             error.facts.setdefault("route", self.route)
             engine.events.tell(Arrived(self.route, "refused", error.code, engine.clock.monotonic() - begun))
             raise
-        engine.events.tell(
-            Arrived(self.route, "replayed" if accepted.replayed else "accepted", None, engine.clock.monotonic() - begun)
-        )
+        outcome, took = "replayed" if accepted.replayed else "accepted", engine.clock.monotonic() - begun
+        engine.events.tell(Arrived(self.route, outcome, None, took, accepted.id, arrival.headers))
         return accepted
 
     async def _accept(self, route: Route, arrival: Arrival) -> Accepted:
@@ -129,8 +129,11 @@ class RouteDoor:
 
     def _message(self, route: Route, arrival: Arrival) -> Message:
         now, deadline = self._engine.clock.now(), route.config.deadline
+        message_id, headers = self._engine.store.new_id(), arrival.headers
+        if (traces := self._engine.configuration.traces) is not None:
+            headers = stamped(headers, message_id, float(traces.sample))
         return Message(
-            self._engine.store.new_id(), self.route, arrival.body, arrival.headers, arrival.params, arrival.query,
+            message_id, self.route, arrival.body, headers, arrival.params, arrival.query,
             arrival.content_type, now, None if deadline is None else now + deadline, arrival.caller, arrival.company,
         )  # fmt: skip
 

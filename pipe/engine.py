@@ -28,6 +28,7 @@ from pipe.enriching import Enriching
 from pipe.errors import ConfigError, Draining, PipeError, Poison, StoreError
 from pipe.events import Events
 from pipe.inflight import InFlight
+from pipe.lasting import lasting
 from pipe.outcomes import Outcomes, listeners_of
 from pipe.prepared import Prepared
 from pipe.room import Room, waiting
@@ -129,7 +130,7 @@ class Engine:
         self.kick()
         self._clockwork = [
             asyncio.create_task(self.scheduler.run(), name="scheduler"),
-            asyncio.create_task(self.upkeep.run(), name="upkeep"),
+            asyncio.create_task(lasting("upkeep", self.upkeep.run, self.clock), name="upkeep"),
         ]
 
     async def stop(self, grace_s: float = PATIENCE_S) -> bool:

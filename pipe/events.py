@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pipe.contract import Message
 
 
 class Attempted(NamedTuple):
@@ -16,6 +19,10 @@ class Attempted(NamedTuple):
     code: str | None
     seconds: float
     message: str
+    attempt: int = 1
+    """counted from 1, as the partner was told"""
+    of: Message | None = None
+    """the message itself, as it was accepted"""
 
 
 class Arrived(NamedTuple):
@@ -25,6 +32,10 @@ class Arrived(NamedTuple):
     outcome: str
     code: str | None
     seconds: float
+    message: str | None = None
+    """its id, where it was accepted"""
+    headers: Mapping[str, str] | None = None
+    """with which it came"""
 
 
 class Turned(NamedTuple):

@@ -36,7 +36,9 @@ _DUE = Statement(
     "SELECT (SELECT count(*) FROM (SELECT 1 FROM delivery WHERE next_at <= :now LIMIT :limit) AS due),"
     " (SELECT min(expires_at) FROM delivery WHERE expires_at IS NOT NULL AND done_at IS NULL),"
     " (SELECT min(due_at) FROM gather WHERE due_at IS NOT NULL),"
-    " (SELECT min(next_at) FROM delivery WHERE next_at > :now)"
+    " (SELECT min(next_at) FROM delivery WHERE next_at > :now),"
+    " (SELECT min(expires_at) FROM delivery WHERE expires_at > :now AND expires_at IS NOT NULL AND done_at IS NULL),"
+    " (SELECT min(due_at) FROM gather WHERE due_at > :now AND due_at IS NOT NULL)"
 )
 _WAKE = Statement(
     "UPDATE delivery SET state = 'ready', next_at = NULL WHERE state IN ('retry', 'timer') AND id IN"
@@ -229,8 +231,8 @@ class _Due:
 def _what_is_due(connection: Connection, now: float) -> Any:
     found = _Due()
     asked = connection.exec_driver_sql(_DUE.sql[connection.dialect.name], {"now": now, "limit": AT_ONCE})
-    found.deliveries, expiry, gather_at, later = asked.one()
+    found.deliveries, expiry, gather_at, *later = asked.one()
     found.expired = expiry is not None and expiry <= now
     found.gathers = gather_at is not None and gather_at <= now
-    found.next_at = min((at for at in (later, expiry, gather_at) if at is not None and at > now), default=None)
+    found.next_at = min((at for at in later if at is not None), default=None)
     return found

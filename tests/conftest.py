@@ -1,12 +1,21 @@
-"""What holds for every test: where nothing may be skipped, and when the long sweeps run."""
+"""What holds for every test: where nothing may be skipped, when the long sweeps run, and the one PostgreSQL server."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 MUST_RUN = os.environ.get("PIPE_NO_SKIP") == "1"
 DEEP = os.environ.get("PIPE_DEEP") == "1"
+
+
+@pytest.fixture(scope="session")
+def postgres_folder() -> Iterator[str]:
+    """One PostgreSQL server for all tests of a process. It stands here, as pytest makes one of it for each conftest."""
+    from tests.pipe import postgres
+
+    with postgres.server() as folder:
+        yield folder
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from loguru import logger
@@ -15,10 +16,12 @@ from flows.signin.passwords import Passwords
 from pipe.clock import Clock
 from pipe.config.models import Listener
 from pipe.config.sign_in import SignIn
+from pipe.errors import PipeError
+from pipe.events import Event, Events, Turned
 from pipe.store.store import Store
-from web.catalogue import AREAS, TOPICS
+from web.catalogue import AREAS, STARTS, TOPICS
 from web.listener import Listeners, is_loopback, refuse_open_staff
-from web.pages.bots import Act, Bot
+from web.pages.bots import FEED, Act, Bot
 from web.pages.site import MakeHost, Site
 from web.signin.factors import TotpFactor
 from web.signin.otp import OtpFactor
@@ -42,15 +45,18 @@ class Staff:
         act: Act,
         bots: Callable[[], Sequence[Bot]] = tuple,
         host: MakeHost,
+        events: Events,
     ) -> None:
         """Nothing is read or made before `start`. `bots` are those that the configuration has now.
 
         `host` makes what operations of the gateway work on.
         """
+        self._bots, self._turned = bots, asyncio.Event()
+        events.subscribe(self._saw)
         self._store, self._clock, self._file = store, clock, data / FILE
         self.access = Access(store, clock)
         self.site = Site(
-            store, clock, AREAS, TOPICS, access=self.access, passwords=passwords or Passwords(),
+            store, clock, AREAS, TOPICS, STARTS, access=self.access, passwords=passwords or Passwords(),
             factors=(TotpFactor(store), OtpFactor(store, clock, act)), act=act, bots=bots, host=host,
             settings=settings, on_first_password_used=self._gone,
         )  # fmt: skip
@@ -83,6 +89,7 @@ class Staff:
         """Reads rights; makes the first password where nobody administers, and forgets it where somebody does."""
         await self.access.open()
         self._tasks.append(asyncio.create_task(self.access.run(), name="access"))
+        self._tasks.append(asyncio.create_task(self._tell_of_bots(), name="bots"))
         missing = await self._store.read(first.nobody_yet)
         if not missing:
             await self._store.write(first.forget)
@@ -103,10 +110,23 @@ class Staff:
     async def stop(self) -> None:
         """Ends open streams and what is waited for. Safe twice."""
         self.site.streams.stop()
+        await self.site.works.stop()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _saw(self, event: Event) -> None:
+        if isinstance(event, Turned) and any(bot.name == event.connection for bot in self._bots()):
+            self._turned.set()
+
+    async def _tell_of_bots(self) -> None:
+        """Open pages hear that a bot does otherwise than before."""
+        while True:
+            await self._turned.wait()
+            self._turned.clear()
+            with suppress(PipeError):  # a page that is asked for shows it all the same
+                await self._store.write(lambda tx: tx.publish(FEED, {}) and None)
 
     def _gone(self) -> None:
         self.first_password = None

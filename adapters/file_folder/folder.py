@@ -21,6 +21,10 @@ from pipe.contract import ConnectionConfig, Rung, Services, Timeout, path_beside
 from pipe.errors import BadHeader, NotAuthorised, PeerFailed, PipeError, Refused, Unreachable
 
 R = TypeVar("R")
+AT_ONCE = 1 << 20
+"""bytes that are read by one call in a thread: each call costs as much as some hundred KiB"""
+PIECES = 4
+"""how many are written by one call"""
 SYNCS = 10
 """times the longest silence, until a large file is on the disk"""
 
@@ -98,7 +102,7 @@ class Folder:
         """See Remote."""
         file = await self._do(self._files.open, at)
         try:
-            while piece := await self._do(file.read, 1 << 19):
+            while piece := await self._do(file.read, AT_ONCE):
                 yield piece
         finally:
             file.close()
@@ -107,8 +111,13 @@ class Folder:
         """See Remote; it is on disk when this returns."""
         file = await self._do(self._files.create, at)
         try:
+            waiting: list[bytes] = []
             async for piece in pieces:
-                await self._do(_write_all, file, piece)
+                waiting.append(piece)
+                if len(waiting) == PIECES:
+                    await self._do(_write_all, file, waiting)
+                    waiting = []
+            await self._do(_write_all, file, waiting)
             await self._do(_synced, file, patience=SYNCS)
         finally:
             file.close()
@@ -176,10 +185,11 @@ class Folder:
             raise meaning(error, self._name) from error
 
 
-def _write_all(file: FileIO, piece: bytes) -> None:
-    rest = memoryview(piece)
-    while rest:
-        rest = rest[file.write(rest) :]
+def _write_all(file: FileIO, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[file.write(rest) :]
 
 
 def _synced(file: FileIO) -> None:

@@ -253,6 +253,7 @@ class SoapClient:
             headers["SOAPAction"] = f'"{operation.action}"'
         if outgoing.key is not None:
             headers["Idempotency-Key"] = outgoing.key
+        headers.update(outgoing.trace)
         reply = await self._exchange(Request("POST", self._path, headers, body), outgoing)
         apart = len(reply.body) > LARGE or (wsse is not None and wsse.verify is not None)
         return await self._worked(apart, self._answer, service, operation, reply, apart)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import isinf
 from typing import Any, TypeVar
 
@@ -22,12 +23,13 @@ from flows.access.difference import Change, differences
 from flows.access.explaining import Explanation, why_not
 from flows.access.fields import shown
 from flows.access.filtering import Protected, condition
-from flows.access.guarding import guard
+from flows.access.guarding import asked, guard, not_over
 from flows.access.loading import load, renewed, revision
 from flows.access.model import Object, Snapshot
 from flows.access.tables import use
 from pipe.clock import Clock
 from pipe.errors import Denied, PipeError, StoreBusy
+from pipe.lasting import lasting
 from pipe.store.schema import feed
 from pipe.store.store import Store
 from pipe.store.transaction import Tx
@@ -74,9 +76,9 @@ class Access:
     async def run(self) -> None:
         """Takes up every change, of others and by time alone, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow(), name="access-feed")
-            tasks.create_task(self._watch_time(), name="access-time")
-            tasks.create_task(self._note_uses(), name="access-uses")
+            tasks.create_task(lasting("access-feed", self._follow, self._clock))
+            tasks.create_task(lasting("access-time", self._watch_time, self._clock))
+            tasks.create_task(lasting("access-uses", self._note_uses, self._clock))
 
     # --- the four readings of a predicate ---
 
@@ -125,6 +127,11 @@ class Access:
             raise Denied(why.en, hint=f"ask {ask}", permission=permission, reason=why.reason)
 
     # --- more about people ---
+
+    def not_over(self, mine: str, theirs: str) -> None:
+        """Raises Denied where the second person governs rights that the first one does not have."""
+        ask = partial(asked, self._compiled, now=self._clock.now(), besides=mine)
+        not_over(self.rights(mine), self.rights(theirs), ask)
 
     def rights(self, person: str) -> Rights:
         """All that a person may do now."""

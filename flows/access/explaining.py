@@ -83,7 +83,7 @@ def why_not(
         return _told("unknown_permission", permission)
     if rights.shut_out is not None:
         reason = "unknown_person" if rights.shut_out == "unknown" else rights.shut_out
-        return _told(reason, permission, ask=_ask(compiled, Object(), now, "person.block", person))
+        return _told(reason, permission, ask=to_ask(compiled, Object(), now, "person.block", person))
     predicate = rights.predicate(permission)
     missing = tuple(sorted(role for role, names in snapshot.permissions_of.items() if permission in names))
     about = thing if thing is not None else Object()
@@ -92,9 +92,9 @@ def why_not(
     if allowed:
         grants = fitting or tuple(sorted({each for allow in predicate.allows for each in allow.grants}))
         return _told("allowed", permission, grants=grants)
-    ask = _ask(compiled, about, now, "grant.give", person)
+    ask = to_ask(compiled, about, now, "grant.give", person)
     if any(permission in snapshot.permissions_of[grant.role] for grant in rights.waiting) and not fitting:
-        ask = _ask(compiled, about, now, "grant.approve", person)
+        ask = to_ask(compiled, about, now, "grant.approve", person)
         return _told("waits_for_approval", permission, ask=ask, missing=missing)
     if not predicate.allows:
         return _told("no_right", permission, missing=missing, ask=ask)
@@ -175,7 +175,7 @@ def _told(
     return Explanation(reason == "allowed", reason, uk, en, permission, grants, against, missing, ask)
 
 
-def _ask(compiled: Compiled, thing: Object, now: float, permission: str, besides: str) -> tuple[str, ...]:
+def to_ask(compiled: Compiled, thing: Object, now: float, permission: str, besides: str) -> tuple[str, ...]:
     """People who can help with this object: those of its company first."""
     able = [each for each in candidates(compiled.snapshot, permission) if each != besides]
     near = [each for each in able if compiled.of(each, now).may(permission, thing._replace(level=0))]

@@ -18,6 +18,7 @@ from flows.access.explaining import holders
 from flows.access.guarding import KEEPERS
 from flows.access.loading import load
 from flows.access.tables import person, use
+from flows.signin.factors import any_second
 from pipe.store.schema import audit
 
 KYIV = ZoneInfo("Europe/Kyiv")
@@ -58,6 +59,7 @@ def findings(connection: Connection, now: float) -> list[Finding]:
     rows = _recent(connection, now)
     return [
         *_dormant(connection, compiled, now),
+        *_unprotected(connection, compiled, now),
         *_unused(connection, compiled, now),
         *_failed(rows, now),
         *_soon_used(rows),
@@ -89,6 +91,22 @@ def _dormant(connection: Connection, compiled: Compiled, now: float) -> Iterator
                 f"{login} може надавати права скрізь, а не входить уже {days} дн.: відкличте права або заблокуйте.",
                 f"{login} can give rights everywhere and has not signed in for {days} days: take the rights back.",
             )
+
+
+def _unprotected(connection: Connection, compiled: Compiled, now: float) -> Iterator[Finding]:
+    """Administrators whom a password alone lets in."""
+    able = {each for name in KEEPERS for each in anywhere(compiled.snapshot, name, now, compiled)}
+    bare = select(person.c.login, person.c.created_at).where(
+        person.c.id.in_(sorted(able)), person.c.kind == "person", ~any_second()
+    )
+    for row in connection.execute(bare.order_by(person.c.login)):
+        yield Finding(
+            "no_second_factor",
+            row.login,
+            row.created_at,
+            f"{row.login} може надавати права скрізь, а входить лише з паролем: потрібен другий чинник.",
+            f"{row.login} can give rights everywhere and signs in with a password alone: a second factor is needed.",
+        )
 
 
 def _unused(connection: Connection, compiled: Compiled, now: float) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from flows.access import words
 from flows.access.changes import Actor, Unit, changed
 from flows.access.model import Grant
 from flows.access.rows import plain, reason_of, there
+from flows.refusing import Term, refused
 from pipe.errors import BadRequest, Denied, NotFound
 
 EMERGENCY_S = 3600.0
@@ -46,7 +47,7 @@ def give(
     check_holder(tx, to_kind, to_id)
     check_scope(tx, scope, scope_id)
     if valid_until is not None and valid_until <= max(tx.now, valid_from or 0):
-        raise BadRequest("it would be over before it begins")
+        raise refused(BadRequest, "over_at_once")
     fresh = tx.new_id()
     row = {
         "id": fresh,
@@ -56,7 +57,7 @@ def give(
         "scope": scope,
         "scope_id": scope_id,
         "level": words.level_of(level),
-        "tags": words.joined(words.slug(tag, "a tag") for tag in tags),
+        "tags": words.joined(words.slug(tag) for tag in tags),
         "states": words.joined(states),
         "valid_from": valid_from,
         "valid_until": valid_until,
@@ -75,11 +76,9 @@ def approve(tx: Unit, by: Actor, id: str) -> None:
     """The second person's word on a grant of level 3. Raises Denied for who gave it or would have it."""
     before = _grant(tx, id)
     if before["approved_by"] is not None:
-        raise BadRequest("it is approved already", grant=id)
+        raise refused(BadRequest, "approved_already", facts={"grant": id})
     if by.name == before["granted_by"] or (before["to_kind"], before["to_id"]) == ("person", by.person):
-        raise Denied(
-            "who gave a grant, or would have it, cannot approve it", hint="ask another person with `grant.approve`"
-        )
+        raise refused(Denied, "own_approval")
     tx.execute(update(t.grant).where(t.grant.c.id == id).values(approved_by=by.name, approved_at=tx.now))
     target = _target(tx, before["to_kind"], before["to_id"])
     changed(tx, by, "grant.approved", target, [("grant", id)], before=before, after={"approved_by": by.name})
@@ -98,13 +97,13 @@ def emergency(
 ) -> str:
     """A role that is meant for it, taken for an hour at most with a reason; for the actor himself, at once."""
     if by.person is None:
-        raise BadRequest("an emergency is a person's own: sign in", hint="at the console, give a grant with an end")
+        raise refused(BadRequest, "emergency_of_nobody")
     if not there(tx, t.role, role, "role")["emergency"]:
-        raise BadRequest(f"`{role}` is not a role for emergencies")
+        raise refused(BadRequest, "no_emergency_role", role=role)
     if len(reason.strip()) < 10:
-        raise BadRequest("say in a sentence what the emergency is: it is read afterwards")
+        raise refused(BadRequest, "emergency_reason")
     if not 60 <= seconds <= EMERGENCY_S:
-        raise BadRequest(f"an emergency lasts between a minute and {EMERGENCY_S / 60:g} minutes")
+        raise refused(BadRequest, "emergency_time", most=int(EMERGENCY_S // 60))
     return give(
         tx,
         by,
@@ -127,29 +126,29 @@ def check_holder(tx: Unit, to_kind: str, to_id: str) -> None:
     """Raises NotFound or BadRequest where nobody can be meant by it."""
     if to_kind == "title":
         title, _, unit = to_id.partition("@")
-        words.slug(title, "a title")
+        words.slug(title)
         if unit:
             there(tx, t.unit, unit, "unit")
     elif to_kind in _NAMED:
         there(tx, _NAMED[to_kind], to_id, to_kind)
     else:
-        raise BadRequest(f"`{to_kind}` can be given nothing: {', '.join(words.HOLDERS)} can")
+        raise refused(BadRequest, "no_holder", kind=to_kind, holders=", ".join(words.HOLDERS))
 
 
 def check_scope(tx: Unit, scope: str, scope_id: str | None) -> None:
     """Raises NotFound or BadRequest where it is no scope."""
     if scope not in words.SCOPES:
-        raise BadRequest(f"`{scope}` is no scope: {', '.join(words.SCOPES)} are")
+        raise refused(BadRequest, "no_scope", scope=scope, scopes=", ".join(words.SCOPES))
     if scope_id is not None:
         if scope in {"all", "own"}:
-            raise BadRequest(f"the scope `{scope}` takes no name")
+            raise refused(BadRequest, "scope_of_none", scope=Term(scope))
         there(tx, t.company if scope == "company" else t.unit, scope_id, scope)
 
 
 def _grant(tx: Unit, id: str) -> dict[str, Any]:
     row = tx.execute(select(t.grant).where(t.grant.c.id == id)).mappings().first()
     if row is None:
-        raise NotFound("there is no such grant", grant=id)
+        raise refused(NotFound, "no_grant", facts={"grant": id})
     return plain(row)
 
 

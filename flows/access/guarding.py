@@ -8,15 +8,17 @@ everywhere stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 
 from flows.access.changes import Actor
 from flows.access.compiling import Compiled, Rights, regions
 from flows.access.difference import Touched, anywhere, differences, holding_both, of_person
+from flows.access.explaining import to_ask
 from flows.access.model import Grant, Object, Snapshot
 from flows.access.permissions import PERMISSIONS
 from flows.access.predicate import Allow, Region
+from flows.refusing import Term, refused
 from pipe.errors import BadRequest, Denied
 
 GIVE = "grant.give"
@@ -31,70 +33,87 @@ def guard(by: Actor, before: Compiled, after: Compiled, touched: Touched, now: f
     """Raises Denied or BadRequest where the change may not be. At the console the machine's own rights count."""
     rows = list(touched)
     if by.person is not None:
-        _not_for_himself(by.person, before, after, now)
-        mine = before.of(by.person, now)
+        who = _Asker(by.person, before, now)
+        _not_for_himself(who, before, after, now)
         for table, name in rows:
             if table == "grant":
-                _not_beyond(mine, before.snapshot.grant.get(name), after.snapshot.grant.get(name), after.snapshot)
+                _not_beyond(who, before.snapshot.grant.get(name), after.snapshot.grant.get(name), after.snapshot)
             elif table == "role":
-                _no_foreign_permissions(mine, before.snapshot, after.snapshot, name)
-        _no_further_than_he_appoints(mine, before, after, rows, now)
+                _no_foreign_permissions(who, before.snapshot, after.snapshot, name)
+        _no_further_than_he_appoints(who, before, after, rows, now)
     _not_both(before, after, now)
     _somebody_stays(before, after, now)
 
 
-def _not_for_himself(person: str, before: Compiled, after: Compiled, now: float) -> None:
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Who makes the change, and whom he can ask instead."""
+
+    id: str
+    before: Compiled
+    now: float
+
+    @property
+    def rights(self) -> Rights:
+        """What he may."""
+        return self.before.of(self.id, self.now)
+
+    def ask(self, permission: str, region: Region | None = None) -> str | Term:
+        """Names of others who have the permission: there, where a place of one company is meant."""
+        return asked(self.before, permission, self.now, self.id, region)
+
+
+def asked(compiled: Compiled, permission: str, now: float, besides: str, region: Region | None = None) -> str | Term:
+    """Names of people who have a permission, but for one; the word for whoever it is where there is nobody."""
+    companies = region.companies if region is not None else None
+    thing = Object(company=min(companies)) if companies else Object()
+    return ", ".join(to_ask(compiled, thing, now, permission, besides)) or Term("somebody")
+
+
+def _not_for_himself(who: _Asker, before: Compiled, after: Compiled, now: float) -> None:
     """But an emergency of his own, which has its own permission, end and reason."""
     fresh = after.snapshot.grant.keys() - before.snapshot.grant.keys()
     urgent = {each for each in fresh if after.snapshot.grant[each].source == "emergency"}
     gains = [
         change.permission
-        for change in of_person(before, after, person, now)
+        for change in of_person(before, after, who.id, now)
         if change.lifted or any(urgent.isdisjoint(piece.grants) for piece in change.gains)
     ]
     if gains:
-        raise Denied(
-            f"nobody gives himself rights: this would give you {', '.join(gains[:5])}",
-            hint="ask another person with `grant.give`",
-        )
+        raise refused(Denied, "own_gain", permissions=", ".join(gains[:5]), ask=who.ask(GIVE))
 
 
-def _no_further_than_he_appoints(mine: Rights, before: Compiled, after: Compiled, rows: Touched, now: float) -> None:
+def _no_further_than_he_appoints(who: _Asker, before: Compiled, after: Compiled, rows: Touched, now: float) -> None:
     """What people come to have by their places and levels lies within the right to appoint, or to give."""
+    mine = who.rights
     for change in differences(before, after, [row for row in rows if row[0] in PLACES], now):
         for piece in change.gains:
             bare = Allow(piece.region, piece.level)
             if not _covered(mine, MOVE, bare) and not _covered(mine, GIVE, bare):
-                who = after.snapshot.person[change.person].login
-                raise Denied(
-                    f"`{who}` would come to have `{change.permission}` where your own right to appoint does not reach",
-                    hint="ask somebody who may appoint there",
-                )
+                login, ask = after.snapshot.person[change.person].login, who.ask(MOVE, piece.region)
+                raise refused(Denied, "beyond_appointing", who=login, permission=change.permission, ask=ask)
 
 
-def _not_beyond(mine: Rights, old: Grant | None, grant: Grant | None, snapshot: Snapshot) -> None:
+def _not_beyond(who: _Asker, old: Grant | None, grant: Grant | None, snapshot: Snapshot) -> None:
     """A grant that is new or another than before lies within what the giver may give."""
     if grant is None or grant == old:
         return
     # Who approves what another has given vouches for it; that it may be given was looked at then.
     if old is not None and replace(grant, approved_by=old.approved_by) == old:
         return
-    urgent = grant.source == "emergency"
+    urgent, mine = grant.source == "emergency", who.rights
     for region in _reach(snapshot, grant):
         piece = Allow(region, grant.level)
-        if not _covered(mine, EMERGENCY if urgent else GIVE, piece):
-            raise Denied(
-                "this reaches further than your own right to give: " + _where(grant),
-                hint="give less, or ask somebody who may give that",
-            )
+        needs = EMERGENCY if urgent else GIVE
+        if not _covered(mine, needs, piece):
+            where = f"{grant.scope} {grant.scope_id}" if grant.scope_id else Term(grant.scope)
+            ask = who.ask(needs, region)
+            raise refused(Denied, "beyond_giving", where=where, level=grant.level, needs=needs, ask=ask)
         if urgent:
             continue
         for name in sorted(snapshot.permissions_of.get(grant.role, ())):
             if name in PERMISSIONS and PERMISSIONS[name].guarded and not _covered(mine, name, piece):
-                raise Denied(
-                    f"the role `{grant.role}` has `{name}`, which you do not have there yourself",
-                    hint="rights are governed only by who has them: ask somebody who does",
-                )
+                raise refused(Denied, "foreign_in_role", role=grant.role, permission=name, ask=who.ask(name, region))
 
 
 def about(snapshot: Snapshot, grant: Grant) -> Object:
@@ -125,18 +144,14 @@ def _reach(snapshot: Snapshot, grant: Grant) -> Iterable[Region]:
     return [Region(frozenset({company}) if company is not None else None, tags=grant.tags, states=grant.states)]
 
 
-def not_over(mine: Rights, theirs: Rights) -> None:
+def not_over(mine: Rights, theirs: Rights, ask: Callable[[str], str]) -> None:
     """Raises Denied where somebody who could act as another would govern rights that are not his to govern.
 
     Who resets a password holds the new one in his hand, and who issues a key can use it himself.
     """
     for name, predicate in sorted(theirs.predicates.items()):
         if PERMISSIONS[name].guarded and not all(_covered(mine, name, Allow(*allow[:2])) for allow in predicate.allows):
-            raise Denied(
-                f"this account governs rights by `{name}`, which you do not have there yourself",
-                hint="ask somebody who has it",
-                permission=name,
-            )
+            raise refused(Denied, "over_you", facts={"permission": name}, permission=name, ask=ask(name))
 
 
 def _covered(rights: Rights, permission: str, piece: Allow) -> bool:
@@ -155,12 +170,12 @@ def _meet(one: Region, other: Region) -> bool:
     )
 
 
-def _no_foreign_permissions(mine: Rights, before: Snapshot, after: Snapshot, role: str) -> None:
+def _no_foreign_permissions(who: _Asker, before: Snapshot, after: Snapshot, role: str) -> None:
     """Who edits a role puts nothing into it that governs rights and that he does not have everywhere himself."""
     fresh = after.permissions_of.get(role, frozenset()) - before.permissions_of.get(role, frozenset())
     for name in sorted(fresh):
-        if PERMISSIONS[name].guarded and not _covered(mine, name, Allow(Region(), 0)):
-            raise Denied(f"`{name}` governs rights, and you do not have it everywhere yourself")
+        if PERMISSIONS[name].guarded and not _covered(who.rights, name, Allow(Region(), 0)):
+            raise refused(Denied, "foreign_permission", permission=name, ask=who.ask(name))
 
 
 def _not_both(before: Compiled, after: Compiled, now: float) -> None:
@@ -172,20 +187,13 @@ def _not_both(before: Compiled, after: Compiled, now: float) -> None:
             both -= holding_both(before.snapshot, rule.first, rule.second, before, now)
         if both:
             names = sorted(after.snapshot.person[each].login for each in both)
-            raise BadRequest(
-                f"{', '.join(names[:5])} would have both {rule.first} and {rule.second}: {rule.reason}",
-                hint=f"the separation `{rule.id}` forbids it; take one of the two away first",
-            )
+            raise refused(
+                BadRequest, "both_halves", who=", ".join(names[:5]),
+                first=rule.first, second=rule.second, reason=rule.reason, rule=rule.id,
+            )  # fmt: skip
 
 
 def _somebody_stays(before: Compiled, after: Compiled, now: float) -> None:
     for permission in KEEPERS:
         if anywhere(before.snapshot, permission, now, before) and not anywhere(after.snapshot, permission, now, after):
-            raise BadRequest(
-                f"nobody would be left with `{permission}` everywhere",
-                hint="give it to somebody else first",
-            )
-
-
-def _where(grant: Grant) -> str:
-    return f"{grant.scope} {grant.scope_id or ''}".strip() + f" up to level {grant.level}"
+            raise refused(BadRequest, "nobody_left", permission=permission)

@@ -11,6 +11,7 @@ from flows.access import people, words
 from flows.access import tables as t
 from flows.access.changes import Actor, Unit, changed, differing
 from flows.access.rows import free, names_of, reason_of, there
+from flows.refusing import Term, refused
 from pipe.errors import BadRequest, NotFound
 
 Names = Mapping[str, str]
@@ -22,15 +23,15 @@ Names = Mapping[str, str]
 
 def add_company(tx: Unit, by: Actor, id: str, section: str, names: Names) -> None:
     """A new company, active. Raises BadRequest where the id is taken or no id."""
-    free(tx, t.company, words.slug(id, "a company"), "company")
-    row = {"id": id, "section": section, **names_of(names, "this"), "state": "active"}
+    free(tx, t.company, words.slug(id), "company")
+    row = {"id": id, "section": section, **names_of(names), "state": "active"}
     tx.execute(insert(t.company), {**row, "created_at": tx.now, "changed_at": tx.now})
     changed(tx, by, "company.created", id, [("company", id)], after=row)
 
 
 def change_company(tx: Unit, by: Actor, id: str, *, section: str | None = None, names: Names | None = None) -> None:
     """Other names, another section."""
-    values = {**({"section": section} if section is not None else {}), **(names_of(names, "this") if names else {})}
+    values = {**({"section": section} if section is not None else {}), **(names_of(names) if names else {})}
     _change(tx, by, t.company, "company", id, {**values})
 
 
@@ -49,18 +50,18 @@ def open_company(tx: Unit, by: Actor, id: str, reason: str) -> None:
 
 def add_unit(tx: Unit, by: Actor, id: str, company: str, names: Names, parent: str | None = None) -> None:
     """A new unit of a company, below another one or directly under it."""
-    free(tx, t.unit, words.slug(id, "a unit"), "unit")
+    free(tx, t.unit, words.slug(id), "unit")
     there(tx, t.company, company, "company")
     if parent is not None:
         _same_company(tx, parent, company)
-    row = {"id": id, "company": company, "parent": parent, **names_of(names, "this")}
+    row = {"id": id, "company": company, "parent": parent, **names_of(names)}
     tx.execute(insert(t.unit), row)
     changed(tx, by, "unit.created", id, [("unit", id)], after=row)
 
 
 def change_unit(tx: Unit, by: Actor, id: str, *, names: Names | None = None, **parent: str | None) -> None:
     """Other names; `parent=`: moved below another unit of its company, None: directly under the company."""
-    values: dict[str, Any] = names_of(names, "this") if names else {}
+    values: dict[str, Any] = names_of(names) if names else {}
     if "parent" in parent:
         above = parent["parent"]
         unit = there(tx, t.unit, id, "unit")
@@ -80,9 +81,9 @@ def remove_unit(tx: Unit, by: Actor, id: str, reason: str) -> None:
 
 def add_position(tx: Unit, by: Actor, id: str, unit: str, title: str, names: Names) -> None:
     """A new position in a unit; `title` is the same word for the same work in every unit."""
-    free(tx, t.position, words.slug(id, "a position"), "position")
+    free(tx, t.position, words.slug(id), "position")
     there(tx, t.unit, unit, "unit")
-    row = {"id": id, "unit": unit, "title": words.slug(title, "a title"), **names_of(names, "this")}
+    row = {"id": id, "unit": unit, "title": words.slug(title), **names_of(names)}
     tx.execute(insert(t.position), row)
     changed(tx, by, "position.created", id, [("position", id)], after=row)
 
@@ -91,12 +92,12 @@ def change_position(
     tx: Unit, by: Actor, id: str, *, unit: str | None = None, title: str | None = None, names: Names | None = None
 ) -> None:
     """Another unit, title or name; whoever is appointed to it goes along."""
-    values: dict[str, Any] = names_of(names, "this") if names else {}
+    values: dict[str, Any] = names_of(names) if names else {}
     if unit is not None:
         there(tx, t.unit, unit, "unit")
         values["unit"] = unit
     if title is not None:
-        values["title"] = words.slug(title, "a title")
+        values["title"] = words.slug(title)
     _change(tx, by, t.position, "position", id, values)
 
 
@@ -107,17 +108,17 @@ def remove_position(tx: Unit, by: Actor, id: str, reason: str) -> None:
 
 def add_group(tx: Unit, by: Actor, id: str, names: Names, company: str | None = None) -> None:
     """A new group, of one company or of none in particular."""
-    free(tx, t.group, words.slug(id, "a group"), "group")
+    free(tx, t.group, words.slug(id), "group")
     if company is not None:
         there(tx, t.company, company, "company")
-    row = {"id": id, "company": company, **names_of(names, "this")}
+    row = {"id": id, "company": company, **names_of(names)}
     tx.execute(insert(t.group), row)
     changed(tx, by, "group.created", id, [("group", id)], after=row)
 
 
 def change_group(tx: Unit, by: Actor, id: str, names: Names) -> None:
     """Other names."""
-    _change(tx, by, t.group, "group", id, names_of(names, "this"))
+    _change(tx, by, t.group, "group", id, names_of(names))
 
 
 def remove_group(tx: Unit, by: Actor, id: str, reason: str) -> None:
@@ -144,10 +145,10 @@ def appoint(
     """Puts a person into a position, unit or group, for a time or for good. Again: with other times."""
     who = people.by_id(tx, person)
     if who.state == "left":
-        raise BadRequest(f"`{who.login}` has left", hint="admit the person first")
+        raise refused(BadRequest, "has_left", login=who.login)
     there(tx, _TABLES[kind], of, kind)
     if valid_from is not None and valid_until is not None and valid_until <= valid_from:
-        raise BadRequest("it ends before it begins")
+        raise refused(BadRequest, "ends_first")
     place = (t.membership.c.person == person, t.membership.c.kind == kind, t.membership.c.of == of)
     old = tx.execute(select(t.membership).where(*place)).mappings().first()
     row = {"person": person, "kind": kind, "of": of}
@@ -167,7 +168,7 @@ def withdraw(tx: Unit, by: Actor, person: str, kind: words.MemberOf, of: str) ->
     who = people.by_id(tx, person)
     place = (t.membership.c.person == person, t.membership.c.kind == kind, t.membership.c.of == of)
     if not tx.execute(delete(t.membership).where(*place).returning(t.membership.c.of)).fetchall():
-        raise NotFound(f"`{who.login}` is not in the {kind} `{of}`")
+        raise refused(NotFound, "not_in_place", login=who.login, kind=Term(kind), of=of)
     tx.execute(update(t.person).where(t.person.c.id == person).values(moved_at=tx.now))
     changed(tx, by, "person.withdrawn", who.login, [("person", person)], before={"kind": kind, "of": of})
 
@@ -200,9 +201,9 @@ def _remove(tx: Unit, by: Actor, table: Table, what: str, id: str, reason: str, 
     m = t.membership.c
     inside += tx.execute(select(func.count()).where(m.kind == what, m.of == id)).scalar_one()
     if inside:
-        raise BadRequest(f"the {what} `{id}` is not empty", hint="move what is in it first")
+        raise refused(BadRequest, "not_empty", what=Term(what), id=id)
     if _named_by_rights(tx, what, id):
-        raise BadRequest(f"rights are granted or forbidden to or in the {what} `{id}`", hint="take those back first")
+        raise refused(BadRequest, "named_by_rights", what=Term(what), id=id)
     tx.execute(delete(table).where(table.c.id == id))
     changed(tx, by, f"{what}.removed", id, [(what, id)], before=before, after={"reason": reason_of(reason)})
 
@@ -221,12 +222,12 @@ def _named_by_rights(tx: Unit, what: str, id: str) -> bool:
 
 def _same_company(tx: Unit, unit: str, company: str) -> None:
     if there(tx, t.unit, unit, "unit")["company"] != company:
-        raise BadRequest(f"the unit `{unit}` belongs to another company")
+        raise refused(BadRequest, "other_company", unit=unit)
 
 
 def _no_circle(tx: Unit, id: str, above: str) -> None:
     at: str | None = above
     while at is not None:
         if at == id:
-            raise BadRequest(f"the unit `{id}` cannot stand below itself")
+            raise refused(BadRequest, "unit_circle", unit=id)
         at = tx.execute(select(t.unit.c.parent).where(t.unit.c.id == at)).scalar()

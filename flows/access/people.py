@@ -18,6 +18,7 @@ from flows.access import words
 from flows.access.changes import Actor, Unit, changed, differing
 from flows.access.rows import plain, reason_of
 from flows.access.tables import company, external, grant, key, membership, password, person, session, telegram, totp
+from flows.refusing import Term, refused
 from pipe.errors import BadRequest, NotFound
 
 PERSONAL = ("name", "email", "phone")
@@ -72,7 +73,7 @@ def by_id(where: Unit | Connection, id: str) -> Person:
     """The person of an id. Raises NotFound."""
     row = where.execute(select(*_COLUMNS).where(person.c.id == id)).mappings().first()
     if row is None:
-        raise NotFound("nobody has this id", person=id)
+        raise refused(NotFound, "nobody_of_id", facts={"person": id})
     return _person(row)
 
 
@@ -80,7 +81,7 @@ def called(where: Unit | Connection, login: str) -> Person:
     """The person of a login. Raises NotFound."""
     found = find(where, login)
     if found is None:
-        raise NotFound(f"nobody has the login `{login}`", hint="`pipe access people` lists them")
+        raise refused(NotFound, "nobody_of_login", login=login)
     return found
 
 
@@ -118,7 +119,7 @@ def create(
         },
     )
     if find(tx, login) is not None:
-        raise BadRequest(f"the login `{fields['login']}` is taken", hint="choose another, or change that person")
+        raise refused(BadRequest, "login_taken", login=fields["login"])
     row: dict[str, Any] = {
         "id": tx.new_id(),
         "kind": kind,
@@ -139,7 +140,7 @@ def change(tx: Unit, by: Actor, id: str, **fields: Any) -> Person:
     before = by_id(tx, id)
     unknown = set(fields) - {"name", "email", "phone", "company", "level", "language", "valid_until"}
     if unknown:
-        raise BadRequest(f"{', '.join(sorted(unknown))} of a person cannot be changed")
+        raise refused(BadRequest, "unknown_fields", fields=", ".join(sorted(unknown)))
     values = _checked(tx, fields)
     if all(getattr(before, name) == value for name, value in values.items()):
         return before
@@ -174,7 +175,7 @@ def forget(tx: Unit, by: Actor, id: str, reason: str) -> Person:
     """Wipes name, mail and telephone of somebody who has left, and with the salt what the audit could be asked."""
     before = by_id(tx, id)
     if before.state != "left":
-        raise BadRequest(f"`{before.login}` has not left", hint="dismiss the person first")
+        raise refused(BadRequest, "not_left", login=before.login)
     wiped = {"name": "", "email": None, "phone": None, "salt": "", "changed_at": tx.now}
     tx.execute(update(person).where(person.c.id == id).values(**wiped))
     changed(tx, by, "person.forgotten", before.login, [("person", id)], after={"reason": reason_of(reason)})
@@ -206,7 +207,7 @@ def _moved(
 ) -> Person:
     before = by_id(tx, id)
     if before.state not in allowed:
-        raise BadRequest(f"`{before.login}` is {before.state}: that cannot become {state}")
+        raise refused(BadRequest, "no_way_to_state", login=before.login, before=Term(before.state), state=Term(state))
     tx.execute(update(person).where(person.c.id == id).values(state=state, changed_at=tx.now))
     if state != "active":
         end_sessions(tx, by, id)
@@ -258,7 +259,7 @@ def _checked(tx: Unit, fields: Mapping[str, Any]) -> dict[str, Any]:
     if "login" in kept:
         kept["login"] = words.login_of(kept["login"])
     if "name" in kept and not kept["name"].strip():
-        raise BadRequest("a person needs a name")
+        raise refused(BadRequest, "no_name")
     if "email" in kept:
         kept["email"] = words.mail_of(kept["email"])
     if "phone" in kept:
@@ -266,11 +267,11 @@ def _checked(tx: Unit, fields: Mapping[str, Any]) -> dict[str, Any]:
     if "level" in kept:
         words.level_of(kept["level"])
     if kept.get("language") not in {None, "uk", "en"}:
-        raise BadRequest(f"`{kept['language']}` is no language of the pages: uk or en")
+        raise refused(BadRequest, "no_language", language=kept["language"])
     if kept.get("company") is not None:
         found = tx.execute(select(company.c.id).where(company.c.id == kept["company"])).first()
         if found is None:
-            raise NotFound(f"there is no company `{kept['company']}`", hint="`pipe companies` lists them")
+            raise refused(NotFound, "no_company", company=kept["company"])
     return kept
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from flows.refusing import refused
 from pipe.errors import BadRequest
 
 
@@ -133,5 +134,5 @@ def permission(name: str) -> Permission:
     if found is None:
         near = difflib.get_close_matches(name, PERMISSIONS, 1)
         hint = f"did you mean `{near[0]}`?" if near else "`pipe access permissions` lists them all"
-        raise BadRequest(f"there is no permission `{name}`", hint=hint)
+        raise refused(BadRequest, "no_permission", hint=hint, permission=name)
     return found

@@ -12,6 +12,7 @@ from flows.access.changes import Actor, Unit, changed
 from flows.access.permissions import permission
 from flows.access.rows import free, names_of, reason_of, there
 from flows.access.tables import forbid, grant, role, role_include, role_permission
+from flows.refusing import refused
 from pipe.errors import BadRequest
 
 
@@ -27,8 +28,8 @@ def create(
     emergency: bool = False,
 ) -> None:
     """A new role. Raises BadRequest for a permission that does not exist, NotFound for a role that it would include."""
-    free(tx, role, words.slug(id, "a role"), "role")
-    row = {"id": id, **names_of(names, "a role"), "about": about, "emergency": emergency}
+    free(tx, role, words.slug(id), "role")
+    row = {"id": id, **names_of(names), "about": about, "emergency": emergency}
     tx.execute(insert(role), {**row, "created_at": tx.now, "changed_at": tx.now})
     _write(tx, id, permissions, includes)
     changed(tx, by, "role.created", id, [("role", id)], after=_told(tx, id))
@@ -47,7 +48,7 @@ def change(
 ) -> None:
     """What is given takes the place of what was; whoever has the role has it so from this moment on."""
     before = _told(tx, id)
-    values: dict[str, Any] = {**(names_of(names, "a role") if names else {})}
+    values: dict[str, Any] = {**(names_of(names) if names else {})}
     if about is not None:
         values["about"] = about
     if emergency is not None:
@@ -66,13 +67,13 @@ def remove(tx: Unit, by: Actor, id: str, reason: str) -> None:
     """Takes a role away that nobody was given and none includes. Raises BadRequest where it is in use."""
     before = _told(tx, id)
     used = {
-        "granted": select(grant.c.id).where(grant.c.role == id),
-        "included by another role": select(role_include.c.role).where(role_include.c.included == id),
-        "named by a forbid": select(forbid.c.id).where(forbid.c.to_kind == "role", forbid.c.to_id == id),
+        "role_granted": select(grant.c.id).where(grant.c.role == id),
+        "role_included": select(role_include.c.role).where(role_include.c.included == id),
+        "role_forbidden": select(forbid.c.id).where(forbid.c.to_kind == "role", forbid.c.to_id == id),
     }
     for how, query in used.items():
         if tx.execute(query).first() is not None:
-            raise BadRequest(f"the role `{id}` is {how}", hint="take that back first")
+            raise refused(BadRequest, how, role=id)
     for table, column in ((role_permission, role_permission.c.role), (role_include, role_include.c.role)):
         tx.execute(delete(table).where(column == id))
     tx.execute(delete(role).where(role.c.id == id))
@@ -90,7 +91,7 @@ def _write(tx: Unit, id: str, permissions: Iterable[str] | None, includes: Itera
         for each in wanted:
             _told(tx, each)
             if id in _within(tx, each):
-                raise BadRequest(f"the role `{id}` would include itself through `{each}`")
+                raise refused(BadRequest, "role_circle", role=id, through=each)
         tx.execute(delete(role_include).where(role_include.c.role == id))
         if wanted:
             tx.execute(insert(role_include), [{"role": id, "included": each} for each in wanted])

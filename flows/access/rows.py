@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Table, select
 
 from flows.access.changes import Unit
+from flows.refusing import Term, refused
 from pipe.errors import BadRequest, NotFound
 
 
@@ -15,7 +16,7 @@ def there(tx: Unit, table: Table, name: str, what: str) -> dict[str, Any]:
     """The row of that id. Raises NotFound."""
     row = tx.execute(select(table).where(table.c.id == name)).mappings().first()
     if row is None:
-        raise NotFound(f"there is no {what} `{name}`")
+        raise refused(NotFound, "nothing_there", what=Term(what), name=name)
     return plain(row)
 
 
@@ -27,19 +28,19 @@ def plain(row: Mapping[Any, Any]) -> dict[str, Any]:
 def free(tx: Unit, table: Table, name: str, what: str) -> None:
     """Raises BadRequest where there is a row of that id."""
     if tx.execute(select(table.c.id).where(table.c.id == name)).first() is not None:
-        raise BadRequest(f"there is a {what} `{name}` already")
+        raise refused(BadRequest, "there_already", what=Term(what), name=name)
 
 
 def reason_of(text: str) -> str:
     """The reason of a change. Raises BadRequest where there is none."""
     if not text.strip():
-        raise BadRequest("this needs a reason: it is written into the audit")
+        raise refused(BadRequest, "no_reason")
     return text.strip()
 
 
-def names_of(names: Mapping[str, str], what: str) -> dict[str, Any]:
+def names_of(names: Mapping[str, str]) -> dict[str, Any]:
     """The two columns of a name in both languages. Raises BadRequest where there is none in Ukrainian."""
     uk, en = names.get("uk", "").strip(), names.get("en", "").strip()
     if not uk:
-        raise BadRequest(f"{what} needs a name in Ukrainian")
+        raise refused(BadRequest, "no_ukrainian_name")
     return {"name_uk": uk, "name_en": en or uk}

@@ -12,6 +12,7 @@ from flows.access.changes import Actor, Unit, changed
 from flows.access.grants import check_holder, check_scope
 from flows.access.permissions import PERMISSIONS, permission
 from flows.access.rows import free, plain, reason_of, there
+from flows.refusing import refused
 from pipe.errors import BadRequest, NotFound
 
 
@@ -37,20 +38,20 @@ def forbid(
 
     With `factor_within` (seconds) it does not hold for who gave a second factor so recently.
     """
-    free(tx, t.forbid, words.slug(id, "a forbid"), "forbid")
+    free(tx, t.forbid, words.slug(id), "forbid")
     patterns = [words.pattern_of(each) for each in permissions]
     for each in patterns:
         if not any(words.covers(each, name) for name in PERMISSIONS):
-            raise BadRequest(f"no permission is meant by `{each}`", hint="`pipe access permissions` lists them all")
+            raise refused(BadRequest, "no_such_permissions", pattern=each)
     if not patterns:
-        raise BadRequest("a forbid names permissions")
+        raise refused(BadRequest, "forbids_nothing")
     if to_kind == "role":
         there(tx, t.role, to_id or "", "role")
     elif to_kind != "everyone":
         check_holder(tx, to_kind, to_id or "")
     check_scope(tx, scope, scope_id)
     if factor_within is not None and factor_within <= 0:
-        raise BadRequest("a second factor is asked for within some seconds, more than none")
+        raise refused(BadRequest, "no_factor_time")
     row = {
         "id": id,
         "permissions": words.joined(patterns),
@@ -59,7 +60,7 @@ def forbid(
         "scope": scope,
         "scope_id": scope_id,
         "level": words.level_of(level),
-        "tags": words.joined(words.slug(tag, "a tag") for tag in tags),
+        "tags": words.joined(words.slug(tag) for tag in tags),
         "states": words.joined(states),
         "factor_within": factor_within,
         "valid_from": valid_from,
@@ -79,11 +80,11 @@ def lift(tx: Unit, by: Actor, id: str, reason: str) -> None:
 
 def separate(tx: Unit, by: Actor, id: str, kind: str, first: str, second: str, reason: str) -> None:
     """Two permissions that nobody has both (`static`), or nobody uses both on one object (`same_object`)."""
-    free(tx, t.separation, words.slug(id, "a separation"), "separation")
+    free(tx, t.separation, words.slug(id), "separation")
     if kind not in {"static", "same_object"}:
-        raise BadRequest(f"`{kind}` is no kind of separation: static and same_object are")
+        raise refused(BadRequest, "no_separation_kind", kind=kind)
     if permission(first) == permission(second):
-        raise BadRequest("a permission cannot be separated from itself")
+        raise refused(BadRequest, "separate_from_itself")
     row = {"id": id, "kind": kind, "first": first, "second": second, "reason": reason_of(reason)}
     tx.execute(insert(t.separation), {**row, "made_by": by.name, "made_at": tx.now})
     changed(tx, by, "separation.made", id, [("separation", id)], after=row)
@@ -97,13 +98,13 @@ def join(tx: Unit, by: Actor, id: str, reason: str) -> None:
 def show_from(tx: Unit, by: Actor, kind: str, name: str, level: int, below: str) -> None:
     """From which level on a field of a kind of object is shown, and what below it: `mask` or `hide`."""
     if below not in {"mask", "hide"}:
-        raise BadRequest(f"`{below}` can be done with no field: mask and hide can")
+        raise refused(BadRequest, "no_masking", below=below)
     where = (t.field.c.kind == kind, t.field.c.name == name)
     old = tx.execute(select(t.field.c.level, t.field.c.below).where(*where)).mappings().first()
     row = {"level": words.level_of(level), "below": below}
     tx.execute(delete(t.field).where(*where))
     stamp = {"made_by": by.name, "made_at": tx.now}
-    tx.execute(insert(t.field), {"kind": words.slug(kind, "a kind of object"), "name": name, **row, **stamp})
+    tx.execute(insert(t.field), {"kind": words.slug(kind), "name": name, **row, **stamp})
     before = plain(old) if old is not None else None
     changed(tx, by, "field.ruled", f"{kind}/{name}", [("field", f"{kind}/{name}")], before=before, after=row)
 
@@ -113,7 +114,7 @@ def show_always(tx: Unit, by: Actor, kind: str, name: str, reason: str) -> None:
     where = (t.field.c.kind == kind, t.field.c.name == name)
     gone = tx.execute(delete(t.field).where(*where).returning(t.field.c.level, t.field.c.below)).mappings().first()
     if gone is None:
-        raise NotFound(f"there is no rule for the field `{name}` of `{kind}`")
+        raise refused(NotFound, "no_field_rule", name=name, kind=kind)
     event, target = "field.unruled", f"{kind}/{name}"
     changed(tx, by, event, target, [("field", target)], before=plain(gone), after={"reason": reason_of(reason)})
 

@@ -15,6 +15,7 @@ from flows.access import organisation, people, words
 from flows.access.changes import Actor, Unit
 from flows.access.engine import Access, Need
 from flows.access.model import Snapshot
+from flows.refusing import Term, refused
 from pipe.errors import BadRequest, PipeError
 
 PLACES = ("position", "unit", "group")
@@ -37,7 +38,8 @@ class Line:
     login: str = ""
     state: str = "wrong"
     """new, changed, same, wrong"""
-    error: str = ""
+    refusal: PipeError | None = None
+    """why it is wrong"""
     fields: dict[str, Any] = field(default_factory=dict)
     """that are new or different"""
     appoint: list[tuple[str, str]] = field(default_factory=list)
@@ -134,29 +136,30 @@ def _lines(text: str, snapshot: Snapshot, present: Mapping[str, people.Person]) 
     try:
         for number, row in enumerate(reader, 2):
             if number > MOST + 1:
-                raise BadRequest(f"the table has more than {MOST} lines", hint="import it in parts")
+                raise refused(BadRequest, "table_long", most=MOST)
             line = _line(number, {str(key).strip().lower(): value for key, value in row.items()}, snapshot, present)
             if line.login in seen and line.state != "wrong":
-                line.state, line.error = "wrong", f"`{line.login}` stands in an earlier line, too"
+                line.state, line.refusal = "wrong", refused(BadRequest, "earlier_line", login=line.login)
             seen.add(line.login)
             yield line
     except csv.Error as error:
-        raise BadRequest(f"line {reader.line_num} is no CSV: {error}") from None
+        raise refused(BadRequest, "no_csv", line=reader.line_num) from error
 
 
 def _check_columns(names: list[str]) -> None:
     missing = [name for name in NEEDED if name not in names]
     unknown = [name for name in names if name not in COLUMNS]
     if missing or unknown or len(set(names)) != len(names):
-        what = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(unknown) or 'a column twice'}"
-        raise BadRequest(f"the first line {what}", hint=f"it names columns out of: {', '.join(COLUMNS)}")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        key, what = ("columns_missing", missing) if missing else ("columns_unknown", [*unknown, *twice])
+        raise refused(BadRequest, key, names=", ".join(what), columns=", ".join(COLUMNS))
 
 
 def _line(number: int, row: Mapping[str, Any], snapshot: Snapshot, present: Mapping[str, people.Person]) -> Line:
     line = Line(number, str(row.get("login") or "").strip())
     try:
         if "none" in row or None in row.values():
-            raise BadRequest("it has more or fewer cells than the first line")
+            raise refused(BadRequest, "cells")
         line.login = words.login_of(line.login)
         values = {name: _unsafe(str(value)) for name, value in row.items()}
         person = present.get(line.login)
@@ -166,14 +169,14 @@ def _line(number: int, row: Mapping[str, Any], snapshot: Snapshot, present: Mapp
         else:
             line.person = person.id
             if values.get("kind") and values["kind"] != person.kind:
-                raise BadRequest(f"`{line.login}` is a {person.kind}: that does not change")
+                raise refused(BadRequest, "other_kind", login=line.login, kind=Term(person.kind))
             wanted.pop("kind", None)
             line.fields = {name: value for name, value in wanted.items() if getattr(person, name) != value}
             if person.state == "left":
-                raise BadRequest(f"`{line.login}` has left", hint="admit the person first")
+                raise refused(BadRequest, "has_left", login=line.login)
         _places(line, values, snapshot)
     except PipeError as error:
-        line.error = error.text
+        line.refusal = error
         return line
     different = line.fields or line.appoint or line.withdraw
     line.state = "new" if line.person is None else "changed" if different else "same"
@@ -183,7 +186,7 @@ def _line(number: int, row: Mapping[str, Any], snapshot: Snapshot, present: Mapp
 def _fields(values: Mapping[str, str], snapshot: Snapshot) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if not values["name"]:
-        raise BadRequest("the name is missing")
+        raise refused(BadRequest, "name_missing")
     fields["name"] = values["name"]
     if "email" in values:
         fields["email"] = words.mail_of(values["email"])
@@ -192,19 +195,19 @@ def _fields(values: Mapping[str, str], snapshot: Snapshot) -> dict[str, Any]:
     if "company" in values:
         company = values["company"] or None
         if company is not None and company not in snapshot.company:
-            raise BadRequest(f"there is no company `{company}`")
+            raise refused(BadRequest, "no_company", company=company)
         fields["company"] = company
     if values.get("level"):
         if not values["level"].isdigit():
-            raise BadRequest(f"`{values['level']}` is no level: 0, 1, 2, 3 are")
+            raise refused(BadRequest, "no_level", value=values["level"])
         fields["level"] = words.level_of(int(values["level"]))
     if values.get("language"):
         if values["language"] not in {"uk", "en"}:
-            raise BadRequest(f"`{values['language']}` is no language of the pages: uk or en")
+            raise refused(BadRequest, "no_language", language=values["language"])
         fields["language"] = values["language"]
     if values.get("kind"):
         if values["kind"] not in {"person", "service"}:
-            raise BadRequest(f"`{values['kind']}` is nobody: person and service are")
+            raise refused(BadRequest, "no_kind", kind=values["kind"])
         fields["kind"] = values["kind"]
     return fields
 
@@ -219,7 +222,7 @@ def _places(line: Line, values: Mapping[str, str], snapshot: Snapshot) -> None:
         wanted = values[f"{kind}s"].split()
         unknown = [each for each in wanted if each not in there[kind]]
         if unknown:
-            raise BadRequest(f"there is no {kind} `{unknown[0]}`")
+            raise refused(BadRequest, "nothing_there", what=Term(kind), name=unknown[0])
         now = {place.of for place in has if place.kind == kind}
         line.appoint += [(kind, each) for each in wanted if each not in now]
         line.withdraw += [(kind, each) for each in sorted(now) if each not in wanted]

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Literal, get_args
 
+from flows.refusing import refused
 from pipe.errors import BadRequest
 
 Level = Literal[0, 1, 2, 3]
@@ -29,12 +30,10 @@ _PHONE = re.compile(r"\+[1-9][0-9]{6,14}")
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
-def slug(text: str, what: str) -> str:
+def slug(text: str) -> str:
     """The text as the short name of a thing. Raises BadRequest."""
     if not _SLUG.fullmatch(text):
-        raise BadRequest(
-            f"`{text}` cannot name {what}: small Latin letters, digits, `-` and `_` can, 64 of them at most"
-        )
+        raise refused(BadRequest, "no_slug", text=text)
     return text
 
 
@@ -42,7 +41,7 @@ def login_of(text: str) -> str:
     """The one way in which a login is kept and looked for. Raises BadRequest where it cannot be one."""
     login = unicodedata.normalize("NFKC", text.strip()).casefold()
     if not _LOGIN.fullmatch(login):
-        raise BadRequest(f"`{text}` cannot be a login: letters, digits and `. @ + - _` can, 2 to 128 of them")
+        raise refused(BadRequest, "no_login", text=text)
     return login
 
 
@@ -54,7 +53,7 @@ def phone_of(text: str | None) -> str | None:
     if re.fullmatch(r"0[0-9]{9}", number):
         number = f"+38{number}"
     if not _PHONE.fullmatch(number):
-        raise BadRequest("that is no telephone number", hint="write it with the country: +380671234567")
+        raise refused(BadRequest, "no_phone")
     return number
 
 
@@ -63,7 +62,7 @@ def mail_of(text: str | None) -> str | None:
     if not text or not text.strip():
         return None
     if not _MAIL.fullmatch(text.strip()):
-        raise BadRequest("that is no mail address", hint="write it as name@host.example")
+        raise refused(BadRequest, "no_mail")
     return text.strip()
 
 
@@ -81,7 +80,7 @@ def parted(text: str | None) -> frozenset[str]:
 def level_of(value: int) -> int:
     """A level of confidentiality. Raises BadRequest."""
     if isinstance(value, bool) or value not in get_args(Level):
-        raise BadRequest(f"{value} is no level: 0 open, 1 internal, 2 personal data, 3 restricted")
+        raise refused(BadRequest, "no_level", value=value)
     return value
 
 
@@ -93,5 +92,5 @@ def covers(pattern: str, permission: str) -> bool:
 def pattern_of(text: str) -> str:
     """A permission or a pattern of some, by its form. Raises BadRequest."""
     if text != "*" and not _PERMISSION.fullmatch(text.removesuffix("*") + "x" if text.endswith(".*") else text):
-        raise BadRequest(f"`{text}` is neither a permission `area.verb` nor a pattern `area.*`")
+        raise refused(BadRequest, "no_pattern", text=text)
     return text

@@ -6,4 +6,4 @@ from flows.otp import tables
 from flows.otp.steps import STEPS
 from pipe.contract import Flow
 
-FLOW = Flow(name="otp", steps=STEPS, migrations=(tables.create,))
+FLOW = Flow(name="otp", steps=STEPS, migrations=(tables.create,), subjects=tables.SUBJECTS)

@@ -10,12 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from flows.access.changes import Unit
 from flows.access.tables import telegram
 from flows.otp.rules import LINK_S, RISKY_S
 from flows.otp.tables import citizen, link
 from pipe.contract import Transaction
 
-PERSON, PHONE = "person/", "phone/"
+PERSON = "person/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ def person(id: str) -> str:
 
 
 def phone(tx: Transaction, number: str) -> str:
-    """The subject that a telephone number is; the number itself is kept nowhere."""
-    return f"{PHONE}{tx.hash('otp-phone', number)}"
+    """The subject that a telephone number is, as `pipe erase` finds it; the number itself is kept nowhere."""
+    return tx.hash("subject", number)
 
 
 def _table(subject: str) -> tuple[Table, Any, str]:
@@ -97,6 +98,16 @@ def unbind(tx: Transaction, subject: str, bot: str) -> bool:
     table, column, key = _table(subject)
     gone = delete(table).where(column == key, table.c.connection == bot).returning(column)
     return tx.execute(gone).first() is not None
+
+
+def forget(tx: Transaction | Unit, subject: str) -> int:
+    """Codes for the subject go nowhere any more, through whatever bot; links that would bind a chat end too.
+
+    Returns how many chats there were. The caller writes the audit.
+    """
+    table, column, key = _table(subject)
+    tx.execute(delete(link).where(link.c.subject == subject))
+    return len(tx.execute(delete(table).where(column == key).returning(column)).all())
 
 
 def turn(tx: Transaction, bot: str, chat: int, *, blocked: bool) -> None:

@@ -36,7 +36,7 @@ setting = Table(
 citizen = Table(
     "otp_citizen",
     metadata,
-    Column("subject", String, primary_key=True),  # phone/KEYED-HASH
+    Column("subject", String, primary_key=True),  # keyed hash of the number, as of any subject: `pipe erase` finds it
     Column("connection", String, primary_key=True),  # the bot
     Column("chat", LargeBinary, nullable=False),  # sealed
     Column("chat_key", String, nullable=False),
@@ -64,7 +64,7 @@ challenge = Table(
     Column("id", String, primary_key=True),  # 128 bits of chance
     Column("company", String, nullable=False),
     Column("connection", String, nullable=False),  # the bot
-    Column("subject", String, nullable=False),  # person/ID, phone/KEYED-HASH
+    Column("subject", String, nullable=False),  # person/ID, or the keyed hash of a number
     Column("purpose", String, nullable=False),
     Column("session", String, nullable=False),  # keyed hash of the browser's or caller's own secret
     Column("address", String, nullable=False),  # keyed hash
@@ -100,6 +100,9 @@ lifted = Table(
     Column("subject", String, primary_key=True),
     Column("at", Float(53), nullable=False),  # what was before does not count any more
 )
+
+SUBJECTS = tuple((table.name, "subject") for table in (citizen, link, challenge, opened, lifted))
+"""what is kept of somebody, for `pipe erase`"""
 
 
 def create(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from flows.refusing import refused
 from pipe.errors import BadRequest
 
 LANGUAGES = ("uk", "en")
@@ -106,11 +107,11 @@ def mended(name: str, text: str) -> str:
     unknown = set(_VARIABLE.findall(text)) - set(VARIABLES[name])
     if unknown:
         may = ", ".join(f"{{{each}}}" for each in VARIABLES[name])
-        raise BadRequest(f"{{{sorted(unknown)[0]}}} is no variable of this text; it knows {may}")
+        raise refused(BadRequest, "no_variable", name=f"{{{sorted(unknown)[0]}}}", may=may)
     if name == "code" and "{code}" not in text:
-        raise BadRequest("{code} must stand in it: it is the code itself")
+        raise refused(BadRequest, "no_code", code="{code}")
     if len(text) > LONGEST:
-        raise BadRequest(f"it has {len(text)} signs, and {LONGEST} are allowed")
+        raise refused(BadRequest, "too_long", signs=len(text), most=LONGEST)
     return text
 
 

@@ -54,7 +54,7 @@ class _Chat:
         bindings.turn(self._tx, self._bot, self._id, blocked=False)
         if not word:
             subjects = bindings.of_chat(self._tx, self._bot, self._id)
-            known = any(subject.startswith(bindings.PHONE) for subject in subjects)
+            known = any(not subject.startswith(bindings.PERSON) for subject in subjects)
             return self._say("help") if known else self._ask_number()
         found = bindings.taken(self._tx, self._bot, word) if LINK.fullmatch(word) else None
         if found is None:

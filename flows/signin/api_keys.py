@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, update
 
 from flows.access.tables import key
 from flows.access.words import covers, joined, parted
+from flows.refusing import refused
 from flows.signin.sessions import hashed
 from pipe.errors import BadRequest
 from pipe.store.transaction import Tx
@@ -42,7 +43,7 @@ def issue(tx: Tx, person: str, *, name: str, permissions: Iterable[str], lasts: 
     """A new key: its id, and the key, which is kept nowhere. Raises BadRequest where two live already."""
     live = select(key.c.id).where(key.c.person == person, key.c.revoked_at.is_(None), key.c.expires_at > tx.now)
     if len(tx.execute(live).all()) >= LIVE_AT_ONCE:
-        raise BadRequest("two keys of this account live already", hint="revoke the older one first")
+        raise refused(BadRequest, "two_keys")
     name_of_key, secret = _chance(8), _chance(52)
     whole = f"{PREFIX}_{name_of_key}_{secret}_{_checksum(name_of_key + secret)}"
     tx.insert(

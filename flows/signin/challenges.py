@@ -58,6 +58,12 @@ def count(tx: Unit, id: str) -> bool:
     return tx.execute(one_more).first() is not None
 
 
+def turn(tx: Unit, id: str, factor: str) -> bool:
+    """Asks for another factor from now on; what was tried stays counted. Whether it was still there."""
+    turned = update(challenge).where(challenge.c.id == id).values(factor=factor).returning(challenge.c.id)
+    return tx.execute(turned).first() is not None
+
+
 def drop_all_of(tx: Unit, person: str) -> None:
     """Ends what a person has half done: a password that it began with is no longer theirs."""
     tx.execute(delete(challenge).where(challenge.c.person == person))

@@ -25,6 +25,7 @@ from pipe.config.events import EventLog as Wanted
 from pipe.engine import Engine
 from pipe.errors import PipeError
 from pipe.events import Attempted, Event, Turned
+from pipe.lasting import lasting
 from pipe.redact import mask
 from pipe.store.schema import DEAD, EXPIRED, RETRY, UNCERTAIN
 from pipe.store.transaction import Tx
@@ -93,7 +94,7 @@ class EventLog:
     async def start(self) -> None:
         """Begins, with the start itself."""
         self.note("gateway", GATEWAY, "started", text=f"configuration {self._engine.configuration.revision}")
-        self._task = asyncio.create_task(self._run(), name="events")
+        self._task = asyncio.create_task(lasting("events", self._run, self._engine.clock), name="events")
 
     async def stop(self) -> None:
         """Writes down what is left, and ends."""

@@ -16,6 +16,7 @@ from monitoring.history.times import class_of, packed, unpacked
 from pipe.engine import Engine
 from pipe.errors import PipeError
 from pipe.events import Arrived, Attempted, Event, Turned
+from pipe.lasting import lasting
 from pipe.redact import mask
 from pipe.store.schema import DEAD, EXPIRED, RETRY, UNCERTAIN
 from pipe.store.transaction import Tx
@@ -91,7 +92,7 @@ class Recorder:
 
     async def start(self) -> None:
         """Begins to write."""
-        self._task = asyncio.create_task(self._run(), name="history")
+        self._task = asyncio.create_task(lasting("history", self._run, self._engine.clock), name="history")
 
     async def stop(self) -> None:
         """Writes what is counted, and no more."""

@@ -61,7 +61,8 @@ def _reviews(configuration: Configuration, adapters: Adapters) -> Iterator[Findi
 def _secrets(configuration: Configuration) -> Iterator[Finding]:
     first = Place(next(iter(configuration.files), "connections.yaml"), 1)
     named: list[ConnectionSpec | RouteConfig] = [*configuration.connections.values(), *configuration.routes.values()]
-    for holder, stands_at in [*((each, each.place) for each in named), (configuration.metrics, first)]:
+    settings = (configuration.metrics, configuration.sign_in, configuration.traces)
+    for holder, stands_at in [*((each, each.place) for each in named), *((each, first) for each in settings)]:
         for secret in found_in(holder, Secret):
             try:
                 secret.reveal()
@@ -69,12 +70,6 @@ def _secrets(configuration: Configuration) -> Iterator[Finding]:
                 file, _, line = secret.place.rpartition(":")
                 place = Place(file, int(line)) if line.isdigit() else stands_at
                 yield _finding(place, "secret-missing", error.text, "warning")
-    for secret in found_in(configuration.sign_in, Secret):
-        try:
-            secret.reveal()
-        except SecretMissing as error:
-            file, _, line = secret.place.rpartition(":")
-            yield _finding(Place(file, int(line or 1)), "secret-missing", error.text, "warning")
 
 
 # --- listeners ----------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from pipe.config.references import SecretStore
 from pipe.config.route_reader import read_route
 from pipe.config.sign_in import SignIn
 from pipe.config.target_reader import NAME, merged
+from pipe.config.traces import Traces
 from pipe.config.yaml_source import Node, read_yaml
 from pipe.contract import Adapter, FlowStep, Strict, Transformer
 
@@ -50,6 +51,9 @@ class TopKeys(Strict):
     sign_in: SignIn = Field(default=SignIn(), description="How staff come in.")
     alerts: Alerts = Field(default=Alerts(), description="What a person must hear of.")
     events: EventLog = Field(default=EventLog(), description="Which integration events are kept, and where they go.")
+    traces: Traces | None = Field(
+        default=None, description="Where the spans of distributed traces go; without it nowhere."
+    )
     include: list[str] = Field(
         default=[], description="More files with connections, routes and tests; `*` stands for any name."
     )
@@ -145,6 +149,7 @@ class _Loader:
             sign_in=top.sign_in,
             alerts=top.alerts,
             events=self._events(top.events),
+            traces=top.traces,
             listeners={name: self._located(listener) for name, listener in top.listeners.items()},
             files=reading.files.seen,
             revision=reading.files.revision(),

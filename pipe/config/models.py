@@ -10,6 +10,7 @@ from pydantic import Field
 from pipe.config.alerts import Alerts, Hours, RuleName, Severity
 from pipe.config.events import EventKind, EventLog
 from pipe.config.sign_in import SignIn
+from pipe.config.traces import Traces
 from pipe.contract import Duration, Expression, Options, Secret, Size, Strict, Timeout
 
 OutcomeName = Literal["delivered", "consumed", "answered", "dead", "expired", "discarded"]
@@ -292,6 +293,7 @@ class RouteConfig:
     order_by: Expression | None = None
     on_stuck: OnStuck = OnStuck()
     deadline: float | None = None
+    replay: Literal["allowed", "never"] = "allowed"
     queue: Queue = Queue()
     sensitive: tuple[Expression, ...] = ()
     subject: Expression | None = None
@@ -342,6 +344,7 @@ class Configuration:
     sign_in: SignIn = SignIn()
     alerts: Alerts = Alerts()
     events: EventLog = EventLog()
+    traces: Traces | None = None
     files: dict[str, str] = field(default_factory=dict)
     """every file that was read (YAML, schemas), by its path relative to the first one: the revision's content"""
     revision: str = ""

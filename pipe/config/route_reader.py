@@ -45,6 +45,9 @@ class RouteKeys(Strict):
         default=OnStuck(), description="What becomes of a key's order when its first message cannot be delivered."
     )
     deadline: Duration | None = Field(default=None, gt=0, description="What is not delivered by then expires.")
+    replay: Literal["allowed", "never"] = Field(
+        default="allowed", description="`never`: what is dead or expired is worth nothing later, and is not sent again."
+    )
     queue: Queue = Field(default=Queue(), description="How much may wait.")
     sensitive: list[Expression] = Field(
         default=[], description="Paths of values that nobody may see in logs and pages."
@@ -112,6 +115,7 @@ def read_route(reading: Reading, name: str, node: Node) -> RouteConfig | None:
         order_by=keys.order_by,
         on_stuck=keys.on_stuck,
         deadline=None if keys.deadline is None else float(keys.deadline),
+        replay=keys.replay,
         queue=keys.queue,
         sensitive=tuple(keys.sensitive),
         subject=keys.subject,

@@ -33,6 +33,8 @@ class PipeError(Exception):
     status: ClassVar[int] = 500
     """HTTP status a caller gets"""
     blame: ClassVar[Blame] = "gateway"
+    said: tuple[str, Mapping[str, Any]] = ("", {})
+    """key and values of its words in the catalogue of the pages, where it has some"""
 
     def __init__(
         self,

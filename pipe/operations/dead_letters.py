@@ -46,7 +46,7 @@ async def find(host: Host, which: Which = ALL, limit: int = 100) -> list[dict[st
     statement = listed().where(*which.conditions()).order_by(D.id.desc()).limit(max(1, limit))
     loader = host.store.loader
     return await host.store.read(
-        lambda c: [_letter(row, loader) for row in c.execute(statement).mappings()], SEARCH_LIMIT_S
+        lambda c: [letter_of(row, loader) for row in c.execute(statement).mappings()], SEARCH_LIMIT_S
     )
 
 
@@ -59,7 +59,8 @@ async def show(host: Host, id: str) -> list[dict[str, Any]]:
     return await host.store.read(lambda c: [_whole(c, host, row) for row in rows])
 
 
-def _letter(row: Any, loader: Any) -> dict[str, Any]:
+def letter_of(row: Any, loader: Any) -> dict[str, Any]:
+    """What a list tells of a row of `listed()`, masked."""
     base = told(row, loader)
     return {
         "id": base["delivery"],
@@ -98,7 +99,7 @@ def _whole(connection: Connection, host: Host, row: Any) -> dict[str, Any]:
         "traceback": letter["traceback"] if letter is not None else None,
         "audit": audit_of(connection, [row["id"]]),
     }
-    return {**_letter(row, loader), **mask(told_, values)}
+    return {**letter_of(row, loader), **mask(told_, values)}
 
 
 def _original(stored: Any, loader: Any, values: Sequence[str]) -> dict[str, Any] | None:
@@ -209,6 +210,8 @@ def send_again(tx: Tx, host: Host, work: Work, *, ignore_deadline: bool, reason:
     """Makes a dead delivery pending again; why not, where that cannot be."""
     if host.engine is not None and host.station(work.route, work.station) is None:
         return f"the route {work.route} has no {work.station} now"
+    if host.never_again(work.route):
+        return f"{work.route} has `replay: never`: it is worth nothing later"
     row = tx.execute(
         select(D.state, D.expires_at, M.kind).join(message, M.seq == D.message).where(D.id == work.id)
     ).first()

@@ -45,6 +45,8 @@ async def edit(
     number = rows[0]["delivery"]
     works, damaged = await host.store.read(lambda c: host.store.loader.works(c, D.id == number))
     work = works[0] if works else damaged[0][0]
+    if host.never_again(work.route):
+        raise BadRequest(f"{work.route} has `replay: never`: it is worth nothing later")
     route = host.routes().get(work.route)
     if route is None or work.station not in route.by_station:
         raise NotFound(f"the route {work.route} has no {work.station} now", route=work.route)

@@ -10,7 +10,7 @@ import orjson
 from pydantic_core import CoreSchema, core_schema
 from sqlalchemy import select
 
-from pipe.config.models import Configuration
+from pipe.config.models import Configuration, RouteConfig
 from pipe.errors import BadRequest, ConfigError
 from pipe.outcomes import Outcomes, listeners_of
 from pipe.route import Route
@@ -85,6 +85,8 @@ class Host:
     progress: Progress = lambda done, total, text: None
     facts: dict[str, Any] = field(default_factory=dict)
     """of the running gateway: pid, started_at, addresses"""
+    _routes: Mapping[str, RouteConfig] | None = field(default=None, init=False, repr=False)
+    """as configured; where no gateway runs they are read once, for each look reads the files"""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
@@ -101,6 +103,16 @@ class Host:
     def configuration(self) -> Configuration:
         """Today's configuration. Raises ConfigError."""
         return self.engine.configuration if self.engine is not None else self.built.configuration()
+
+    def never_again(self, route: str) -> bool:
+        """Whether what is dead of this route stays so; not known where no configuration can be read."""
+        if self._routes is None or self.engine is not None:
+            try:
+                self._routes = self.configuration().routes
+            except ConfigError:
+                self._routes = {}
+        config = self._routes.get(route)
+        return config is not None and config.replay == "never"
 
     def routes(self) -> Mapping[str, Route]:
         """Today's routes, ready to run their steps."""

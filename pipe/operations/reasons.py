@@ -42,6 +42,8 @@ class Reason:
     """ids and names that the words speak of"""
     blocked: bool = False
     """something stands in its way that is no fault of its own"""
+    kind: str = "ended"
+    """which of the reasons it is, for those who say it in words of their own"""
 
 
 @dataclass(slots=True)
@@ -81,7 +83,7 @@ def reason(host: Host, row: Any, surroundings: Around) -> Reason:
     """The reason of one delivery, a row of `rows_to_explain`. Looks at the running engine, so only on its loop."""
     state = row["state"]
     if state in (DELIVERED, CONSUMED, ANSWERED, DISCARDED, EXPIRED, DEAD):
-        return _ended(row)
+        return _ended(row, again=not host.never_again(row["route"]))
     if state == HELD:
         return _held(host, surroundings)
     if state in (READY, RETRY) and (stopped := _stopped(host, row, surroundings)) is not None:
@@ -89,15 +91,22 @@ def reason(host: Host, row: Any, surroundings: Around) -> Reason:
     if state == TIMER:
         return _timer(row)
     if state == ANSWERING:
-        return Reason("its caller waits, the partner is being asked", "the caller gets the answer", row["expires_at"])
+        return Reason(
+            "its caller waits, the partner is being asked",
+            "the caller gets the answer",
+            row["expires_at"],
+            kind="answering",
+        )
     return {READY: _ready, RETRY: _retry, UNCERTAIN: _uncertain}[state](host, row)
 
 
 # --- it ended -----------------------------------------------------------------------------------------------------
 
 
-def _ended(row: Any) -> Reason:
+def _ended(row: Any, *, again: bool) -> Reason:
     state, id_ = row["state"], row["id"]
+    if not again and state in (DEAD, EXPIRED):
+        return Reason(row["note"] or "its deadline passed", "nothing: its route has `replay: never`")
     if state == DEAD:
         first = f"{row['hint']}; " if row["hint"] else ""
         tools = f"`pipe dead rehearse {id_}` shows what would happen now, `pipe dead replay {id_}` sends it again"
@@ -126,14 +135,17 @@ def _stopped(host: Host, row: Any, surroundings: Around) -> Reason | None:
     route, station = row["route"], row["station"]
     paused = surroundings.paused.get(("route", route))
     if host.engine is None:
-        return Reason("no gateway runs on this folder", "it goes on when `pipe run` is started", blocked=True)
+        return Reason(
+            "no gateway runs on this folder", "it goes on when `pipe run` is started", blocked=True, kind="no_gateway"
+        )
     if paused is not None:
         why = f"the route {route} was paused by {paused['by']}: {paused['reason']}"
-        return Reason(why, f"it goes on with `pipe resume {route}`", about={"since": paused["at"]}, blocked=True)
+        about = {"since": paused["at"], "by": paused["by"], "reason": paused["reason"]}
+        return Reason(why, f"it goes on with `pipe resume {route}`", about=about, blocked=True, kind="route_paused")
     made = host.station(route, station)
     if made is None:
         why = f"the route {route} has no {station} in today's configuration"
-        return Reason(why, "nothing until the configuration has it again", blocked=True)
+        return Reason(why, "nothing until the configuration has it again", blocked=True, kind="no_station")
     partner = getattr(made, "connection", None)
     return None if partner is None or partner.admits() else _closed(partner, surroundings)
 
@@ -144,20 +156,24 @@ def _closed(partner: Connection, surroundings: Around) -> Reason:
         by = surroundings.paused.get(("connection", name))
         who = f"by {by['by']}: {by['reason']}" if by is not None else "by a person"
         then = f"it goes on with `pipe resume {name}`"
-        return Reason(f"the connection {name} was paused {who}", then, about=about, blocked=True)
+        if by is not None:
+            about |= {"by": by["by"], "reason": by["reason"]}
+        why = f"the connection {name} was paused {who}"
+        return Reason(why, then, about=about, blocked=True, kind="connection_paused")
     why = f"the connection {name} is {partner.state}: {partner.reason or 'no reason is known'}"
     then = f"{name} is tried again, and then this goes at once; waiting costs no attempts"
-    return Reason(why, then, partner.opens_at, about, blocked=True)
+    return Reason(why, then, partner.opens_at, about | {"code": partner.code}, blocked=True, kind="connection_closed")
 
 
 def _ready(host: Host, row: Any) -> Reason:
     made = host.station(row["route"], row["station"])
     if made is not None and made.is_in_work(row["delivery"]):
-        return Reason("it is being worked on at this moment", "its outcome, in a moment")
+        return Reason("it is being worked on at this moment", "its outcome, in a moment", kind="in_work")
     ahead = len(made.queue) if made is not None else 0
     if ahead > 1:
-        return Reason(f"it waits for its turn among {ahead} at {row['station']}", "it goes when a worker is free")
-    return Reason("it is about to go", "its first attempt, in a moment")
+        why = f"it waits for its turn among {ahead} at {row['station']}"
+        return Reason(why, "it goes when a worker is free", about={"ahead": ahead}, kind="queue")
+    return Reason("it is about to go", "its first attempt, in a moment", kind="about_to_go")
 
 
 def _retry(host: Host, row: Any) -> Reason:
@@ -167,7 +183,7 @@ def _retry(host: Host, row: Any) -> Reason:
     if made is not None and target is not None:
         most = f" of {(target.config.retry or made.route.config.retry).attempts}"
     why = f"attempt {row['attempts']}{most} failed: {row['note'] or row['code'] or 'no reason is known'}"
-    return Reason(why, f"attempt {row['attempts'] + 1}", row["next_at"])
+    return Reason(why, f"attempt {row['attempts'] + 1}", row["next_at"], kind="retry")
 
 
 def _timer(row: Any) -> Reason:
@@ -175,6 +191,7 @@ def _timer(row: Any) -> Reason:
         "it is a timer: it was asked for at a later time",
         "it goes on its way, if no flow takes it back first",
         row["next_at"],
+        kind="timer",
     )
 
 
@@ -183,7 +200,7 @@ def _uncertain(host: Host, row: Any) -> Reason:
     why = f"it was sent, and nobody knows whether it arrived: {row['note'] or 'no answer came'}"
     ask = f"ask the partner, then `pipe resolve {id_} --delivered` or `--retry`"
     if row["next_at"] is None:
-        return Reason(why, f"nothing until a person decides: {ask}")
+        return Reason(why, f"nothing until a person decides: {ask}", kind="uncertain_person")
     made = host.station(row["route"], row["station"])
     target = made.route.targets.get(row["station"]) if made is not None else None
     if target is not None and target.config.on_uncertain is None:
@@ -191,15 +208,17 @@ def _uncertain(host: Host, row: Any) -> Reason:
             why,
             f"its key has waited long enough then, and it becomes a dead letter; before that: {ask}",
             row["next_at"],
+            kind="uncertain_dead",
         )
-    return Reason(why, f"the partner is asked what became of it; or decide now: {ask}", row["next_at"])
+    then = f"the partner is asked what became of it; or decide now: {ask}"
+    return Reason(why, then, row["next_at"], kind="uncertain_confirm")
 
 
 def _held(host: Host, surroundings: Around) -> Reason:
     """Held behind the first of its key; what that one waits for is what this one waits for."""
     first = surroundings.first
     if first is None or surroundings.first_around is None:
-        return Reason("it is the next of its key", "it goes in a moment")
+        return Reason("it is the next of its key", "it goes in a moment", kind="about_to_go")
     behind = reason(host, first, surroundings.first_around)
     others = f" (and {surroundings.ahead - 1} more)" if surroundings.ahead > 1 else ""
     why = f"message {first['id']} of the same key goes first{others}, and that one waits: {behind.why}"
@@ -208,6 +227,7 @@ def _held(host: Host, surroundings: Around) -> Reason:
         f"it goes when {first['id']} is done, whose next is {behind.then}",
         behind.at,
         {"behind": first["id"], **behind.about},
+        kind="held",
     )
 
 

@@ -120,7 +120,11 @@ class Which(BaseModel):
     """the class, as lists show it: `refused`, `retries_exhausted`"""
     code: str | None = None
     station: str | None = None
+    place: str | None = None
+    """file and line of the step that failed"""
     since: float | None = None
+    deliveries: list[int] | None = None
+    """numbers of deliveries"""
     ids: list[str] | None = None
     """of messages (what was made from them counts too), or numbers of deliveries"""
 
@@ -132,10 +136,18 @@ class Which(BaseModel):
     def conditions(self) -> list[ColumnElement[bool]]:
         """The same as SQL."""
         found: list[ColumnElement[bool]] = [D.state.in_(LETTERS)]
-        equal = ((D.route, self.route), (D.station, self.station), (L["class"], self.kind), (D.code, self.code))
+        equal = (
+            (D.route, self.route),
+            (D.station, self.station),
+            (L["class"], self.kind),
+            (D.code, self.code),
+            (L.place, self.place),
+        )
         found += [column == value for column, value in equal if value is not None]
         if self.since is not None:
             found.append(D.done_at >= self.since)
+        if self.deliveries is not None:
+            found.append(D.id.in_(self.deliveries))
         if self.ids is not None:
             found.append(_meant(self.ids))
         return found

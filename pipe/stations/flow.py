@@ -64,7 +64,9 @@ class FlowStation(Station):
             self.forget(work)
         seconds = self.engine.clock.monotonic() - begun
         self.engine.events.tell(
-            Attempted(self.route_name, self.name, None, outcome.state, outcome.code, seconds, work.message.id)
+            Attempted(
+                self.route_name, self.name, None, outcome.state, outcome.code, seconds, work.message.id, of=work.message
+            )
         )
         return yielded
 

@@ -179,10 +179,18 @@ class Station:
             )
             self.park(work, STORE_PAUSE_S)
         except Exception as error:  # boundary of the route: a defect becomes a dead letter, never a stopped route
-            await self._defect(work, error)
+            await self._buried(work, error)
         finally:
             self._in_hands.discard(work.id)
             self.engine.in_flight.leave(slot)
+
+    async def _buried(self, work: Work, error: Exception) -> None:
+        try:
+            await self._defect(work, error)
+        except Exception as worse:  # boundary: it may have been sent, so it is not sent again before somebody looked
+            logger.bind(action="not_buried", route=self.route_name, station=self.name, message=work.message.id).opt(
+                exception=worse
+            ).critical("the dead letter cannot be written; the message stays as it is until the gateway starts again")
 
     async def _defect(self, work: Work, error: Exception) -> None:
         logger.bind(action="defect", route=self.route_name, station=self.name, message=work.message.id).opt(

@@ -86,7 +86,7 @@ class TargetStation(Station):
     async def attempt(self, work: Work, run: Run, target: Target) -> Outcome | None:
         """One attempt and its outcome; None where the connection closed before it began."""
         clock = self.engine.clock
-        begun, at = clock.monotonic(), clock.now()
+        begun, at, number = clock.monotonic(), clock.now(), work.attempts + work.crashes + 1
         outgoing: Message | None = None
         try:
             outgoing = work.own_output or await self._own_steps(work, run, target)
@@ -119,7 +119,7 @@ class TargetStation(Station):
         if outcome.state != DELIVERED or len(self.route.targets) > 1:
             outcome.output = run.message
             outcome.output_own = outgoing if not target.pipeline.empty else None
-        self._tell(work, outcome)
+        self._tell(work, outcome, number)
         return outcome
 
     async def _own_steps(self, work: Work, run: Run, target: Target) -> Message | None:
@@ -200,7 +200,7 @@ class TargetStation(Station):
             outcome.next_at = self.engine.clock.now() + hold
         return outcome
 
-    def _tell(self, work: Work, outcome: Outcome) -> None:
+    def _tell(self, work: Work, outcome: Outcome, number: int) -> None:
         self.engine.events.tell(
             Attempted(
                 self.route_name,
@@ -210,6 +210,8 @@ class TargetStation(Station):
                 outcome.code,
                 outcome.ms / 1000,
                 work.message.id,
+                number,
+                work.message,
             )
         )
 

@@ -22,13 +22,17 @@ class BlobSpool:
 
     def __init__(self, folder: Path, name: str, limit: int) -> None:
         self._path, self._limit = folder / name, limit
-        self._memory: list[bytes] = []
+        self._pieces: list[bytes] = []
+        """what no thread has taken yet, about 1 MiB at most"""
+        self._waiting = 0
+        """bytes of these"""
         self._key = new_key()
+        self._on_disk = False
         self._file: SealedWriter | None = None
         self._hash = hashlib.sha256()
         self._size = 0
         self._under_way: list[asyncio.Future[None]] = []
-        """what threads do with the last piece, while whoever brings the next one fetches it"""
+        """what threads do with the last pieces, while whoever brings the next ones fetches them"""
 
     async def write(self, piece: bytes) -> None:
         """Takes the next piece. Raises TooLarge past the limit, a StoreError where the disk does not take it."""
@@ -36,22 +40,17 @@ class BlobSpool:
         if self._size > self._limit:
             self.discard()
             raise TooLarge(f"the body is larger than {self._limit} bytes")
-        if self._file is None and self._size <= IN_MEMORY:
-            self._memory.append(piece)
-            return
-        await self._settled()
-        if self._file is None:
-            self._begin(self._spill)
-            await self._settled()
-        # Hashed and written by two threads while the next piece is on its way; so many wait in memory and no more.
-        self._begin(self._append, piece)
-        self._begin(self._hash.update, piece)
+        self._pieces.append(piece)
+        self._waiting += len(piece)
+        if self._waiting > IN_MEMORY:
+            await self._hand_over()
 
     async def finish(self) -> bytes | Blob:
         """The whole body; what went to disk is synced. Raises a StoreError where it could not be."""
-        if self._file is None:
-            return b"".join(self._memory)
+        if not self._on_disk:
+            return b"".join(self._pieces)
         try:
+            await self._hand_over()
             await self._settled()
             self._begin(self._sync)
             await self._settled()
@@ -62,7 +61,7 @@ class BlobSpool:
 
     def discard(self) -> None:
         """Removes what was written."""
-        self._memory.clear()
+        self._pieces.clear()
         for each in self._under_way:
             each.cancel()
         self._under_way.clear()
@@ -71,6 +70,17 @@ class BlobSpool:
                 self._file.file.close()
             self._file = None
             self._path.unlink(missing_ok=True)
+
+    async def _hand_over(self) -> None:
+        """Has two threads seal and hash what has come, while the next pieces are on their way."""
+        await self._settled()
+        pieces, self._pieces, self._waiting = self._pieces, [], 0
+        if not self._on_disk:
+            self._on_disk = True
+            self._begin(self._create)
+            await self._settled()
+        self._begin(self._append, pieces)
+        self._begin(self._add_to_hash, pieces)
 
     def _begin(self, work: Callable[..., None], *arguments: object) -> None:
         self._under_way.append(asyncio.get_running_loop().run_in_executor(None, work, *arguments))
@@ -84,18 +94,18 @@ class BlobSpool:
             except OSError as error:
                 raise _refusal(error) from error
 
-    def _spill(self) -> None:
-        """What was in memory until now begins the file."""
+    def _create(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = SealedWriter(self._path, self._key)
-        for earlier in self._memory:
-            self._file.write(earlier)
-            self._hash.update(earlier)
-        self._memory.clear()
 
-    def _append(self, piece: bytes) -> None:
+    def _append(self, pieces: list[bytes]) -> None:
         assert self._file is not None
-        self._file.write(piece)
+        for piece in pieces:
+            self._file.write(piece)
+
+    def _add_to_hash(self, pieces: list[bytes]) -> None:
+        for piece in pieces:
+            self._hash.update(piece)
 
     def _sync(self) -> None:
         assert self._file is not None
@@ -119,7 +129,8 @@ def sweep(folder: Path, known: set[str], older_than: float) -> int:
     """Removes files that no row names and that are older than `older_than` (seconds since 1970); returns how many."""
     removed = 0
     for path in folder.glob("*"):
-        if path.name not in known and path.stat().st_mtime < older_than:
-            path.unlink(missing_ok=True)
-            removed += 1
+        with suppress(FileNotFoundError):  # somebody was quicker
+            if path.name not in known and path.is_file() and path.stat().st_mtime < older_than:
+                path.unlink()
+                removed += 1
     return removed

@@ -6,6 +6,7 @@ after the commit.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from pipe.store.transaction import Tx
 from pipe.store.vault import Vault
 
 NOTE_LIMIT = 2000
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _CRC = 4
 REPLY_LIMIT = 64 << 10
 """bytes of a partner's answer that are kept with the attempt"""
@@ -223,7 +225,7 @@ def end_plain(tx: Tx, work: Work, outcome: Outcome) -> None:
     note = _note(outcome.note, work)
     tx.later(
         sql.ENDS,
-        (work.id, outcome.state, tx.now, work.attempts, work.spent, outcome.code, outcome.status, note, outcome.ms),
+        (work.id, outcome.state, tx.now, work.attempts, work.spent, outcome.code, _status(outcome), note, outcome.ms),
         then=then,
     )
 
@@ -307,14 +309,14 @@ def _row(work: Work, outcome: Outcome) -> dict[str, Any]:
     note = _note(outcome.note, work)
     return {
         "id": work.id, "state": outcome.state, "attempts": work.attempts, "spent": work.spent, "code": outcome.code,
-        "status": outcome.status, "note": note, "ms": outcome.ms, "cursor": work.cursor,
+        "status": _status(outcome), "note": note, "ms": outcome.ms, "cursor": work.cursor,
     }  # fmt: skip
 
 
 def _attempt_row(work: Work, outcome: Outcome) -> dict[str, Any]:
     return {
         "delivery": work.id, "at": outcome.at, "ms": outcome.ms, "outcome": outcome.state, "code": outcome.code,
-        "status": outcome.status, "note": _note(outcome.note, work), "revision": work.revision,
+        "status": _status(outcome), "note": _note(outcome.note, work), "revision": work.revision,
         "reply": mask(outcome.reply, work.sensitive) if outcome.reply else None,
     }  # fmt: skip
 
@@ -331,9 +333,18 @@ def _dead_row(work: Work, outcome: Outcome, vault: Vault) -> dict[str, Any]:
         "note": _note(outcome.note or error.text, work), "hint": error.hint,
         "step": outcome.step, "place": outcome.place, "revision": work.revision,
         "body_kind": kind, "body": body, "maybe_delivered": int(outcome.maybe_delivered), "crashes": work.crashes,
-        "traceback": mask(outcome.traceback, work.sensitive) if outcome.traceback else None,
+        "traceback": _text(mask(outcome.traceback, work.sensitive)) if outcome.traceback else None,
     }  # fmt: skip
 
 
 def _note(note: str | None, work: Work) -> str | None:
-    return mask(note, work.sensitive)[:NOTE_LIMIT] if note else None
+    return _text(mask(note, work.sensitive))[:NOTE_LIMIT] if note else None
+
+
+def _status(outcome: Outcome) -> str | None:
+    return _text(outcome.status) if outcome.status else outcome.status
+
+
+def _text(text: str) -> str:
+    """Without what no database takes, and a partner or a file's name may well contain: NUL and lone surrogates."""
+    return text if text.isprintable() else _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -48,7 +48,7 @@ class Vault:
 
     def hash(self, *parts: str) -> str:
         """A keyed hash of 32 hex digits: finds equal values, tells nothing about them."""
-        return hmac.digest(self._hash_key, "\x1f".join(parts).encode(), "sha256").hex()[:32]
+        return hmac.digest(self._hash_key, "\x1f".join(parts).encode("utf-8", "surrogatepass"), "sha256").hex()[:32]
 
 
 def _create(path: Path) -> None:

@@ -27,7 +27,7 @@ from partners.sftp_server import SftpServer
 from pipe.testing import FakeClock, FakeServices
 from tests.adapters.pki import Pki
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 _TYPES: dict[str, Any] = {adapter.Config.model_fields["type"].default: adapter for adapter in ADAPTERS}
 
 

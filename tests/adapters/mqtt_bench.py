@@ -25,7 +25,7 @@ from pipe.contract import Duration, Outgoing, Timeout
 from pipe.testing import FakeDoor, FakeDoors, FakeServices
 from pipe.testing.suites import outgoing
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 _SENT = re.compile(r"Sending PUBLISH to (\S+) \(d(\d), q(\d), r\d, m(\d+), '([^']*)'")
 _ACKED = re.compile(r"Received PUBACK from (\S+) \(Mid: (\d+)")
 _NATS_SENT = re.compile(r'"(\S+)" - ->> \[PUBLISH (\S+) dup=\w+ QoS=1 .* pi=(\d+)\]')

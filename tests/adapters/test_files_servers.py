@@ -30,7 +30,7 @@ from tests.adapters.files_bench import (
     standing,
     visited,
 )
-from tests.adapters.test_ftp import climbed, opened, running
+from tests.adapters.ftp_bench import climbed, opened, running
 
 SERVERS = tuple(place for place in PLACES if place is not FolderPlace)
 

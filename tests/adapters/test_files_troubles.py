@@ -20,8 +20,8 @@ from pipe.errors import KeyReused, NotAuthorised, QueueFull, Unreachable
 from pipe.testing import FakeDoor, FakeDoors, FakeServices
 from pipe.testing.suites import outgoing
 from tests.adapters.files_bench import AsyncsshPlace, FilesPeer, FolderPlace, Place, Pyftpd, until
+from tests.adapters.ftp_bench import opened, running, target
 from tests.adapters.test_files_behaviour import door, look, looked, put, taking
-from tests.adapters.test_ftp import opened, running, target
 
 
 @contextlib.asynccontextmanager

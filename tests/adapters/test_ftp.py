@@ -1,26 +1,21 @@
-"""FTP: what of it is not like other places of files: TLS, passive connections, words of servers, bytes of names."""
+"""FTP: what of it is not like other places of files: passive connections, words of servers, bytes of names."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import datetime
 import hashlib
 import os
 import shutil
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from OpenSSL import SSL
 from pydantic import ValidationError
 
-from adapters.files.keys import FileSubscription, FileTarget
+from adapters.files.keys import FileSubscription
 from adapters.ftp import Ftp
 from adapters.ftp.config import FtpConfig
-from pipe.contract import Health, Timeout
 from pipe.errors import (
     AddressForbidden,
     BadHeader,
@@ -29,60 +24,25 @@ from pipe.errors import (
     PeerFailed,
     PipeError,
     Refused,
-    TlsFailed,
     Unreachable,
     Verdict,
 )
 from pipe.testing import FakeDoor, FakeDoors, FakeServices
-from pipe.testing.services import FakeSpool
 from pipe.testing.suites import outgoing
 from tests.adapters.files_bench import (
     FilesPeer,
     Proftpd,
     Pyftpd,
     PyftpdExplicit,
-    PyftpdImplicit,
     Vsftpd,
     VsftpdExplicit,
-    open_folder,
-    until,
 )
+from tests.adapters.ftp_bench import climbed, opened, running, shared, target
+
+__all__ = ["shared"]
 
 BOTH_LOOPS = True
 """the gateway runs on uvloop, whose TLS over a connection that stands is another one"""
-
-
-@pytest.fixture
-def shared() -> Any:
-    """A folder that servers can enter who run as somebody else."""
-    with open_folder() as folder:
-        yield folder
-
-
-@contextlib.asynccontextmanager
-async def running(place: Any) -> AsyncIterator[FilesPeer]:
-    """A server for one test."""
-    await place.start()
-    try:
-        yield FilesPeer(place, "test")
-    finally:
-        await place.stop()
-
-
-@contextlib.asynccontextmanager
-async def opened(peer: FilesPeer, **keys: Any) -> AsyncIterator[Any]:
-    """An adapter that leads there."""
-    adapter = peer.make(**keys)
-    await adapter.open()
-    try:
-        yield adapter
-    finally:
-        await adapter.close()
-
-
-def target(put: str = "out/a") -> FileTarget:
-    """Where a file goes."""
-    return FileTarget.model_validate({"put": put})
 
 
 # --- signing in
@@ -166,97 +126,6 @@ async def test_what_is_no_ftp_is_a_named_error() -> None:
         await adapter.close()
         server.close()
         await server.wait_closed()
-
-
-# --- TLS
-
-
-@pytest.mark.key("ftp.tls", "ftp.tls.mode", "ftp.tls.ca", "ftp.url")
-@pytest.mark.parametrize("kind", [PyftpdExplicit, PyftpdImplicit])
-async def test_a_certificate_must_be_trusted(tmp_path: Path, kind: type[Pyftpd]) -> None:
-    """With the authority's file it is; without it nothing is sent, the password neither."""
-    place = kind(tmp_path)
-    signed_in: list[str] = []
-    checked = place.partner.handler.authorizer.validate_authentication
-
-    def noting(name: str, password: str, handler: Any) -> None:
-        signed_in.append(name)
-        checked(name, password, handler)
-
-    place.partner.handler.authorizer.validate_authentication = noting
-    async with running(place) as peer:
-        async with opened(peer, tls=kind.mode) as stranger:
-            with pytest.raises(TlsFailed, match=r"authority|self-signed"):
-                await stranger.send(outgoing(b"x", target()))
-            assert (await stranger.check()).state == "down"
-        assert signed_in == []
-        async with opened(peer) as adapter:
-            await adapter.send(outgoing(b"x", target()))
-            assert await adapter.check() == Health("up")
-
-
-@pytest.mark.key("ftp.tls.server_name")
-async def test_the_certificate_may_have_another_name(tmp_path: Path) -> None:
-    """Where the partner confirms it; the name is checked then."""
-    async with running(PyftpdExplicit(tmp_path)) as peer:
-        ca = peer.place.pki.ca_file  # type: ignore[attr-defined]
-        async with opened(peer, tls={"mode": "explicit", "ca": ca, "server_name": "localhost"}) as adapter:
-            await adapter.send(outgoing(b"x", target()))
-        async with opened(peer, tls={"mode": "explicit", "ca": ca, "server_name": "ftp.example"}) as adapter:
-            with pytest.raises(TlsFailed, match="another name"):
-                await adapter.send(outgoing(b"x", target()))
-
-
-@pytest.mark.key("ftp.tls.min_version")
-async def test_an_old_version_of_tls_is_refused(tmp_path: Path) -> None:
-    """What the server offers at best is what the configuration wants at least."""
-    place = PyftpdExplicit(tmp_path)
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.use_certificate_chain_file(str(place.certificate))
-    context.use_privatekey_file(str(place.certificate))
-    context.set_max_proto_version(SSL.TLS1_2_VERSION)
-    place.partner.handler.ssl_context = context
-    async with running(place) as peer:
-        ca = place.pki.ca_file
-        async with opened(peer, tls={"mode": "explicit", "ca": ca, "min_version": "1.3"}) as adapter:
-            with pytest.raises((TlsFailed, Unreachable)):
-                await adapter.send(outgoing(b"x", target()))
-        async with opened(peer) as adapter:
-            await adapter.send(outgoing(b"x", target()))
-
-
-@pytest.mark.key("ftp.mtls")
-async def test_a_server_may_demand_our_certificate(tmp_path: Path) -> None:
-    """With it the door opens, without it the handshake fails."""
-    place = PyftpdExplicit(tmp_path)
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    context.use_certificate_chain_file(str(place.certificate))
-    context.use_privatekey_file(str(place.certificate))
-    context.load_verify_locations(place.pki.ca_file)
-    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *given: bool(given[-1]))
-    context.set_session_id(b"files")
-    place.partner.handler.ssl_context = context
-    async with running(place) as peer:
-        async with opened(peer, mtls=place.pki.files("gateway")) as adapter:
-            await adapter.send(outgoing(b"x", target()))
-        async with opened(peer) as adapter:
-            with pytest.raises((TlsFailed, Unreachable)):
-                await adapter.send(outgoing(b"x", target()))
-    with pytest.raises(ValidationError, match="`mtls` needs TLS"):
-        FtpConfig.model_validate({"type": "ftp", "url": "ftp://h", "tls": "none", "mtls": place.pki.files("gateway")})
-
-
-async def test_the_days_of_a_certificate_are_watched(tmp_path: Path) -> None:
-    """The connection knows the one that the server showed last."""
-    place = PyftpdExplicit(tmp_path)
-    ends = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=3, hours=1)
-    issued = place.pki.ca.issue_cert("127.0.0.1", not_after=ends)
-    chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
-    place.certificate.write_bytes(issued.private_key_pem.bytes() + chain)
-    async with running(place) as peer, opened(peer) as adapter:
-        await adapter.send(outgoing(b"x", target()))
-        (seen,) = adapter.certificates()
-    assert (seen.whose, seen.left) == ("partner", "3 days left")
 
 
 # --- where data goes
@@ -410,170 +279,7 @@ async def test_names_in_listings_that_are_ways_are_left_alone(tmp_path: Path, na
         assert (health.state, "are no names" in health.reason) == ("degraded", True)
 
 
-# --- breaking off, and going on
-
-
-class _Slow(FakeSpool):
-    """A spool that lets something happen after its first piece."""
-
-    made = 0
-    then: Any = None
-
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
-        type(self).made += 1
-
-    async def write(self, piece: bytes) -> None:
-        """See Spool."""
-        await super().write(piece)
-        then, type(self).then = type(self).then, None
-        if then is not None:
-            await then()
-
-
-async def test_a_download_goes_on_where_it_broke(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What had come is not fetched again, although the server was restarted in between."""
-    asked: list[str] = []
-
-    def rest(self: Any, line: str) -> None:
-        asked.append(line)
-        base_rest(self, line)
-
-    place = Pyftpd(tmp_path)
-    base_rest = place.partner.handler.ftp_REST
-    place.partner.handler.ftp_REST = rest
-    monkeypatch.setattr("pipe.testing.services.FakeSpool", _Slow)
-    _Slow.made, _Slow.then = 0, place.stop
-    body = os.urandom(1 << 20) * 24
-    async with running(place) as peer:
-        peer.write("in/a.msg", body, modified=1_795_000_000)
-        door = FakeDoor(peer.options, max_body=1 << 30)
-        async with opened(peer) as adapter:
-            for _ in range(2):
-                source = asyncio.create_task(adapter.run(FakeDoors(door)))
-                async with asyncio.timeout(30):
-                    while not source.done() and await peer.files():
-                        await peer.tick()
-                        await asyncio.sleep(0.01)
-                source.cancel()
-                ended = (await asyncio.gather(source, return_exceptions=True))[0]
-                assert isinstance(ended, (Unreachable, asyncio.CancelledError))
-                await place.start()
-        assert door.bodies == [body]
-        assert await peer.files() == {}
-    assert (_Slow.made, len(asked)) == (1, 1)
-    assert 0 < int(asked[0]) < len(body)
-
-
-async def test_an_upload_goes_on_where_it_broke(tmp_path: Path) -> None:
-    """The second attempt sends the rest; nobody sees the file before it is whole."""
-    asked: list[str] = []
-
-    def rest(self: Any, line: str) -> None:
-        asked.append(line)
-        base_rest(self, line)
-
-    place = Pyftpd(tmp_path)
-    base_rest = place.partner.handler.ftp_REST
-    place.partner.handler.ftp_REST = rest
-    from pyftpdlib.handlers import DTPHandler, ThrottledDTPHandler  # at the first import it warns; that is over here
-
-    # So slow that the stop falls into the upload.
-    place.partner.handler.dtp_handler = type("Slow", (ThrottledDTPHandler,), {"read_limit": 4 << 20})
-    body = os.urandom(1 << 20) * 24
-    async with running(place) as peer, opened(peer) as adapter:
-        sending = asyncio.create_task(adapter.send(outgoing(body, target("out/a"))))
-        await until(lambda: any(part.stat().st_size for part in peer.disk.glob("out/.*.part")), "the first bytes")
-        await place.stop()
-        error = (await asyncio.gather(sending, return_exceptions=True))[0]
-        assert isinstance(error, PipeError)
-        assert error.verdict is Verdict.RETRY
-        (left,) = await peer.files()
-        assert left.endswith(".part")
-        place.partner.handler.dtp_handler = DTPHandler
-        await place.start()
-        again = outgoing(body, target("out/a"))._replace(attempt=2)
-        await adapter.send(again)
-        assert await peer.files() == {"out/a": body}
-    assert len(asked) == 1
-    assert int(asked[0]) > 0
-
-
-async def test_a_server_that_cannot_resume_gets_the_whole_file(tmp_path: Path) -> None:
-    """Half a file that was left is replaced."""
-
-    def rest(self: Any, line: str) -> None:
-        self.respond("502 REST not implemented.")
-
-    place = Pyftpd(tmp_path, ftp_REST=rest)
-    async with running(place) as peer, opened(peer) as adapter:
-        body = b"0123456789"
-        peer.write(f".delivery-1.{hashlib.sha256(body).hexdigest()[:12]}.part", b"0123")
-        await adapter.send(outgoing(body, target("a"))._replace(attempt=2))
-        assert await peer.files() == {"a": body}
-
-
-async def test_a_session_that_the_server_ended_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between two messages nobody notices that the server was restarted."""
-    monkeypatch.setattr("adapters.files.sessions.FRESH", -1.0)
-    place = Pyftpd(tmp_path)
-    async with running(place) as peer, opened(peer) as adapter:
-        await adapter.send(outgoing(b"one", target("a")))
-        await place.stop()
-        await place.start()
-        await adapter.send(outgoing(b"two", target("b"), 2))
-        assert await peer.files() == {"a": b"one", "b": b"two"}
-
-
-@pytest.mark.key("ftp.concurrency")
-async def test_sessions_are_used_again_and_given_up_when_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two at the same time need two, ten in turn need one; a minute without use ends them."""
-    assert FtpConfig.model_validate({"type": "ftp", "url": "ftp://h"}).concurrency == 2
-    monkeypatch.setattr("adapters.files.sessions.IDLE", 0.2)
-    place = Pyftpd(tmp_path)
-    async with running(place) as peer, opened(peer) as adapter:
-        for number in range(5):
-            await adapter.send(outgoing(b"x", target(f"a{number}"), number))
-        assert place.partner.sessions == 1
-        await until(lambda: not place.partner.sessions, "the end of the session")
-
-
-@pytest.mark.key("ftp.timeout", "file_folder.timeout", "sftp.timeout")
-async def test_an_attempt_ends_in_its_time(tmp_path: Path) -> None:
-    """`total` bounds the whole file; without a word it is an hour, because files are large."""
-    assert FtpConfig.model_validate({"type": "ftp", "url": "ftp://h"}).timeout.total == 3600  # type: ignore[union-attr]
-
-    def hang(self: Any, path: str, mode: str = "w") -> None:
-        """Never answers."""
-
-    async with running(Pyftpd(tmp_path, ftp_STOR=hang)) as peer, opened(peer) as adapter:
-        sent = outgoing(b"x", target("a"))._replace(timeout=Timeout.model_validate({"total": "500ms"}))
-        with pytest.raises(PipeError, match=r"within 0\.5 s"):
-            await adapter.send(sent)
-
-
-async def test_a_stop_does_not_wait_for_a_silent_server(tmp_path: Path) -> None:
-    """Cancelled in the middle of a question, the source ends at once."""
-
-    def hang(self: Any, path: str) -> None:
-        """Never answers."""
-
-    async with running(Pyftpd(tmp_path, ftp_MLSD=hang)) as peer, opened(peer) as adapter:
-        source = asyncio.create_task(adapter.run(FakeDoors(FakeDoor(peer.options))))
-        await asyncio.sleep(0.3)
-        async with asyncio.timeout(1):
-            source.cancel()
-            await asyncio.wait([source])
-
-
 # --- doctor
-
-
-async def climbed(adapter: Any, *uses: Any) -> list[tuple[str, str]]:
-    """Names and states of the rungs; what is not well says what to do."""
-    rungs = [rung async for rung in adapter.examine(uses)]
-    assert [rung for rung in rungs if rung.state != "ok" and not rung.hint] == []
-    return [(rung.name, rung.state) for rung in rungs]
 
 
 async def test_doctor_climbs_all_rungs_and_leaves_nothing(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from pipe.errors import AddressForbidden, BadHeader, HostKeyUnknown, NotAuthoris
 from pipe.testing import FakeDoor, FakeDoors, FakeServices
 from pipe.testing.suites import outgoing
 from tests.adapters.files_bench import AsyncsshPlace, FilesPeer, Openssh, open_folder, until
-from tests.adapters.test_ftp import climbed, opened, running
+from tests.adapters.ftp_bench import climbed, opened, running
 
 BOTH_LOOPS = True
 

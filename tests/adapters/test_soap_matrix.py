@@ -152,7 +152,7 @@ def shaped(cell: Cell, exchanges: list[tuple[bytes, bytes]]) -> list[tuple[bytes
 
 async def until(door: Door) -> None:
     """Waits until something has arrived."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not door.arrivals:  # noqa: ASYNC110  it happens in another process
             await asyncio.sleep(0.01)
 

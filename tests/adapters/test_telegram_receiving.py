@@ -120,7 +120,7 @@ async def test_a_new_route_is_served_at_once(tmp_path: Path) -> None:
         await served.replace([door, more])
         await true(lambda: "my_chat_member" in made.partner.bot.updates.kinds)
         made.partner.bot.block(made.first)
-        await asyncio.wait_for(more.arrived(1), 10)
+        await asyncio.wait_for(more.arrived(1), 30)
 
 
 async def test_a_second_poller_ends_the_first(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ async def test_a_second_poller_ends_the_first(tmp_path: Path) -> None:
         await true(lambda: made.partner.bot.updates._poller)
         async with taking(made, FakeDoor(TelegramSubscription())):
             with pytest.raises(PeerFailed, match="terminated by other getUpdates") as caught:
-                await asyncio.wait_for(running, 10)
+                await asyncio.wait_for(running, 30)
         assert "one gateway only" in caught.value.hint
         await adapter.close()
 

@@ -170,7 +170,7 @@ async def test_the_answer_waits_for_the_door(tmp_path: Path) -> None:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         may.set()
-        await asyncio.wait_for(done.wait(), 5)
+        await asyncio.wait_for(done.wait(), 30)
 
 
 async def test_other_addresses_and_methods(tmp_path: Path) -> None:

@@ -60,9 +60,9 @@ def test_a_refusing_partner_comes_back_and_goes_again() -> None:
         with pytest.raises(OSError, match="refused"):
             subjects.asked(partner.address)
         partner.turn()
-        until(lambda: answers(partner), "the partner to answer", 5)
+        until(lambda: answers(partner), "the partner to answer", 30)
         partner.turn()
-        until(lambda: not answers(partner), "the partner to refuse", 5)
+        until(lambda: not answers(partner), "the partner to refuse", 30)
 
 
 def answers(partner: subjects.Partner) -> bool:

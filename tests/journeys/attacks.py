@@ -51,7 +51,7 @@ class Told:
         return self.status, self.code, self.headers.get("x-pipe-error")
 
 
-async def spoken(address: str, *pieces: bytes, within: float = 10, closing_too: bool = False) -> list[Told]:
+async def spoken(address: str, *pieces: bytes, within: float = 30, closing_too: bool = False) -> list[Told]:
     """All answers to raw bytes on one connection, until the gateway closes it or is silent.
 
     Where `closing_too`, raises TimeoutError if it stays open for `within` seconds.
@@ -213,7 +213,7 @@ def forget_peak(pid: int) -> None:
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
-async def soon(happened: Callable[[], T], within: float = 5) -> T:
+async def soon(happened: Callable[[], T], within: float = 30) -> T:
     """Waits for what another process does, and returns it. Raises TimeoutError where it does not come."""
     async with asyncio.timeout(within):
         while not (found := happened()):  # noqa: ASYNC110  another process sets no event of ours

@@ -42,16 +42,29 @@ class World:
 
     async def settled(self, *, in_flight: int = 0, within: float = 60) -> Books:
         """The books, once nothing is pending. Raises AssertionError where that takes longer than `within` seconds."""
-        await until(lambda: quiet(self.gateway), within)
+        try:
+            await until(lambda: quiet(self.gateway), within)
+        except AssertionError as error:
+            stuck = await self.gateway.ask("search", state="pending")
+            raise AssertionError(f"still pending: {stuck}\n{self.gateway.last_words()}") from error
         return await books(self.gateway, self.sent, in_flight=in_flight, replayed=self.replayed, partners=self.house)
 
 
-async def until(happened: Callable[[], Awaitable[bool]], within: float = 20) -> None:
+async def until(happened: Callable[[], Awaitable[bool]], within: float = 60) -> None:
     """Waits for what another process does. Raises AssertionError where it does not happen within so many seconds."""
     end = time.monotonic() + within
     while not await happened():
         assert time.monotonic() < end, f"it did not happen within {within} s"
         await asyncio.sleep(0.05)
+
+
+async def has(happened: Callable[[], bool]) -> None:
+    """As `until`, for what is known here."""
+
+    async def asked() -> bool:
+        return happened()
+
+    await until(asked)
 
 
 @asynccontextmanager

@@ -1,4 +1,8 @@
-"""The gateway as a process: started, stopped, killed without warning, and asked by its own commands."""
+"""The gateway as a process: started, stopped, killed without warning, and asked by its own commands.
+
+Its processes come out of a nursery, unless they are to begin with another command, run another checkout's code, or have
+something in their environment that is read before the first line of ours.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +13,18 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from tempfile import TemporaryFile
+from typing import IO, Any, Protocol
 
 import aiohttp
 import orjson
 
 from pipe.unix_socket import reachable
+from tests.journeys.nursery import nursery
 
 ROOT = Path(__file__).resolve().parents[2]
+EARLY = ("PYTHON", "LD_", "MALLOC_", "GLIBC_")
+"""variables that begin so mean nothing to a process that runs already"""
 
 
 class Process(Protocol):
@@ -60,11 +68,30 @@ class Gateway:
     async def spawn(self, *, under: Sequence[str] = ()) -> None:
         """Starts the process; `under` is a command that takes its own as last arguments and becomes it (strace -D)."""
         (self.folder / "addresses.json").unlink(missing_ok=True)
-        command = (*under, sys.executable, "-m", "pipe", *self.arguments)
         with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *command, cwd=self.root, env=self.environment, stdout=log, stderr=log
+            self.process = await self._begun(*self.arguments, output=log, words=log, under=under)
+
+    async def _begun(self, *arguments: str, output: IO[bytes], words: IO[bytes], under: Sequence[str] = ()) -> Process:
+        with Path(os.devnull).open("rb") as nothing:
+            if not under and self.root == ROOT and not self._begins_otherwise():
+                streams = [each.fileno() for each in (nothing, output, words)]
+                return await nursery(ROOT).bear(arguments, self.environment, ROOT, streams=streams)
+            return await asyncio.create_subprocess_exec(
+                *(*under, sys.executable, "-m", "pipe", *arguments),
+                cwd=self.root,
+                env=self.environment,
+                stdin=nothing,
+                stdout=output,
+                stderr=words,
             )
+
+    def _begins_otherwise(self) -> bool:
+        usual = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return any(
+            self.environment.get(name) != usual.get(name)
+            for name in {*self.environment, *usual}
+            if name.startswith(EARLY)
+        )
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -148,23 +175,18 @@ class Gateway:
         raise ConnectionResetError(f"it ended before it answered {operation}")
 
     async def pipe(self, *arguments: str, good: tuple[int, ...] = (0,)) -> Any:
-        """What a `pipe` command says with `--json` of this data folder.
+        """What a `pipe` command says with `--json` of this data folder; None where it says nothing.
 
         Raises AssertionError with its words where it ends with another code than those of `good`.
         """
-        command = (sys.executable, "-m", "pipe", *arguments, "--data", str(self.data), "--json")
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=self.root,
-            env=self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        output, words = await process.communicate()
-        assert process.returncode in good, (
-            f"pipe {' '.join(arguments)} ended with {process.returncode}: {words.decode()}"
-        )
-        return orjson.loads(output)
+        with TemporaryFile() as output, TemporaryFile() as words:
+            process = await self._begun(*arguments, "--data", str(self.data), "--json", output=output, words=words)
+            code = await process.wait()
+            for each in (output, words):
+                each.seek(0)
+            assert code in good, f"pipe {' '.join(arguments)} ended with {code}: {words.read().decode()}"
+            said = output.read()
+            return orjson.loads(said) if said else None
 
     def last_words(self) -> str:
         """The end of its log."""

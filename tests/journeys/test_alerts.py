@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.adapters.raw_server import RawServer, serving
-from tests.journeys.conftest import until
+from tests.journeys.conftest import has
 from tests.journeys.gateway import Gateway
 
 pytestmark = pytest.mark.journey
@@ -34,15 +33,6 @@ routes:
     from: {{alerts: warning}}
     to: {{connection: duty, post: /duty, idempotent: true}}
 """
-
-
-async def has(happened: Callable[[], bool]) -> None:
-    """Waits for it."""
-
-    async def asked() -> bool:
-        return happened()
-
-    await until(asked)
 
 
 def told(duty: RawServer) -> list[dict[str, Any]]:

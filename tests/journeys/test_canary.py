@@ -322,7 +322,7 @@ async def overheard(aviary: Aviary, message: str) -> None:
 async def test_no_planted_value_is_left_anywhere(aviary: Aviary) -> None:
     """Log, database, write-ahead log, blobs, metrics and answers hold none of them; partners got the true ones."""
     message = await planted(aviary)
-    await soon(lambda: len(list((aviary.folder / "done").glob("*.json"))) == 2, within=10)
+    await soon(lambda: len(list((aviary.folder / "done").glob("*.json"))) == 2)
     nothing_left(aviary, "while they were under way")
     await aviary.settled()
     await overheard(aviary, message)

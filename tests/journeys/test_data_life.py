@@ -7,8 +7,9 @@ import os
 import shutil
 import signal
 import sqlite3
-import sys
+from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -20,8 +21,10 @@ from pipe.store.store import Store
 from pipe.testing import FakeClock
 from tests.journeys.conftest import World
 from tests.journeys.gateway import ROOT
+from tests.journeys.nursery import nursery
 from tests.pipe.house import House, opened
 from tests.pipe.operations.test_erase import CANARY, PHONE, ROUTE, appeal
+from tests.torture.crash import attached, killing
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
 
@@ -43,19 +46,15 @@ def points(few: list[tuple[str, int]]) -> list[object]:
 
 async def pipe(*arguments: str | Path, kill: tuple[str, int] | None = None) -> int:
     """A command as its own process; with `kill` it dies as it begins the so-manieth of these system calls."""
-    command: tuple[str | Path, ...] = (sys.executable, "-m", "pipe", *arguments)
-    if kill is not None:
-        calls, at = kill
-        inject = f"inject={calls}:signal=KILL:when={at}"
-        command = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject, *command)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    words, _ = await process.communicate()
-    code = process.returncode
-    assert code is not None
-    assert code in ({0} if kill is None else {0, -signal.SIGKILL}), words.decode()
+    with TemporaryFile() as words, Path(os.devnull).open("rb") as nothing:
+        streams = (nothing.fileno(), words.fileno(), words.fileno())
+        process = await nursery(ROOT).bear([*map(str, arguments)], os.environ, ROOT, streams=streams, held=True)
+        await process.held()
+        async with attached(process.pid, *killing(*kill)) if kill is not None else nullcontext():
+            process.send_signal(signal.SIGCONT)
+            code = await process.wait()
+        words.seek(0)
+        assert code in ({0} if kill is None else {0, -signal.SIGKILL}), words.read().decode()
     return code
 
 
@@ -159,7 +158,9 @@ async def test_a_gateway_that_is_killed_while_it_makes_a_backup_loses_nothing(wo
     for n in range(60):
         await world.client.hand_in(f"o{n % 5}", n)
     making = asyncio.create_task(gateway.pipe("backup", str(safe / "1.backup"), good=(0, 2)))
-    await asyncio.sleep(0.6)
+    scratch = gateway.data / "backup.scratch"
+    while not (scratch.exists() or making.done()):  # noqa: ASYNC110 — a file of another process tells nobody
+        await asyncio.sleep(0.001)
     await gateway.kill9()
     await making
     await gateway.start()

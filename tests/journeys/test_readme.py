@@ -15,7 +15,9 @@ import pytest
 
 from tests.docs import pages
 from tests.docs.pages import ROOT, Block
+from tests.journeys import order
 from tests.journeys.conftest import until
+from tests.journeys.nursery import nursery
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(240)]
 
@@ -25,10 +27,10 @@ SHOWN = "127.0.0.1:8080"
 DONE = "-- done"
 DEV = """\
 #!/bin/sh
-# What the real script does in a checkout that is set up; `run` returns when the gateway is ready.
+# What the real script does in a checkout that is set up, imports shared; `run` returns when the gateway is ready.
 command=$1; shift
 case $command in
-    pipe) exec "$PYTHON" -m pipe "$@" ;;
+    pipe) exec "$PYTHON" -IS "$ORDER" "$NURSERY" "$@" ;;
     run)
         rm -f data/addresses.json
         "$PYTHON" -m pipe run --partners --config connections.yaml --data data --listen "$LISTEN" >>gateway.log 2>&1 &
@@ -87,10 +89,14 @@ async def terminal(tmp_path: Path) -> AsyncIterator[Terminal]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
+    ours = nursery(ROOT)
+    await ours.ready()
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
         "PYTHON": sys.executable,
+        "ORDER": order.__file__,
+        "NURSERY": ours.address,
         "LISTEN": address,
         "LC_ALL": "C.UTF-8",
     }
@@ -138,7 +144,7 @@ async def test_the_five_minutes_of_the_readme(terminal: Terminal) -> None:
         for path in (terminal.folder / "data/archive/appeals").rglob("*.xml")
     }
     texts = [archived[row["id"]].partition("<Text>")[2].partition("<")[0] for row in rows]
-    assert texts == ["Немає води", "one", "two", "three", "Це відхилять"]
+    assert texts == ["Немає води", "one", "two", "three", "Це відхилять"], "\n".join(output)
     assert "<Text>Немає води</Text>" in "".join(output)
     assert "The books are right" in output[-1]
 

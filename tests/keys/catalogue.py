@@ -27,6 +27,7 @@ from pipe.config.source_reader import (
 )
 from pipe.config.step_reader import Branch, EnrichKeys, SplitKeys, TapKeys
 from pipe.config.target_reader import TargetKeys
+from pipe.config.traces import Traces
 from pipe.contract import Breaker, ConnectionConfig, KeyedRate, Probe, Reconnect, Timeout
 from pipe.trials.model import Reply, Send
 from transformers import TRANSFORMERS
@@ -38,6 +39,7 @@ SHARED: dict[str, Model] = {
     "retention": Retention, "limits": Limits, "listeners": Listener, "on_uncertain": OnUncertain,
     "on_uncertain.confirm": Confirm, "mailbox": Person, "sign_in": SignIn, "alerts": Alerts,
     "exchanges": Exchanges, "events": EventLog,
+    "traces": Traces,
 }  # fmt: skip
 """blocks that stand in several places, or whose place no model names; their keys are claimed once"""
 PLACES: dict[str, Model] = {

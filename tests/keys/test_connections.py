@@ -157,6 +157,6 @@ async def test_a_connection_is_served_by_its_listener_alone(tmp_path: Path) -> N
         for name, body in (("public", b"short"), ("partners", b"short"), ("partners", b"far too long")):
             async with client.post(f"{addresses[name]}/pipe/x", data=body) as answer:
                 statuses[f"{name} {len(body)}"] = answer.status
-        await asyncio.wait_for(sent.wait(), 10)
+        await asyncio.wait_for(sent.wait(), 30)
     assert [file.read_bytes() for file in (tmp_path / "box").glob("0*")] == [b"short"]
     assert statuses == {"public 5": 404, "partners 5": 202, "partners 12": 413}

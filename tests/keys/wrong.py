@@ -78,6 +78,7 @@ BLOCKS: dict[str, str] = {
     "alerts": "version: 1\nalerts: {\n¤\n}",
     "events": "version: 1\nevents: {\n¤\n}",
     "exchanges": "version: 1\nexchanges: {\n¤\n}",
+    "traces": "version: 1\ntraces: {\n¤\n}",
     "alerts.rules": "version: 1\nalerts: {rules: {queue_age: {\n¤\n}}}",
     "sign_in.providers": "version: 1\nsign_in: {providers: {p: {issuer: 'https://id.example', client_id: c,\n¤\n}}}",
     "connections": _connection("http_client", "url: 'http://127.0.0.1:1',"),

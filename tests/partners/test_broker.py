@@ -239,7 +239,7 @@ async def test_what_is_not_mqtt_ends_its_own_connection(own: Own, raw: bytes) ->
         await eye.listen("a")
         reader, writer = await asyncio.open_connection("127.0.0.1", own.port)
         writer.write(raw)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while await reader.read(100):
                 pass
         writer.close()

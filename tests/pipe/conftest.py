@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -11,13 +11,6 @@ from pipe.clock import Clock, SystemClock
 from pipe.testing import FakeClock
 from tests.pipe import postgres
 from tests.pipe.house import House, opened
-
-
-@pytest.fixture(scope="session")
-def postgres_folder() -> Iterator[str]:
-    """One PostgreSQL server for all."""
-    with postgres.server() as folder:
-        yield folder
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

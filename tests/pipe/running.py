@@ -20,12 +20,17 @@ class Partner:
     def __init__(self) -> None:
         self.bodies: list[Any] = []
         self.status = 200
+        self.silent = False
+        """it takes a request and never answers"""
         self._changed = asyncio.Condition()
         application = web.Application()
         application.router.add_route("*", "/{rest:.*}", self._take)
         self._server = TestServer(application, host="127.0.0.1")
 
     async def _take(self, request: web.Request) -> web.Response:
+        if self.silent:
+            await request.read()
+            await asyncio.sleep(3600)
         if self.status == 200:
             self.bodies.append(await request.json() if request.can_read_body else None)
             async with self._changed:

@@ -127,7 +127,7 @@ async def test_a_second_gateway_is_refused_at_once(config: Path) -> None:
     try:
         second = Gateway(Settings(config, config.parent / "data", "127.0.0.1:0"))
         with pytest.raises(StoreLocked, match=f"process {os.getpid()}"):
-            await asyncio.wait_for(second.run(), 5)
+            await asyncio.wait_for(second.run(), 30)
         assert orjson.loads((config.parent / "data" / "addresses.json").read_bytes())["pid"] == os.getpid()
     finally:
         await first.stop()

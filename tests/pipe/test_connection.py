@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from pipe.contract import Health, Outgoing
-from pipe.errors import NoAnswer, NotAuthorised, PeerFailed, RecipientGone, SecretMissing
+from pipe.errors import NoAnswer, NotAuthorised, PeerFailed, RecipientGone, SecretMissing, Unreachable
 from pipe.store import schema
 from tests.pipe.house import House
 
@@ -78,6 +78,93 @@ async def test_a_good_trial_opens_the_way_for_all(house: House) -> None:
     house.partner("out").release()
     await house.until(lambda: house.states(schema.delivery.c.id == 7, schema.delivery.c.state == "delivered"))
     assert state(house) == "up"
+
+
+async def test_one_that_is_closed_again_while_it_is_asked_opens_when_its_time_is_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A send that was under way fails during the question: what waits goes on without anybody else's push."""
+    late, asked, answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def away(outgoing: Outgoing) -> None:
+        if len(house.partner("out").asked) == 1:
+            await late.wait()
+        raise Unreachable("nobody is there")
+
+    async def check() -> Health:
+        asked.set()
+        await answered.wait()
+        return Health("up")
+
+    await house.start(TEXT)
+    house.partner("out").decide = away
+    for _ in range(4):
+        await house.put("x")
+    await house.until(lambda: as_task(state(house) == "down"))
+    await house.put("waits")
+    connection = house.engine.connections["out"]
+    monkeypatch.setattr(connection.adapter, "check", check)
+    while not asked.is_set():
+        await house.pass_time(1)
+    late.set()
+    await house.until(lambda: as_task((connection.opens_at or 0) > house.clock.now()))
+    house.partner("out").decide = None
+    answered.set()
+    await house.pass_time(600)
+    (row,) = await house.deliveries(schema.delivery.c.id == 5)
+    assert (row["state"], state(house)) == ("delivered", "up")
+
+
+async def as_task(value: bool) -> bool:
+    """What is known already, for `until`."""
+    return value
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_check_that_has_a_defect_is_asked_again(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, hangs: bool
+) -> None:
+    """An adapter that others wrote raises what it must not, or never ends; the way back does not end with it."""
+    answers: list[Health] = []
+
+    async def check() -> Health:
+        answers.append(Health("up"))
+        if len(answers) == 1:
+            await asyncio.sleep(3600 if hangs else 0)
+            raise RuntimeError("a defect of the adapter")
+        return answers[-1]
+
+    monkeypatch.setattr("pipe.connection.LOOK_S", 0.1)
+    await house.start(TEXT)
+    house.partner("out").script = [NotAuthorised("no")]
+    monkeypatch.setattr(house.engine.connections["out"].adapter, "check", check)
+    await house.put("x")
+    await house.until(lambda: as_task(state(house) == "down"))
+    while len(answers) < 2:
+        await house.pass_time(10)
+    (row,) = await house.done(1)
+    assert (row["state"], state(house)) == ("delivered", "up")
+
+
+async def test_a_trial_that_breaks_leaves_its_turn_to_others(house: House) -> None:
+    """A defect says nothing of the partner: another route's message is the next trial."""
+
+    async def broken(outgoing: Outgoing) -> None:
+        asked = len(house.partner("out").asked)
+        if asked == 1:
+            raise NotAuthorised("no")
+        if asked == 2:
+            await asyncio.sleep(0.1)  # meanwhile the other one sees that it is not its turn
+            raise RuntimeError("a defect behind the last byte")
+
+    await house.start(TEXT.replace("connection: other", "connection: out"))
+    house.partner("out").decide = broken
+    await house.put("x")
+    await house.until(lambda: as_task(state(house) == "down"))
+    await house.put("y", route="s")
+    await house.pass_time(60)
+    rows = await house.done(2)
+    assert ({row["route"]: row["state"] for row in rows}, state(house)) == ({"r": "dead", "s": "delivered"}, "up")
 
 
 async def test_a_partner_who_is_away_spends_nothing_of_within(house: House) -> None:

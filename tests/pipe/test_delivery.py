@@ -7,7 +7,7 @@ import threading
 import pytest
 from sqlalchemy import select
 
-from pipe.contract import Message, Outgoing
+from pipe.contract import Message, Outgoing, Receipt
 from pipe.errors import Busy, NoAnswer, OutOfMemory, PeerFailed, Refused
 from pipe.stations.station import ASK_AGAIN_S
 from pipe.steps.pipeline import LARGE
@@ -103,6 +103,37 @@ async def test_a_send_that_breaks_may_have_been_delivered(house: House) -> None:
     (row,) = await house.done(1)
     (letter,) = await house.rows(select(schema.dead_letter))
     assert (row["state"], row["code"], letter["maybe_delivered"]) == ("dead", "PIPE-6003", 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"), [(RuntimeError, ["dead"]), (Refused, ["dead"]), (PeerFailed, ["dead", "retry"])]
+)
+async def test_words_that_no_database_takes_hold_up_nothing(
+    house: House, error: type[Exception], ends: list[str]
+) -> None:
+    """NUL and bytes that are no text, as a file's name or a partner's answer has them."""
+
+    def broken(outgoing: Outgoing) -> None:
+        raise error("what is b\udcff\x00d")
+
+    await house.start(ONE)
+    house.partner("out").decide = broken
+    await house.put("hello")
+    (row,) = await house.until(lambda: house.deliveries(schema.delivery.c.attempts == 1))
+    assert row["state"] == ends[-1]
+    await house.pass_time(300)
+    (row,) = await house.done(1)
+    (letter,) = await house.rows(select(schema.dead_letter))
+    assert (row["state"], "b\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}d" in letter["note"]) == ("dead", True)
+
+
+async def test_a_status_that_no_database_takes_is_delivered_all_the_same(house: House) -> None:
+    """What the partner calls it is no reason to doubt that it took it."""
+    await house.start(ONE)
+    house.partner("out").reply = Receipt("2\udcff\x00", body="b\udcff\x00d")
+    await house.put("hello")
+    (row,) = await house.done(1)
+    assert (row["state"], row["status"]) == ("delivered", "2\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}")
 
 
 async def test_a_step_that_finds_no_memory_is_run_again_later(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

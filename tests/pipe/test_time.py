@@ -43,6 +43,20 @@ async def test_a_message_expires_on_time(house: House) -> None:
     assert len(house.partner("out").asked) == sent
 
 
+async def test_deadlines_that_follow_each_other_closely_are_each_noticed_on_time(house: House) -> None:
+    """The end of the first does not hide when the next one ends, though nothing else is due for long."""
+    await house.start(DEADLINE.replace("first: 10s", "first: 1h, max: 1h"))
+    house.partner("out").decide = lambda outgoing: PeerFailed("no")
+    for waiting in (1, 2, 3):
+        await house.put("x")
+        await house.reaches(*["retry"] * waiting)
+        await house.pass_time(1)
+    await house.pass_time(56)
+    for ended in (1, 2, 3):
+        await house.pass_time(1)
+        await house.reaches(*["expired"] * ended, *["retry"] * (3 - ended))
+
+
 async def test_the_deadline_goes_on_while_the_connection_is_down(house: House) -> None:
     """It never stands still."""
     await house.start(DEADLINE)

@@ -28,6 +28,8 @@ from tests.simulator.loop import VirtualClock
 
 LATENCY_S = 0.02
 HANGS_S = 30.0
+ASKED_S = 2.0
+"""longest time that a partner takes to be dialled, or to say how it is"""
 
 MOODS: dict[str, dict[str, int]] = {
     "well": {"ok": 1},
@@ -124,9 +126,11 @@ class SimulatedSink:
 
     def __init__(self, name: str, config: Any, services: Services) -> None:
         self.name, self._outside = name, services.outside
+        self._asked = 0
 
     async def open(self) -> None:
-        """Needs a partner that is there."""
+        """Needs a partner that is there; takes its time like a check."""
+        await asyncio.sleep(self._pause())
         if self._outside.moods.get(self.name) == "down":
             raise Unreachable(f"{self.name} is down")
 
@@ -134,10 +138,14 @@ class SimulatedSink:
         """Holds nothing."""
 
     async def check(self) -> Health:
-        """By the mood."""
-        await asyncio.sleep(0.001)
+        """By the mood; takes its time, in which what was under way may fail."""
+        await asyncio.sleep(self._pause())
         down = self._outside.moods.get(self.name) in DOWN
         return Health("down", "told to be down") if down else Health("up")
+
+    def _pause(self) -> float:
+        self._asked += 1
+        return Random(f"{self._outside.seed}/{self.name}/asked {self._asked}").random() * ASKED_S
 
     def natural(self, target: Any) -> bool:
         """Two requests are two."""

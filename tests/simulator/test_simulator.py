@@ -13,9 +13,8 @@ from tests.simulator.playing import play
 from tests.simulator.schedule import written
 from tests.simulator.shrinking import shrunk
 
-SCHEDULES = 10_000 if os.environ.get("PIPE_DEEP") == "1" else 2_000
-PARTS = 16 if SCHEDULES == 2_000 else 80
-"""pieces that run side by side, each well within a test's time"""
+SCHEDULES, PARTS = (10_000, 80) if os.environ.get("PIPE_DEEP") == "1" else (2_000, 16)
+"""how many, in pieces that run side by side, each well within a test's time"""
 REPEATED = (1, 30, 45, 6513)
 """the last: a kill overtakes the end that a broken disk would bring"""
 

@@ -1,5 +1,5 @@
 """Between clients, gateway and partner stand proxies that do to connections what networks do."""
 
-from tests.pipe.conftest import clock, house, living, postgres_folder, url
+from tests.pipe.conftest import clock, house, living, url
 
-__all__ = ["clock", "house", "living", "postgres_folder", "url"]
+__all__ = ["clock", "house", "living", "url"]

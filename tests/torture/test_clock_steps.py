@@ -95,7 +95,7 @@ async def waiting(house: House, text: str, error: Exception) -> Any:
 
 async def started_again(house: House, text: str) -> None:
     """PostgreSQL takes a moment to see that the crashed one is gone."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             try:
                 await house.start(text)

@@ -13,7 +13,7 @@ from tests.torture.stories import Stories
 
 pytestmark = [pytest.mark.journey, pytest.mark.debian]
 
-SWEPT = [(SYNCS, 3, 12), (PAGES, 3, 12), (WORDS, 3, 12)]
+SWEPT = [(SYNCS, 2, 6), (PAGES, 2, 6), (WORDS, 2, 6)]
 """calls, and of the normal suite's sample: how many at each end, how many in between"""
 BIRTH = [(SYNCS, 3, 2), (PAGES, 3, 6), (WORDS, 3, 2), (NAMES, 3, 6)]
 

@@ -104,7 +104,7 @@ async def one_life(gateway: Gateway) -> None:
         await asyncio.sleep(0.3)
         await gateway.kill9()
     else:
-        assert await asyncio.wait_for(gateway.process.wait(), 10) == 2, gateway.last_words()
+        assert await asyncio.wait_for(gateway.process.wait(), 40) == 2, gateway.last_words()
         assert "PIPE-" in gateway.last_words()
 
 

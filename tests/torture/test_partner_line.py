@@ -16,7 +16,7 @@ from tests.journeys.attacks import soon
 from tests.torture.strait import a_strait, phone
 
 UNREACHABLE, NO_ANSWER, INVALID = "PIPE-2001", "PIPE-2002", "PIPE-2011"
-PATIENCE_S = 20
+PATIENCE_S = 50
 HALVES = {
     "late": (faults.Delay(3, towards="client"), {NO_ANSWER}),
     "trickle": (faults.Rate(20, towards="client"), {NO_ANSWER}),

@@ -109,7 +109,7 @@ async def test_a_yes_that_comes_too_late_changes_nothing(strait: Strait) -> None
     rows = strait.rows
     await strait.back["well"].turn(faults.Delay(0.6, towards="client"))
     row = await strait.callers["well"].hand_in(phone(5), 0)
-    await soon(lambda: strait.codes("well") >= {"PIPE-2002"}, 10)
+    await soon(lambda: strait.codes("well") >= {"PIPE-2002"}, 50)
     await strait.back["well"].heal()
     await strait.delivered("well")
     seen = [each for each in lines(recorder._lines.path) if each["key"] == row.id]

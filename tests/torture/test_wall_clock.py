@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.debian, pytest.mark.timeout(120)]
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 """Debian's package `faketime`; the wheel of the same library is for one processor only"""
-PATIENCE_S = 20
+PATIENCE_S = 50
 
 
 class Time:

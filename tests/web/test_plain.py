@@ -100,7 +100,7 @@ async def test_a_body_that_is_late_goes_on_through_aiohttp(monkeypatch: pytest.M
     async with (
         gateway(door, limits=HttpLimits(tick=0.02)) as here,
         connected(here.address) as (reader, writer),
-        asyncio.timeout(10),
+        asyncio.timeout(30),
     ):
         writer.write(WHOLE[:-1])
         await handed_over.wait()

@@ -74,13 +74,13 @@ async def carried_out(
             return Show("admin/rehearsed.html", _to_confirm(call, effects, form))
         await call.change(unit, *needs)
     except BadRequest as error:
-        raise Invalid(field, "form.error.refused", why=error.text.rstrip(".")) from None
+        raise Invalid(field, "form.error.refused", why=call.words.refusal(error)) from None
     except Denied as error:
         # A permission that is missing has a page of its own; what the guard says belongs beside the form.
         if call.by_api or "permission" in error.facts:
             raise
         await call.site.note_denial(call, error)
-        raise Invalid(field, "form.error.refused", why=error.text.rstrip(".")) from None
+        raise Invalid(field, "form.error.refused", why=call.words.refusal(error)) from None
     return Done(to, toast, {"n": effects.people, **(values or {})}, result=effects)
 
 

@@ -185,7 +185,7 @@ async def give(call: Call, form: NewGrant) -> Done | Show:
     try:
         kind, name = holder_of(call.site.access, form.to)
     except (BadRequest, NotFound) as error:
-        raise Invalid("to", "form.error.refused", why=error.text.rstrip(".")) from None
+        raise Invalid("to", "form.error.refused", why=call.words.refusal(error)) from None
     scope, scope_id = scope_of(form.scope)
     return await carried_out(
         call,

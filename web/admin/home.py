@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Connection, func, select
 from flows.access.filtering import Protected
 from flows.access.guarding import about
 from flows.access.model import Object
-from flows.access.tables import key, person, session, totp
+from flows.access.tables import key, person, session
+from flows.signin import factors
 from pipe.store.schema import audit
 from web.admin.people import THEIRS
 from web.pages.call import Call
@@ -74,5 +75,5 @@ def _counted(connection: Connection, call: Call, seen: Mapping[str, ColumnElemen
             "audit.rows": count(audit.c.seq > 0, seen["audit.read"]),
             **_in_memory(call),
         },
-        mine=count(totp.c.person == me, totp.c.confirmed_at.is_not(None)) > 0,
+        mine=bool(factors.of(connection, me)),
     )

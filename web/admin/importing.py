@@ -14,6 +14,7 @@ from web.pages.call import Call
 from web.pages.forms import Input, Invalid
 from web.pages.results import Done, Show
 from web.pages.router import Area
+from web.pages.words import Words
 
 AREA = Area("importing")
 LONGEST = 1_000_000
@@ -79,20 +80,20 @@ async def take(call: Call, form: Table) -> Done | Show:
         if form.apply and not table.count("wrong"):
             done = await spreadsheet.apply(call.site.access, call.by, table, *NEEDS)
     except BadRequest as error:
-        raise Invalid("text", "form.error.refused", why=error.text.rstrip(".")) from None
+        raise Invalid("text", "form.error.refused", why=call.words.refusal(error)) from None
     counts = {state: table.count(state) for state in ("new", "changed", "same", "wrong")}
-    preview = Preview(lines=[_row(line) for line in table.lines], **counts, applied=done, text=form.text)
+    preview = Preview(lines=[_row(line, call.words) for line in table.lines], **counts, applied=done, text=form.text)
     if form.apply and not preview.wrong:
         return Done("/admin/people", "people.imported", {"n": done}, result=preview)
     return Show("admin/people_preview.html", preview)
 
 
-def _row(line: Line) -> LineRow:
+def _row(line: Line, words: Words) -> LineRow:
     return LineRow(
         line=line.number,
         login=line.login,
         state=line.state,
-        error=line.error,
+        error=words.refusal(line.refusal) if line.refusal is not None else "",
         fields=sorted(line.fields) if line.person is not None else [],
         appoint=[f"{kind}:{of}" for kind, of in line.appoint],
         withdraw=[f"{kind}:{of}" for kind, of in line.withdraw],

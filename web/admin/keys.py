@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, Row, select
 
 from flows.access import people
-from flows.access.guarding import not_over
 from flows.access.tables import key, person
 from flows.signin import api_keys
 from pipe.errors import BadRequest, NotFound
@@ -81,7 +80,7 @@ async def issue(call: Call, form: NewKey) -> Show:
     if account is None or account.kind != "service":
         raise Invalid("login", "keys.no_service")
     call.require("key.issue", person_object(account.company, account.id))
-    not_over(call.site.access.rights(call.who.id), call.site.access.rights(account.id))
+    call.site.access.not_over(call.who.id, account.id)
     try:
         id_of, whole = await call.write(lambda tx: _issue(tx, call, account, form))
     except BadRequest:

@@ -20,6 +20,7 @@ from pipe.errors import BadRequest
 from pipe.store import notes
 from web.pages.call import Call
 from web.pages.forms import Input, Invalid
+from web.pages.live import ends
 from web.pages.permission import Permission
 from web.pages.results import Done, Show
 from web.pages.router import Area, Nav
@@ -40,6 +41,7 @@ class BotState(BaseModel):
     state: str = Field(description="`up`, `degraded`, `down`, `paused` or `unknown`.")
     reason: str = Field(description="Why, where it is not well.")
     receives: bool = Field(description="Whether it takes updates: without them nobody can bind a chat.")
+    served: bool = Field(description="Whether the routes of one-time passwords know it: else nothing is sent.")
 
 
 class Line(BaseModel):
@@ -59,6 +61,12 @@ class Overview(BaseModel):
 
     lines: list[Line] = Field(description="Companies.")
     bots: list[BotState] = Field(description="Bots of the configuration.")
+    after: int = Field(default=0, exclude=True)
+    """number of the last event that this page knows of"""
+
+    def users(self, bot: str) -> list[Line]:
+        """The companies that use a bot."""
+        return [line for line in self.lines if line.enabled and line.bot == bot]
 
 
 class Text(BaseModel):
@@ -83,6 +91,8 @@ class Page(BaseModel):
     bounds: dict[str, tuple[int, int]] = Field(description="The least and the most that each may be.")
     texts: list[Text] = Field(description="What the bot says.")
     mine: bool = Field(description="Whether the one who asks has a chat with this bot, for a test.")
+    after: int = Field(default=0, exclude=True)
+    """number of the last event that this page knows of"""
 
     @property
     def choices(self) -> list[tuple[str, str]]:
@@ -123,7 +133,8 @@ async def overview(call: Call) -> Overview:
         named = [(row.id, (row.name_en or row.name_uk) if english else row.name_uk) for row in rows]
         named.sort(key=lambda each: each[1])
         named = [(STAFF, call.words("otp.staff")), *named] if staff else named
-        return Overview(lines=_lines(connection, call, named), bots=_bots(connection, call))
+        bots, (_, after) = _bots(connection, call), ends(connection)
+        return Overview(lines=_lines(connection, call, named), bots=bots, after=after)
 
     return await call.read(read)
 
@@ -145,7 +156,7 @@ async def change(call: Call, form: Change) -> Done:
     except ValidationError as error:
         raise Invalid("", "otp.wrong_number", name=".".join(str(part) for part in error.errors()[0]["loc"])) from None
     except BadRequest as error:
-        raise Invalid("", "form.error.refused", why=error.text) from None
+        raise Invalid("", "form.error.refused", why=call.words.refusal(error)) from None
     company = call.params["company"]
 
     def keep(tx: Transaction) -> None:
@@ -178,7 +189,7 @@ async def save(call: Call, form: Fields) -> Done | Show:
         try:
             return Show("admin/otp_company.html", await _page(call, EDIT, texts.checked(written)))
         except BadRequest as error:
-            raise Invalid("", "form.error.refused", why=error.text) from None
+            raise Invalid("", "form.error.refused", why=call.words.refusal(error)) from None
     numbers = {}
     for name in Numbers.model_fields:
         text = str(given.get(name, "")).strip()
@@ -191,7 +202,7 @@ async def save(call: Call, form: Fields) -> Done | Show:
     )
 
 
-@AREA.action("/admin/otp/{company}/test", permission=EDIT, on=one)
+@AREA.action("/admin/otp/{company}/test", permission=EDIT, on=one, api="POST /otp/{company}/test")
 async def test(call: Call) -> Done:
     """Sends a word to the chat of whoever asks, through this company's bot."""
     call.require(EDIT, _thing(call))
@@ -206,8 +217,9 @@ async def test(call: Call) -> Done:
         tx.audit("otp.tested", target=company)
         return True
 
-    sent = await call.site.act(send, call.actor)
-    return Done(f"/admin/otp/{company}", "otp.tested" if sent else "otp.no_chat")
+    if not await call.site.act(send, call.actor):
+        raise Invalid("", "otp.test_bind")
+    return Done(f"/admin/otp/{company}", "otp.tested")
 
 
 @AREA.action("/admin/otp/{company}/unlock", permission=UNLOCK, on=one, api="POST /otp/{company}/unlock")
@@ -248,6 +260,8 @@ def _fits(call: Call, enabled: bool, bot: str) -> None:
         raise Invalid("bot", "otp.no_bot")
     if enabled and found is not None and not found.receives:
         raise Invalid("bot", "otp.deaf_bot")
+    if enabled and found is not None and not found.served:
+        raise Invalid("bot", "otp.unserved_bot", bot=bot)
 
 
 async def _page(call: Call, permission: Permission, written: dict[str, dict[str, str]] | None = None) -> Page:
@@ -258,7 +272,8 @@ async def _page(call: Call, permission: Permission, written: dict[str, dict[str,
         reading: Any = Reading(connection, call.site.store.vault, call.now)
         setting = settings.of(reading, company)
         has = bool(setting.bot) and bindings.has(connection, bindings.person(me), setting.bot)
-        return _made(call, setting, _bots(connection, call), has, written)
+        _, after = ends(connection)
+        return _made(call, setting, _bots(connection, call), has, written).model_copy(update={"after": after})
 
     return await call.read(read)
 
@@ -310,6 +325,7 @@ def _bots(connection: Connection, call: Call) -> list[BotState]:
                 state=bot.state,
                 reason=bot.reason,
                 receives=bot.receives,
+                served=bot.served,
             )
         )
     return found

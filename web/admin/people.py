@@ -14,8 +14,8 @@ from flows.access.engine import Need
 from flows.access.filtering import Protected
 from flows.access.model import Object
 from flows.access.people import Person
-from flows.access.tables import external, person, totp
-from flows.signin import passwords
+from flows.access.tables import person
+from flows.signin import factors, passwords
 from pipe.errors import BadRequest
 from web.admin import told
 from web.pages.call import Call
@@ -48,6 +48,7 @@ class PeopleQuery(Query):
 
     state: Literal["", "active", "blocked", "left"] = Field(default="", description="Only those in this state.")
     kind: Literal["", "person", "service"] = Field(default="", description="Only people, or only service accounts.")
+    factor: Literal["", "yes", "no"] = Field(default="", description="Only people with a second factor, or without.")
 
 
 class PersonRow(BaseModel):
@@ -59,7 +60,7 @@ class PersonRow(BaseModel):
     kind: str = Field(description="`person` or `service`.")
     state: str = Field(description="`active`, `blocked` or `left`.")
     company: str | None = Field(description="The company that the person belongs to.")
-    second_factor: bool = Field(description="Whether there is an authenticator app or a provider of single sign-on.")
+    second_factor: bool = Field(description="Whether there is an app, a Telegram chat, or single sign-on.")
     signed_in_at: float | None = Field(description="When the person last signed in, seconds since 1970.")
 
 
@@ -81,13 +82,14 @@ async def everybody(call: Call, ask: PeopleQuery) -> People:
 
 
 def _listed(connection: Connection, ask: PeopleQuery, seen: ColumnElement[bool]) -> Listing[PersonRow]:
-    confirmed = select(totp.c.person).where(totp.c.confirmed_at.is_not(None))
-    factor = person.c.id.in_(confirmed) | person.c.id.in_(select(external.c.person))
+    factor = factors.any_second()
     query = select(person, factor.label("second_factor")).where(seen)
     if ask.state:
         query = query.where(person.c.state == ask.state)
     if ask.kind:
         query = query.where(person.c.kind == ask.kind)
+    if ask.factor:
+        query = query.where(person.c.kind == "person", factor if ask.factor == "yes" else ~factor)
     columns = (
         Column("name", person.c.name, search=True, words=True),
         Column("login", person.c.login, search=True),
@@ -157,7 +159,7 @@ async def add(call: Call, form: NewPerson) -> Done | Show:
         need = Need("person.create", Object(company=form.company))
         made = await call.change(lambda tx: _add(tx, call, form, hashed), need)
     except BadRequest as error:
-        raise Invalid("login", "form.error.refused", why=error.text.rstrip(".")) from None
+        raise Invalid("login", "form.error.refused", why=call.words.refusal(error)) from None
     given = Given(id=made.id, login=made.login, name=made.name, password=one_time, until=call.now + ONE_TIME_S)
     if one_time is None:
         return Done(f"/admin/people/{made.id}", "people.added", {"name": made.name}, result=given, status=201)

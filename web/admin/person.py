@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Row, func, select
 from flows.access import people, words
 from flows.access.changes import Unit
 from flows.access.engine import Need
-from flows.access.guarding import not_over
 from flows.access.people import Person
-from flows.access.tables import key, password, session, totp
-from flows.signin import passwords, sessions
+from flows.access.tables import key, password, session
+from flows.otp import bindings
+from flows.signin import factors, passwords, sessions
 from flows.signin import totp as app
 from pipe.errors import BadRequest, NotFound
 from pipe.store.transaction import Tx
@@ -80,7 +80,7 @@ class PersonPage(BaseModel):
     created_at: float = Field(description="When the account was made.")
     signed_in_at: float | None = Field(description="When the person last signed in.")
     has_password: bool = Field(description="Whether there is a password.")
-    has_totp: bool = Field(description="Whether there is an authenticator app.")
+    factors: list[str] = Field(description="Second factors: `totp` (an app), `otp` (Telegram), `oidc` (a provider).")
     company: str | None = Field(description="The company that the person belongs to.")
     level: int = Field(description="The most confidential that the person is cleared for, 0 to 3.")
     sessions: int = Field(description="Open sessions.")
@@ -176,7 +176,7 @@ def _one(connection: Connection, id_of: str, now: float) -> PersonPage:
         signed_in_at=found.signed_in_at,
         has_password=connection.execute(select(password.c.person).where(password.c.person == id_of)).first()
         is not None,
-        has_totp=connection.execute(select(totp.c.person).where(totp.c.person == id_of)).first() is not None,
+        factors=factors.of(connection, id_of),
         sessions=connection.execute(open_).scalar_one(),
         company=found.company,
         level=found.level,
@@ -261,7 +261,7 @@ async def _guarded(call: Call, unit: Callable[[Unit], object], need: Need) -> No
     try:
         await call.change(unit, need)
     except BadRequest as error:
-        raise Invalid("reason", "form.error.refused", why=error.text) from None
+        raise Invalid("reason", "form.error.refused", why=call.words.refusal(error)) from None
 
 
 def _shut_out(tx: Unit, call: Call, id_of: str, reason: str, *, leave: bool) -> None:
@@ -273,12 +273,12 @@ def _shut_out(tx: Unit, call: Call, id_of: str, reason: str, *, leave: bool) -> 
     "/admin/people/{id}/reset", permission="password.reset", on=one, api="POST /people/{id}/reset", result=Given
 )
 async def reset(call: Call) -> Show:
-    """Gives a person a one-time password and takes the authenticator app away; sessions end."""
+    """Gives a person a one-time password and takes the app and the Telegram chat away; sessions end."""
     await about(call, "password.reset")
     id_of, one_time = call.params["id"], one_time_password()
     if id_of == call.who.id:  # one's own needs the password so far
         raise Invalid("", "people.own_password")
-    not_over(call.site.access.rights(call.who.id), call.site.access.rights(id_of))
+    call.site.access.not_over(call.who.id, id_of)
     hashed = await call.site.passwords.hash(one_time)
     found = await call.write(lambda tx: _reset(tx, call, id_of, hashed))
     until = call.now + ONE_TIME_S
@@ -292,8 +292,9 @@ def _reset(tx: Tx, call: Call, id_of: str, hashed: str) -> Person:
         raise Invalid("", "people.no_password")
     passwords.keep(tx, id_of, hashed, must_change=True, expires_at=tx.now + ONE_TIME_S)
     factor = app.forget(tx, id_of)
+    chats = bindings.forget(tx, bindings.person(id_of))
     ended = sessions.end_all_of(tx, id_of, call.actor)
-    after = {"second_factor_removed": factor, "sessions_ended": ended, "address": call.address}
+    after = {"second_factor_removed": factor or chats > 0, "sessions_ended": ended, "address": call.address}
     tx.audit("password.reset", target=found.login, after=after)
     return found
 

@@ -111,7 +111,7 @@ def _thing(call: Call, ask: About) -> Object | None:
     try:
         return object_of(call.site.access, ask.company, ask.unit, ask.owner, ask.level, ask.tags.split(), ask.state)
     except NotFound as error:
-        raise Invalid("owner", "form.error.refused", why=error.text.rstrip(".")) from None
+        raise Invalid("owner", "form.error.refused", why=call.words.refusal(error)) from None
 
 
 def _through(call: Call, person: Subject, permission: str, thing: Object | None) -> list[str]:

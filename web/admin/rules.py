@@ -179,7 +179,7 @@ def _whom(call: Call, text: str) -> tuple[str, str | None]:
     try:
         return holder_of(call.site.access, text)
     except (BadRequest, NotFound) as error:
-        raise Invalid("to", "form.error.refused", why=error.text.rstrip(".")) from None
+        raise Invalid("to", "form.error.refused", why=call.words.refusal(error)) from None
 
 
 # --- separating, and fields ---------------------------------------------------------------------------------------

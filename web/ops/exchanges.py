@@ -107,7 +107,7 @@ class Exchanges(BaseModel):
 
 @AREA.page(
     "/ops/exchanges", "ops/exchanges.html", permission=READ, api="GET /exchanges",
-    nav=Nav("nav.ops", "exchanges.nav", "transfer", -10),
+    nav=Nav("nav.ops", "exchanges.nav", "transfer", -17),
 )  # fmt: skip
 async def log(call: Call, ask: ExchangeQuery) -> Exchanges:
     """What was exchanged. Words of bodies are only for those who may see bodies."""

@@ -27,3 +27,9 @@ class Bot:
     state: str
     reason: str
     receives: bool
+    served: bool
+    """whether the routes of one-time passwords know it"""
+
+
+FEED = "bots"
+"""says that one of them does otherwise than before"""

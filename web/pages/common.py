@@ -40,6 +40,13 @@ async def look(call: Call, form: Look) -> Done:
     return Done(local(form.back))
 
 
+@AREA.raw("/", permission=PUBLIC, early=True)
+async def begin(call: Call) -> web.StreamResponse:
+    """Leads to the first page that one may see; to the sign-in where nobody has signed in."""
+    goal = call.site.start(call) if call.person is not None else "/login"
+    return web.Response(status=303, headers={"Location": goal})
+
+
 @AREA.raw("/feed", permission=SIGNED_IN)
 async def feed(call: Call, ask: Follow) -> web.StreamResponse:
     """Events of the store's feeds as Server-Sent Events, from `Last-Event-ID` or `after` on."""
@@ -49,4 +56,4 @@ async def feed(call: Call, ask: Follow) -> web.StreamResponse:
 def local(path: str) -> str:
     """The path where it leads to a page of ours, else the start."""
     good = path.startswith("/") and not path.startswith(("//", "/\\")) and path.isprintable() and "\\" not in path
-    return path if good else "/admin"
+    return path if good else "/"

@@ -65,7 +65,7 @@ class Form:
 
 
 EMPTY = Form()
-NEVER_SENT_BACK = ("password", "code", "secret")
+NEVER_SENT_BACK = ("password", "current", "code", "secret")
 """fields whose name holds one of these words"""
 
 

@@ -47,6 +47,8 @@ class Topic:
 
     name: str
     permission: Permission
+    tells: bool = False
+    """whether pages get what an event says; else only that there was one: it may be about what is not theirs to see"""
     whole: bool = False
     """it tells of the gateway as a whole: a right that is given for one company is not enough"""
 
@@ -117,7 +119,8 @@ class Streams:
                     return
                 after = seq
                 if topic in names:
-                    await response.write(b"id: %d\nevent: %b\ndata: %b\n\n" % (seq, topic.encode(), event))
+                    said = event if self._topics[topic].tells else b"{}"
+                    await response.write(b"id: %d\nevent: %b\ndata: %b\n\n" % (seq, topic.encode(), said))
             if not events:
                 await response.write(b": beat\n\n")
 

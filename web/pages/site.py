@@ -47,6 +47,7 @@ from web.pages.router import API, Area, Operation, Router
 from web.pages.static import Static
 from web.pages.templates import Templates
 from web.pages.words import Words, chosen
+from web.pages.works import Works
 from web.problem import from_http_exception, problem, problem_headers
 from web.server import Handler, Request
 from web.signin.factors import Factor
@@ -66,6 +67,7 @@ class Site:
         clock: Clock,
         areas: Sequence[Area],
         topics: Sequence[Topic] = (),
+        starts: Sequence[str] = ("/admin",),
         *,
         access: Access,
         passwords: Passwords,
@@ -85,6 +87,8 @@ class Site:
         self.templates = Templates(self.static)
         self.streams = Streams(topics)
         self.kept = Kept(clock)
+        self.works = Works(store, clock)
+        self._starts = starts
 
     def factor(self, name: str) -> Factor:
         """The second factor of that name. Raises NotFound where it was switched off meanwhile."""
@@ -218,6 +222,15 @@ class Site:
             cookies.drop(response, cookies.TOAST)
         return response
 
+    def start(self, call: Call) -> str:
+        """The page that `/` leads to: of the first part of the site in which the one who asks may do something."""
+        pages = [page for _, some in self._menu(call) for page in some]
+        for start in self._starts:
+            inside = [page for page in pages if f"{page.path}/".startswith(f"{start}/")]
+            if any(not isinstance(page.permission, Open) for page in inside):
+                return start if any(page.path == start for page in inside) else inside[0].path
+        return self._starts[0]
+
     def _menu(self, call: Call) -> list[tuple[str, list[Operation]]]:
         """The sections of the menu with the pages that this person may open."""
         sections: dict[str, list[Operation]] = {}
@@ -256,7 +269,7 @@ class Site:
         if isinstance(error, FirstThings):
             return web.Response(status=303, headers={"Location": error.at})
         if isinstance(error, SignedOut):
-            goal = request.path_qs if request.method == "GET" else "/admin"
+            goal = request.path_qs if request.method == "GET" else "/"
             return web.Response(status=303, headers={"Location": str(_login(goal))})
         if call is None:
             # Nobody looked yet who asks: the page of an error needs no more than a language.
@@ -275,6 +288,9 @@ class Site:
 
     def _said(self, error: PipeError, words: Words) -> str:
         """What is told about a refusal: a denial brings its own reason."""
+        if error.said[0]:
+            told = words.refusal(error)
+            return f"{told[:1].upper()}{told[1:]}."
         if isinstance(error, Denied) and "reason" in error.facts and error.facts["reason"] != "key":
             return error.text
         key = f"error.{error.slug()}.text"
@@ -306,7 +322,14 @@ class Site:
         """What listeners hand over, by prefix."""
         mounts: dict[str, Handler] = dict.fromkeys(self.router.prefixes(), self.handle)
         mounts["/static"] = self._file
+        mounts["/"] = self._root
         return mounts
+
+    async def _root(self, request: Request) -> web.StreamResponse:
+        """`/` itself: what is mounted there gets all that nobody else serves, too."""
+        if request.path != "/":
+            raise NotFound("nothing is served at this address")
+        return await self.handle(request)
 
     async def _file(self, request: Request) -> web.StreamResponse:
         response = await self.static.serve(request)
@@ -337,7 +360,7 @@ def _held_back(request: Request) -> bool:
 
 
 def _login(goal: str) -> URL:
-    return URL("/login").with_query({"to": goal} if goal not in {"/", "/admin"} else {})
+    return URL("/login").with_query({"to": goal} if goal != "/" else {})
 
 
 def entered(
@@ -372,7 +395,7 @@ def _here(connection: Connection, id: str, now: float) -> people.Person | None:
 
 def _way_on(request: Request) -> str:
     """The page that was asked for; after a form the start, as it has to be filled in again."""
-    return request.path_qs if request.method == "GET" else "/admin"
+    return request.path_qs if request.method == "GET" else "/"
 
 
 def _asked(request: Request) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What pages say, in Ukrainian and in English: one catalogue, both languages side by side.
 
-Files `web/texts/*.toml`: a table a key, in it `uk` and `en`. A text with a number has forms by number instead:
+Files `web/texts/*.toml` and `flows/texts/*.toml`: a table a key, in it `uk` and `en`. A text with a number has forms
+by number instead:
 `uk = {one = "{n} сеанс", few = "{n} сеанси", many = "{n} сеансів"}`.
 """
 
@@ -17,10 +18,13 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
+from flows.refusing import FOLDER, Term
+from pipe.errors import PipeError
+
 Language = Literal["uk", "en"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 FIRST: Language = "uk"
-FOLDER = Path(__file__).resolve().parent.parent / "texts"
+FOLDERS = (Path(__file__).resolve().parent.parent / "texts", FOLDER)
 KYIV = ZoneInfo("Europe/Kyiv")
 _NAME = re.compile(r"{(\w+)}")
 PLACES = {"Ґ": "Гӿ", "ґ": "гӿ", "Є": "Еӿ", "є": "еӿ", "І": "Иӿ", "і": "иӿ", "Ї": "Иӿӿ", "ї": "иӿӿ"}
@@ -31,10 +35,10 @@ Text = str | Mapping[str, str]
 
 
 @cache
-def catalogue(folder: Path = FOLDER) -> Mapping[str, Mapping[str, Text]]:
+def catalogue() -> Mapping[str, Mapping[str, Text]]:
     """All texts by key. Raises ValueError where two files have the same key."""
     texts: dict[str, Mapping[str, Text]] = {}
-    for path in sorted(folder.glob("*.toml")):
+    for path in sorted(path for folder in FOLDERS for path in folder.glob("*.toml")):
         for key, text in _flat(tomllib.loads(path.read_text(encoding="utf-8"))):
             if key in texts:
                 raise ValueError(f"{path.name}: `{key}` stands in another file, too")
@@ -74,6 +78,22 @@ class Words:
     def rich(self, key: str, /, **values: Any) -> Markup:
         """The same for pages where the text itself has tags, such as `<b>`; what is filled in is escaped."""
         return Markup(_NAME.sub(lambda found: str(escape(self._say(values[found[1]]))), self._text(key, values)))  # noqa: S704 — the catalogue is ours
+
+    def refusal(self, error: PipeError) -> str:
+        """What a refusal says and what helps, without the last full stop; the error's own words where it has no key."""
+        key, values = error.said
+        if not key:
+            return error.text.rstrip(".")
+        known = {name: self._term(value) for name, value in values.items()}
+        told, hint = self(f"refused.{key}", **known), f"refused.hint.{key}"
+        if not self.has(hint):
+            return told
+        more = self(hint, **known)
+        return f"{told}. {more[:1].upper()}{more[1:]}"
+
+    def _term(self, value: Any) -> Any:
+        key = f"refused.term.{value}"
+        return self(key) if isinstance(value, Term) and self.has(key) else value
 
     def has(self, key: str) -> bool:
         """Whether there is such a text."""

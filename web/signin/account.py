@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import hmac
+
 import segno
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection, select
 
 from flows.access.tables import session
-from flows.signin import passwords, sessions, throttle, totp
+from flows.signin import factors, passwords, sessions, throttle, totp
 from pipe.errors import NotFound, RateLimited
 from pipe.store.transaction import Tx
 from web.pages.call import Call
 from web.pages.forms import Input, Invalid
 from web.pages.permission import SIGNED_IN
-from web.pages.results import Done
+from web.pages.results import Done, Show
 from web.pages.router import Area
 from web.signin.beginning import check_new
 
 AREA = Area("me")
+FRESH_S = 600.0
+"""a sign-in of a provider stands for a password so long"""
 
 
 class Open(BaseModel):
@@ -41,6 +45,7 @@ class Account(BaseModel):
     email: str | None = Field(description="Mail address.")
     has_password: bool = Field(description="Whether there is a password.")
     has_totp: bool = Field(description="Whether there is an authenticator app.")
+    has_telegram: bool = Field(description="Whether codes come to a Telegram chat.")
     sessions: list[Open] = Field(description="Sessions that are open.")
 
 
@@ -103,9 +108,27 @@ async def confirm(call: Call, text: str) -> None:
     if wait := await call.write(lambda tx: throttle.begin(tx, keys)):
         raise RateLimited("too many tries with a wrong password", retry_after=wait)
     kept = await call.read(lambda connection: passwords.kept(connection, call.who.id))
-    if not await call.site.passwords.right(kept.hash if kept else None, text):
+    good = kept is not None and kept.good(call.now)
+    if not await call.site.passwords.right(kept.hash if kept else None, text) or not good:
         raise Invalid("current", "password.wrong")
     await call.write(lambda tx: throttle.succeed(tx, keys))
+
+
+def has_password(connection: Connection, call: Call) -> bool:
+    """Whether the one who asks has a password that is good now; who comes by single sign-on may have none."""
+    kept = passwords.kept(connection, call.who.id)
+    return kept is not None and kept.good(call.now)
+
+
+async def prove(call: Call, text: str) -> None:
+    """Before a factor is added, replaced or taken away: an open session alone may be somebody else's by now.
+
+    Asks for the password, or, of whoever has none, for a sign-in not long ago. Raises Invalid.
+    """
+    if await call.read(lambda connection: has_password(connection, call)):
+        await confirm(call, text)
+    elif call.session is None or call.now - call.session.created_at > FRESH_S:
+        raise Invalid("", "proof.sign_in_again")
 
 
 # --- the authenticator app ----------------------------------------------------------------------------------------
@@ -117,6 +140,9 @@ class App(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     confirmed: bool
+    password: bool
+    """whether the person has one to be asked for"""
+    must: bool = False
     picture: Markup | None = None
     secret: str = ""
 
@@ -125,32 +151,29 @@ class Confirmed(Input):
     """The first code of a new app."""
 
     code: str = Field(pattern=r"^[\d ]{6,8}$", description="Six digits.")
+    app: str = Field(max_length=100, description="The app's secret, as the page had it.")
 
 
-class Removed(Input):
-    """The password, before the app is taken away."""
+class Proof(Input):
+    """The password, before a factor is changed."""
 
-    current: str = Field(max_length=1000, description="The password.")
+    current: str = Field(default="", max_length=1000, description="The password.")
 
 
 @AREA.page("/me/totp", "me/totp.html", permission=SIGNED_IN, early=True)
 async def app(call: Call) -> App:
     """Setting up an authenticator app."""
-    vault, me = call.site.store.vault, call.who
-    confirmed = await call.read(lambda connection: totp.has(connection, me.id))
-    secret = await call.read(lambda connection: totp.secret_of(connection, vault, me.id, confirmed=False))
-    if confirmed or secret is None:
-        return App(confirmed=confirmed)
-    drawn = segno.make(totp.address(secret, me.login), error="m").svg_inline(omitsize=True, border=2, svgclass="qr")
-    return App(confirmed=False, picture=Markup(drawn), secret=totp.spelled(secret))  # noqa: S704 — segno's own SVG
+    secret = await _begun(call, call.form_of("confirm_app").values.get("app", ""))
+    return await _app(call, secret)
 
 
 @AREA.action("/me/totp/begin", permission=SIGNED_IN, on=app, early=True)
-async def begin_app(call: Call) -> Done:
-    """Makes a secret for an app, to be confirmed by its first code."""
+async def begin_app(call: Call, form: Proof) -> Done | Show:
+    """Makes a secret for an app, to be confirmed by its first code. It is shown to whoever proved who they are."""
+    await prove(call, form.current)
     me, vault = call.who.id, call.site.store.vault
-    await call.write(lambda tx: None if totp.has(tx.connection, me) else totp.set_up(tx, vault, me))
-    return Done("/me/totp")
+    secret = await call.write(lambda tx: None if totp.has(tx.connection, me) else totp.set_up(tx, vault, me))
+    return Show("me/totp.html", await _app(call, secret))
 
 
 @AREA.action("/me/totp", permission=SIGNED_IN, on=app, early=True)
@@ -159,16 +182,37 @@ async def confirm_app(call: Call, form: Confirmed) -> Done:
     keys = throttle.code_key(call.site.store.vault.hash, f"app:{call.who.id}")
     if wait := await call.write(lambda tx: throttle.begin(tx, keys)):
         raise RateLimited("too many wrong codes", retry_after=wait)
+    if await _begun(call, form.app) is None:
+        return Done("/me/totp", "totp.over")
     if not await call.write(lambda tx: _confirm_app(tx, call, form.code.replace(" ", ""))):
         raise Invalid("code", "totp.wrong")
     await call.write(lambda tx: throttle.succeed(tx, keys))
     return Done("/me", "totp.added")
 
 
+async def _begun(call: Call, spelled: str) -> bytes | None:
+    """The secret that waits for its first code, for whoever has it already: a session alone does not show it."""
+    vault, me = call.site.store.vault, call.who.id
+    secret = await call.read(lambda connection: totp.secret_of(connection, vault, me, confirmed=False))
+    known = secret is not None and hmac.compare_digest(totp.spelled(secret).encode(), spelled.encode())
+    return secret if known else None
+
+
+async def _app(call: Call, secret: bytes | None) -> App:
+    confirmed, password = await call.read(lambda c: (totp.has(c, call.who.id), has_password(c, call)))
+    seen = App(confirmed=confirmed, password=password, must=call.must == "totp")
+    if secret is None:
+        return seen
+    address = totp.address(secret, call.who.login)
+    drawn = segno.make(address, error="m").svg_inline(omitsize=True, border=2, svgclass="qr")
+    shown = {"picture": Markup(drawn), "secret": totp.spelled(secret)}  # noqa: S704 — segno's own SVG
+    return seen.model_copy(update=shown)
+
+
 @AREA.action("/me/totp/remove", permission=SIGNED_IN, on=app)
-async def remove_app(call: Call, form: Removed) -> Done:
+async def remove_app(call: Call, form: Proof) -> Done:
     """Takes the app out of use."""
-    await confirm(call, form.current)
+    await prove(call, form.current)
     await call.write(lambda tx: _remove_app(tx, call))
     return Done("/me", "totp.removed")
 
@@ -188,12 +232,14 @@ def _account(connection: Connection, call: Call, here: str) -> Account:
         for row in rows
         if (found := sessions.by_id(connection, row.id, call.now, call.site.settings().idle)) is not None
     ]
+    second = factors.of(connection, me.id)
     return Account(
         name=me.name,
         login=me.login,
         email=me.email,
-        has_password=passwords.kept(connection, me.id) is not None,
-        has_totp=totp.has(connection, me.id),
+        has_password=has_password(connection, call),
+        has_totp="totp" in second,
+        has_telegram="otp" in second,
         sessions=[
             Open(
                 id=each.id,

@@ -58,11 +58,11 @@ async def begin(call: Call, form: Newcomer) -> Done:
         console = Actor("first-password", address=call.address)
         token = await call.site.access.change(console, lambda tx: _make(tx, call, challenge, form, hashed))
     except BadRequest as error:
-        raise Invalid("login", "form.error.refused", why=error.text) from None
+        raise Invalid("login", "form.error.refused", why=call.words.refusal(error)) from None
     if token is None:
         return Done("/login", "code.over")
     call.site.first_password_used()
-    return entered(call, token, "/admin")
+    return entered(call, token, "/")
 
 
 def check_new(password: str, repeated: str, login: str, name: str) -> None:

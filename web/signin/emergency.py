@@ -93,7 +93,7 @@ async def take(call: Call, form: Take) -> Done:
             Need("access.emergency", None),
         )  # fmt: skip
     except BadRequest as error:
-        raise Invalid("", "form.error.refused", why=error.text.rstrip(".")) from None
+        raise Invalid("", "form.error.refused", why=call.words.refusal(error)) from None
     return Done("/me/emergency", "emergency.taken", {"n": form.minutes})
 
 

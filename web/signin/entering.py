@@ -59,6 +59,12 @@ async def ask_factor(call: Call, person: people.Person, factors: Sequence[str], 
     return None
 
 
+async def other_ways(call: Call, challenge: Challenge) -> list[str]:
+    """The other factors that could be asked for in the place of this one."""
+    others = [factor for factor in call.site.factors if factor.name != challenge.factor]
+    return [factor.name for factor in others if await factor.has(challenge.person)]
+
+
 def hold_step(call: Call, token: str) -> None:
     """Lets the browser keep the token of a half-done sign-in."""
     call.response = lambda response: cookies.put(response, STEP, token, age=int(challenges.PATIENCE_S))

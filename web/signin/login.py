@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,7 +20,7 @@ from web.pages.forms import Input, Invalid
 from web.pages.permission import PUBLIC, SIGNED_IN
 from web.pages.results import Done, Show
 from web.pages.router import Area
-from web.signin.entering import CONFIRMS, FIRST, ask_factor, entered, half_done, hold_step, start
+from web.signin.entering import CONFIRMS, FIRST, ask_factor, entered, half_done, hold_step, other_ways, start
 from web.signin.factors import Prompt
 
 AREA = Area("signin")
@@ -59,7 +60,7 @@ class Later(BaseModel):
 async def login(call: Call, ask: Ask) -> SignIn | web.StreamResponse:
     """The first step of signing in."""
     if call.person is not None:
-        return web.Response(status=303, headers={"Location": local(ask.to or "/admin")})
+        return web.Response(status=303, headers={"Location": local(ask.to or "/")})
     until = await call.read(lambda connection: first.until(connection, call.now))
     to = ask.to or call.form_of("enter").values.get("to", "")
     return SignIn(to=to, providers=call.site.providers.labels(), first=until is not None)
@@ -84,7 +85,7 @@ async def enter(call: Call, form: Credentials) -> Done | Show:
     if call.site.passwords.outdated(kept.hash):
         fresh = await call.site.passwords.hash(form.password)
         await call.write(lambda tx: _renew(tx, person.id, kept, fresh))
-    goal = form.to or "/admin"
+    goal = form.to or "/"
     if (asked := await ask_factor(call, person, ["password"], goal)) is not None:
         return asked
     return entered(call, await call.write(lambda tx: start(tx, call, person, ["password"])), goal)
@@ -108,6 +109,8 @@ class Step(BaseModel):
     prompt: Prompt
     left: int
     now: float
+    ways: list[str]
+    """other factors that this person has"""
 
 
 class Code(Input):
@@ -123,7 +126,8 @@ async def code(call: Call) -> Step | web.StreamResponse:
     if challenge is None or challenge.factor == FIRST:
         return web.Response(status=303, headers={"Location": "/login"})
     prompt: Prompt = await call.site.factor(challenge.factor).prompt(challenge)
-    return Step(prompt=prompt, left=challenge.left if prompt.left is None else prompt.left, now=call.now)
+    left = challenge.left if prompt.left is None else prompt.left
+    return Step(prompt=prompt, left=left, now=call.now, ways=await other_ways(call, challenge))
 
 
 @AREA.action("/login/code", permission=PUBLIC, on=code, early=True)
@@ -164,6 +168,26 @@ async def again(call: Call) -> Done:
     if challenge is None or challenge.factor == FIRST:
         return Done("/login", "code.over")
     await call.site.factor(challenge.factor).begin(challenge)
+    return Done("/login/code")
+
+
+class Way(Input):
+    """Another factor."""
+
+    factor: str = Field(max_length=20, description="Which.")
+
+
+@AREA.action("/login/other", permission=PUBLIC, on=code, early=True)
+async def other(call: Call, form: Way) -> Done:
+    """Asks for another factor of the same person; tries stay counted."""
+    challenge = await half_done(call)
+    if challenge is None or challenge.factor == FIRST:
+        return Done("/login", "code.over")
+    if form.factor in await other_ways(call, challenge):
+        await call.write(lambda tx: challenges.turn(tx, challenge.id, form.factor))
+        factor, turned = call.site.factor(form.factor), replace(challenge, factor=form.factor)
+        if (await factor.prompt(turned)).state not in ("ask", "sent"):  # a code that is on its way is good still
+            await factor.begin(turned)
     return Done("/login/code")
 
 
@@ -254,6 +278,6 @@ async def _is_first(call: Call, form: Credentials) -> bool:
 
 
 async def _make_first(call: Call) -> Done:
-    token, _ = await call.write(lambda tx: challenges.begin(tx, "", FIRST, means=FIRST, goal="/admin"))
+    token, _ = await call.write(lambda tx: challenges.begin(tx, "", FIRST, means=FIRST, goal="/"))
     hold_step(call, token)
     return Done("/login/first")

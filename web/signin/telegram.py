@@ -17,7 +17,7 @@ from web.pages.call import Call
 from web.pages.permission import SIGNED_IN
 from web.pages.results import Done, Show
 from web.pages.router import Area
-from web.signin.account import Removed, confirm
+from web.signin.account import Proof, has_password, prove
 from web.signin.otp import company_of
 
 AREA = Area("telegram")
@@ -29,6 +29,10 @@ class Chat(BaseModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     enabled: bool
+    password: bool = True
+    """whether the person has one to be asked for"""
+    must: bool = False
+    """whether there has to be a second factor before anything else"""
     bot: str = ""
     ready: bool = False
     """whether the gateway knows the bot's name, so that there can be a link"""
@@ -46,8 +50,9 @@ async def chat(call: Call) -> Chat:
 
 
 @AREA.action("/me/telegram/begin", permission=SIGNED_IN, on=chat, early=True)
-async def begin(call: Call) -> Done | Show:
+async def begin(call: Call, form: Proof) -> Done | Show:
     """Makes a link that binds the chat of whoever opens it first."""
+    await prove(call, form.current)
     me = call.who.id
     seen = await call.read(lambda connection: _shown(connection, call))
     company = await call.read(lambda connection: company_of(connection, me))
@@ -66,9 +71,9 @@ async def begin(call: Call) -> Done | Show:
 
 
 @AREA.action("/me/telegram/remove", permission=SIGNED_IN, on=chat)
-async def remove(call: Call, form: Removed) -> Done:
+async def remove(call: Call, form: Proof) -> Done:
     """Codes go nowhere from now on; signing in asks for the password alone, or for the app."""
-    await confirm(call, form.current)
+    await prove(call, form.current)
     me = call.who.id
 
     def unit(tx: Transaction) -> None:
@@ -89,6 +94,8 @@ def _shown(connection: Connection, call: Call) -> Chat:
     found = bindings.find(reading, bindings.person(call.who.id), setting.bot)
     return Chat(
         enabled=True,
+        password=has_password(connection, call),
+        must=call.must == "totp",
         bot=f"@{bot['username']}" if bot else setting.bot,
         ready=bool(bot),
         bound_at=found.bound_at if found else None,

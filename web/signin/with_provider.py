@@ -49,7 +49,7 @@ async def out(call: Call, ask: Ask) -> web.StreamResponse | NotIn:
     config = call.site.providers.config(name)
     base = call.site.settings().address or f"{call.request.scheme}://{call.request.host}"
     try:
-        address, way = await call.site.providers.leave(name, local(ask.to or "/admin"), f"{base}/login/back/{name}")
+        address, way = await call.site.providers.leave(name, local(ask.to or "/"), f"{base}/login/back/{name}")
     except (Refused, PeerError) as error:
         return _not_in(call, "away", config.label or name, error)
     response = web.Response(status=303, headers={"Location": address})

@@ -101,6 +101,13 @@ document.addEventListener("change", (event) => {
   if (event.target.matches("[data-send]")) event.target.form.requestSubmit();
 });
 
+// --- one box that ticks all others of its form ---
+
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("[data-all]")) return;
+  for (const box of event.target.form.querySelectorAll(".tick")) box.checked = event.target.checked;
+});
+
 // --- the first wrong field has the focus ---
 
 const wrong = document.querySelector("[aria-invalid=true]");
@@ -150,7 +157,8 @@ function keepLive(place) {
   }
 
   function replace(part, next) {
-    if (part.matches(":hover") || part.contains(document.activeElement) || part.querySelector("dialog[open]")) {
+    const used = part.matches(":hover") || part.contains(document.activeElement);
+    if (used || part.querySelector("dialog[open], .tick:checked")) {
       const later = () => {
         part.removeEventListener("pointerleave", later);
         part.removeEventListener("focusout", later);

@@ -12,6 +12,7 @@ from flows.access.changes import Actor
 from flows.access.operations.frame import act, holder_told, opened, person_of
 from flows.access.rows import plain
 from flows.access.words import Kind
+from flows.signin import factors
 from pipe.errors import BadRequest
 from pipe.operations.host import Host
 
@@ -49,12 +50,8 @@ async def show(host: Host, login: str) -> dict[str, Any]:
         keys = select(t.key.c.id).where(t.key.c.person == person, t.key.c.revoked_at.is_(None))
         row["sessions"] = len(connection.execute(sessions).all())
         row["keys"] = len(connection.execute(keys).all())
-        tables = {"password": t.password, "totp": t.totp, "telegram": t.telegram, "external": t.external}
-        row["factors"] = [
-            name
-            for name, table in tables.items()
-            if connection.execute(select(table.c.person).where(table.c.person == person)).first() is not None
-        ]
+        has_password = connection.execute(select(t.password.c.person).where(t.password.c.person == person)).first()
+        row["factors"] = [*(["password"] if has_password is not None else []), *factors.of(connection, person)]
         return row
 
     found = await host.store.read(read)

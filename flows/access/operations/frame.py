@@ -10,6 +10,7 @@ from flows.access.difference import Change
 from flows.access.engine import Access
 from flows.access.model import Object, Snapshot
 from flows.access.predicate import Allow, Region
+from flows.refusing import refused
 from pipe.errors import BadRequest, NotFound
 from pipe.operations.host import Host
 
@@ -70,14 +71,14 @@ def person_of(access: Access, login: str) -> str:
     for person in access.snapshot.person.values():
         if person.login == wanted:
             return person.id
-    raise NotFound(f"nobody has the login `{login}`", hint="`pipe access people` lists them")
+    raise refused(NotFound, "nobody_of_login", login=login)
 
 
 def holder_of(access: Access, text: str) -> tuple[str, str]:
     """`person:olena`, `title:operator@hall` … as a grant keeps it: a person by his id. Raises BadRequest, NotFound."""
     kind, colon, name = text.partition(":")
     if not colon or not name:
-        raise BadRequest(f"`{text}` names nobody: write person:LOGIN, position:ID, title:WORD, unit:ID or group:ID")
+        raise refused(BadRequest, "names_nobody", text=text)
     return (kind, person_of(access, name)) if kind == "person" else (kind, name)
 
 

@@ -44,7 +44,7 @@ def _told(line: Line) -> dict[str, Any]:
         "line": line.number,
         "login": line.login,
         "state": line.state,
-        "error": line.error,
+        "error": line.refusal.text if line.refusal is not None else "",
         "fields": sorted(line.fields) if line.person is not None else [],
         "appoint": [f"{kind}:{of}" for kind, of in line.appoint],
         "withdraw": [f"{kind}:{of}" for kind, of in line.withdraw],

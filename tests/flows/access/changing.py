@@ -1,4 +1,4 @@
-"""`python -m tests.flows.access.changing DATA`: changes rights without end, to be killed meanwhile."""
+"""Changes rights without end, to be killed meanwhile: a nursery calls `main` with the data folder as argument."""
 
 from __future__ import annotations
 
@@ -39,5 +39,6 @@ async def change(data: Path) -> None:
         sys.stdout.flush()
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """What a nursery calls."""
     asyncio.run(change(Path(sys.argv[1])))

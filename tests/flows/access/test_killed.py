@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import shutil
-import subprocess
-import sys
+import os
+import signal
 from pathlib import Path
 
-import pytest
 from sqlalchemy import Connection, create_engine, select
 
 from flows.access.tables import revision, role, role_permission
 from pipe.store.audit_verify import verify
 from pipe.store.schema import audit
 from tests.flows.access.changing import opened
+from tests.journeys.gateway import ROOT
+from tests.journeys.nursery import nursery
+from tests.torture.crash import attached, killing
 
-ROOT = Path(__file__).resolve().parents[3]
 SYNCS = (2, 3, 4, 5, 8)
 """at which sync of the writing thread the process is killed"""
 
@@ -42,16 +43,19 @@ def told(connection: Connection) -> tuple[dict[str, set[str]], int]:
 
 async def test_a_kill_leaves_a_change_with_its_audit_or_neither(tmp_path: Path) -> None:
     """Whichever commit it hits, the tables are what the audit says, to the last permission and the last revision."""
-    if shutil.which("strace") is None:
-        pytest.skip("strace is missing: apt install strace")
     data = tmp_path / "data"
     await (await opened(data)).close()
     for sync in SYNCS:
-        kill = f"inject=fdatasync:signal=KILL:when={sync}"
-        command = ["strace", "-f", "-qq", "-e", "trace=fdatasync", "-e", kill, "-o", "/dev/null"]
-        child = [sys.executable, "-m", "tests.flows.access.changing", str(data)]
-        done = subprocess.run([*command, *child], cwd=ROOT, timeout=100, check=False, capture_output=True)
-        assert done.returncode in {-9, 137}, done.stderr.decode()
+        with (tmp_path / "words").open("ab") as words, Path(os.devnull).open("rb") as nothing:
+            streams = (nothing.fileno(), words.fileno(), words.fileno())
+            child = await nursery(ROOT).bear(
+                [str(data)], os.environ, ROOT, streams=streams, held=True, main="tests.flows.access.changing:main"
+            )
+        await child.held()
+        async with attached(child.pid, *killing("fdatasync", sync)):
+            child.send_signal(signal.SIGCONT)
+            code = await asyncio.wait_for(child.wait(), 100)
+        assert code == -signal.SIGKILL, (tmp_path / "words").read_text()
         with create_engine(f"sqlite:///{data / 'pipe.db'}").connect() as connection:
             roles, changes = told(connection)
             assert held(connection) == roles

@@ -271,6 +271,7 @@ async def test_every_finding_is_found_where_its_cause_is(ask: Desk, clock: FakeC
     await ask("access.role.put", id="late", uk="Пізня", permissions=["file.read"], actor="person/olena")
     found = await kinds(ask)
     assert found["dormant_administrator"] == ["olena"]
+    assert found["no_second_factor"] == ["olena"]
     assert found["unused_grant"] == ["taras", "group:night"]
     assert found["failed_sign_ins_by_address"] == ["10.9.9.9"]
     assert found["failed_sign_ins_by_login"] == ["olena"]

@@ -23,7 +23,7 @@ from partners.telegram.chats import Person
 from pipe.store.schema import audit
 from tests.adapters.telegram_bench import TOKEN, config
 from tests.pipe.running import running
-from tests.web.pages.site import QUICK, Pages, Visitor
+from tests.web.pages.site import PASSWORD, QUICK, Pages, Visitor
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = """
@@ -77,7 +77,7 @@ class House(Pages):
     async def said(self, what: Callable[[str], Any], who: Person | None = None, *, after: int = 0) -> str:
         """What the bot has written to somebody, once there is such a message."""
         person = who or self.person
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(40):
             while True:
                 for line in person.lines:
                     if not line.mine and line.id > after and what(line.text):
@@ -102,7 +102,7 @@ class House(Pages):
     async def bind(self, visitor: Visitor, who: Person | None = None) -> None:
         """Binds the chat of somebody who is signed in."""
         await visitor.get("/me/telegram")
-        page = await visitor.post("/me/telegram/begin")
+        page = await visitor.post("/me/telegram/begin", current=PASSWORD)
         word = re.search(r"\?start=([A-Za-z0-9_-]+)", page.text)
         assert word is not None, page.text[:3000]
         person = who or self.person
@@ -136,7 +136,7 @@ class House(Pages):
 
     async def until(self, state: str, why: str = "") -> Any:
         """The newest challenge, once it is in this state."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(40):
             while True:
                 rows = await self.state()
                 if rows and (rows[0].state, rows[0].why) == (state, why):
@@ -151,26 +151,30 @@ class House(Pages):
 
 
 @asynccontextmanager
-async def house(folder: Path, *, ready: bool = True) -> AsyncIterator[House]:
-    """Everything up; two companies, and staff, use one-time passwords where they are to be `ready`."""
+async def house(folder: Path, *, ready: bool = True, more: str = "") -> AsyncIterator[House]:
+    """Everything up; two companies, and staff, use one-time passwords where they are to be `ready`.
+
+    `more` are further lines of `connections:`.
+    """
     async with AsyncExitStack() as stack:
         theirs = folder / "telegram"
         theirs.mkdir(exist_ok=True)
         telegram = TelegramPartner("otp-bot", config(theirs), theirs)
         stack.push_async_callback(telegram.close)
         await telegram.start()
-        made = await stack.enter_async_context(gateway(folder, telegram))
+        made = await stack.enter_async_context(gateway(folder, telegram, more))
         if ready:
             await set_up(made)
         yield made
 
 
 @asynccontextmanager
-async def gateway(folder: Path, telegram: TelegramPartner) -> AsyncIterator[House]:
+async def gateway(folder: Path, telegram: TelegramPartner, more: str = "") -> AsyncIterator[House]:
     """The gateway of a folder, beside a Telegram that goes on."""
     (folder / "box").mkdir(exist_ok=True)
     (folder / "token").write_text(TOKEN, encoding="utf-8")
     written = CONFIG.format(api=telegram.address).replace("flows/otp/routes.yaml", "routes.yaml")
+    written = written.replace("routes:\n", more + "routes:\n", 1)
     (folder / "routes.yaml").write_text((ROOT / "flows/otp/routes.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     (folder / "c.yaml").write_text(written, encoding="utf-8")
     async with running(folder / "c.yaml") as made, aiohttp.ClientSession() as client:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from flows.otp import bindings, codes, settings, tables
 from partners.manners import manner
 from pipe.operations import perform
+from pipe.operations.restoring import restored
 from pipe.store.schema import delivery
+from pipe.store.store import Store
 from tests.adapters.telegram_bench import true
 from tests.flows.otp.house import COMPANY, OTHER, SESSION, House, gateway, house
 
@@ -169,6 +174,66 @@ async def test_known_and_unknown_numbers_get_the_same_answer(made: House) -> Non
     assert [each["state"] for each in states] == ["burned", "burned"]
 
 
+async def test_known_and_unknown_numbers_take_the_same_time(made: House) -> None:
+    """Asking and trying: medians of twenty each, in turn, lie closer together than half of what one takes."""
+    await made.set(COMPANY, address_an_hour=1000, address_checks=10_000)
+    known, unknown = ([f"+38067{kind}{n:06}" for n in range(20)] for kind in (1, 2))
+    chats = {number: made.telegram.bot.chats.add("Хтось", number) for number in known}
+    for person in chats.values():
+        person.started = True
+
+    def bound(tx: Any) -> None:
+        for number, person in chats.items():
+            bindings.bind(tx, bindings.phone(tx, number), "otp-bot", person.id, "uk")
+
+    def lifted(tx: Any) -> None:
+        for number in (*known, *unknown):
+            codes.lift(tx, bindings.phone(tx, number))
+
+    await made.gateway.engine.act(bound, "console")
+    for _ in range(3):  # somebody else may load the machine
+        asked, tried = await spent(made, known, unknown)
+        if near(asked) and near(tried):
+            break
+        await made.gateway.engine.act(lifted, "console")
+    assert near(asked), asked
+    assert near(tried), tried
+
+
+Seconds = tuple[list[float], list[float]]
+"""of known numbers, and of unknown ones"""
+
+
+def near(seconds: Seconds) -> bool:
+    """Whether nothing tells the one from the other."""
+    ours, theirs = (statistics.median(each) for each in seconds)
+    return abs(ours - theirs) < max(ours, theirs) / 2
+
+
+async def spent(made: House, known: list[str], unknown: list[str]) -> tuple[Seconds, Seconds]:
+    """How long asking took, and trying a wrong code once all codes have gone where they go."""
+    challenges: dict[str, str] = {}
+    asked: Seconds = ([], [])
+    tried: Seconds = ([], [])
+    for pair in zip(known, unknown, strict=True):
+        for number, seconds in zip(pair, asked, strict=True):
+            began = time.perf_counter()
+            told = await made.ask(COMPANY, phone=number, session=SESSION + number[1:])
+            seconds.append(time.perf_counter() - began)
+            challenges[number] = told["challenge"]
+    async with asyncio.timeout(60):
+        while True:
+            if not any(row.state in ("waiting", "sending") for row in await made.state()):
+                break
+            await asyncio.sleep(0.05)
+    for pair in zip(known, unknown, strict=True):
+        for number, seconds in zip(pair, tried, strict=True):
+            began = time.perf_counter()
+            assert await check(made, challenges[number], "000000x", session=SESSION + number[1:]) == ("wrong", 2)
+            seconds.append(time.perf_counter() - began)
+    return asked, tried
+
+
 async def test_a_blocked_bot_is_an_outcome_and_a_way_on(made: House) -> None:
     """Told by Telegram when it happens, or when a code is sent; after unblocking codes come again."""
     await made.share_number()
@@ -264,14 +329,22 @@ async def test_a_company_that_does_not_use_them_says_so(made: House) -> None:
 
 
 async def test_the_code_stands_nowhere_but_in_the_chat(made: House, capfd: pytest.CaptureFixture[str]) -> None:
-    """Neither in the database and its log, nor in what the gateway writes, shows and counts."""
+    """Neither in the database and its log, nor in what the gateway writes, shows on its pages, and counts."""
     await made.share_number()
+    await made.person_of("officer@ukc.gov.ua", "audit.read", "otp.read", "otp.edit", "otp.unlock")
     challenge, code = await ask(made)
     await check(made, challenge, other(code))
     made.telegram.bot.write(made.person, code)
     await made.said(lambda text: "правильний" in text)
     async with made.client.get(f"{made.address}/metrics") as metrics:
         shown = await metrics.text()
+    async with made.visitor() as officer:
+        await officer.sign_in("officer@ukc.gov.ua")
+        for path in ("/admin/audit", "/admin/otp", f"/admin/otp/{COMPANY}", "/api/v1/audit", f"/api/v1/otp/{COMPANY}"):
+            page = await officer.get(path)
+            assert page.status == 200, path
+            shown += page.text
+    assert "otp.verified" in shown
     host = made.gateway._host("test", lambda *_: None)
     for name, arguments in (("search", {"route": "otp-send"}), ("search", {"route": "otp-updates"})):
         for row in await perform(host, name, arguments):
@@ -284,3 +357,51 @@ async def test_the_code_stands_nowhere_but_in_the_chat(made: House, capfd: pytes
     captured = capfd.readouterr()
     assert (held, code in shown, code in captured.out + captured.err) == ([], False, False)
     assert "***" in shown
+
+
+async def test_an_erased_number_is_in_no_table_and_in_no_restored_copy(made: House) -> None:
+    """`pipe erase NUMBER` unbinds the chat, forgets codes, links and what they opened; a restored copy does again."""
+    await made.share_number()
+    challenge, code = await ask(made)
+    assert await check(made, challenge, code) == ("right", 2)
+    await made.gateway.engine.act(lambda tx: codes.lift(tx, bindings.phone(tx, PHONE)), "console")
+    await made.gateway.engine.act(
+        lambda tx: bindings.offer(tx, "otp-bot", bindings.phone(tx, PHONE), COMPANY), "console"
+    )
+    assert await held(made.gateway.store) == {name: 1 for name, _ in tables.SUBJECTS}
+    host = made.gateway._host("console", lambda *_: None)
+    (made.folder / "safe").mkdir()
+    found = await perform(host, "backup", {"path": str(made.folder / "safe")})
+    await true(lambda: not any(code in line.text for line in made.person.lines))
+    await perform(host, "erase", {"subject": PHONE, "reason": "asked in writing", "pending": True})
+    assert await held(made.gateway.store) == {}
+    # Nobody is told that the chat was theirs: whoever asks now is one whom the bot does not know.
+    again = await made.ask(COMPANY, phone=PHONE, session=SESSION)
+    assert again["state"] == "asked"
+    await made.until("failed", "unbound")
+    data = made.folder / "copy"
+    keys = made.gateway.settings.data / "keys" / "master.keys"
+    told = await restored(Path(found["file"]), keys, data, [], "console", host.built, None, lambda *_: None)
+    assert (told["erasures"], told["erasures_left"]) == (1, 0)
+    copy = Store(data, url=None, clock=made.gateway.clock)
+    await copy.open(host.built.migrations())
+    try:
+        assert await held(copy) == {}
+    finally:
+        await copy.close()
+
+
+async def held(store: Store) -> dict[str, int]:
+    """How many rows of the number each table has."""
+    subject = store.vault.hash("subject", PHONE)
+
+    def read(connection: Connection) -> dict[str, int]:
+        counts = {
+            name: connection.execute(
+                text(f"SELECT count(*) FROM {name} WHERE {column} = :s"), {"s": subject}
+            ).scalar_one()
+            for name, column in tables.SUBJECTS
+        }
+        return {name: count for name, count in counts.items() if count}
+
+    return await store.read(read)

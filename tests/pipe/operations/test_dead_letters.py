@@ -126,6 +126,24 @@ async def test_an_expired_letter_goes_again_only_when_told(house: House) -> None
     await house.reaches("delivered")
 
 
+@pytest.mark.key("routes.replay")
+async def test_what_is_worth_nothing_later_is_not_sent_again(house: House) -> None:
+    """`replay: never`: neither replayed, deadline or not, nor edited and sent; its story says so."""
+    await begin(house, DEADLINE.replace("deadline:", "replay: never\n    deadline:"))
+    house.partner("out").script = [Refused("no"), PeerFailed()]
+    dead, expired = await house.put("one"), await house.put("two")
+    await house.pass_time(15)
+    await house.reaches("dead", "expired")
+    for ignore in (False, True):
+        told = await do(house, "dead.replay", which={"ids": [dead.id, expired.id]}, ignore_deadline=ignore)
+        assert (told["replayed"], len(told["refused"])) == (0, 2)
+        assert "replay: never" in told["refused"][0]["text"]
+    with pytest.raises(BadRequest, match="replay: never"):
+        await do(house, "dead.edit", id=dead.id, reason="mended", text="three")
+    assert "replay: never" in (await do(house, "explain", id=dead.id))["deliveries"][0]["next"]
+    assert await house.states() == ["dead", "expired"]
+
+
 async def test_a_paced_replay_takes_its_time(house: House) -> None:
     """Two a second: five need at least two seconds of the clock."""
     await begin(house, PLAIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from pipe.store import retention, schema
+from pipe.store import blobs, retention, schema
 from pipe.testing import FakeClock
 from tests.pipe.house import House
 
@@ -136,3 +137,23 @@ async def test_a_large_body_goes_with_its_row(house: House, clock: FakeClock) ->
     assert file.exists()
     await kept_up(house, clock)
     assert not file.exists()
+
+
+async def test_upkeep_outlives_a_look_that_breaks(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that cannot be read for once: later on, what nobody names is swept away as always."""
+    sweep, broken = blobs.sweep, [OSError(errno.EIO, "Input/output error")]
+
+    def swept(folder: Path, known: set[str], older_than: float) -> int:
+        if broken:
+            raise broken.pop()
+        return sweep(folder, known, older_than)
+
+    monkeypatch.setattr(blobs, "sweep", swept)
+    await house.start(ROUTE)
+    nobodys = house.store.blobs / "nobodys"
+    nobodys.touch()
+    os.utime(nobodys, (0, 0))
+    await house.pass_time(900)
+    assert (broken, nobodys.exists()) == ([], True)
+    while nobodys.exists():
+        await house.pass_time(900)

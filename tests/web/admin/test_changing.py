@@ -51,17 +51,24 @@ async def test_a_rehearsal_says_who_would_gain_and_changes_nothing(site: Pages) 
 
 
 async def test_what_the_guard_says_stands_beside_the_form_and_in_the_audit(site: Pages) -> None:
-    """Nobody gives himself rights: the page says so in its place, the API answers 403."""
+    """Nobody gives himself rights: the page says so in its place with whom to ask, the API answers 403."""
     await site.person(BOSS, "grant.give", "grant.read")
+    await site.person(OFFICER, "grant.give", name="Ольга Гнатюк")
     mine = {"to": f"person:{BOSS}", "role": "analyst", "reason": "для себе"}
     async with site.visitor() as visitor:
         await visitor.sign_in(BOSS)
         await visitor.get("/admin/grants/new")
         page = await visitor.post("/admin/grants/new", **mine)
-        assert (page.status, "nobody gives himself rights" in page.text) == (422, True)
+        says = "Ніхто не надає прав собі".lower()
+        asks = "Зверніться до того, хто має право grant.give: Ольга Гнатюк."
+        assert (page.status, says in page.text.lower(), asks in page.text) == (422, True, True)
+        await visitor.post("/look", language="en", back="/admin/grants/new")
+        english = (await visitor.post("/admin/grants/new", **mine)).text
+        assert "nobody gives himself rights" in english
+        assert "Ask another person with `grant.give`: Ольга Гнатюк." in english
         assert (await asked(visitor, "POST", "/grants", **mine))[0] == 403
     query = audit.select().where(audit.c.event == "access.denied")
-    assert len(await site.gateway.store.read(lambda connection: connection.execute(query).all())) == 2
+    assert len(await site.gateway.store.read(lambda connection: connection.execute(query).all())) == 3
 
 
 async def test_a_security_officer_approves_what_another_has_given(site: Pages) -> None:
@@ -95,6 +102,11 @@ async def test_an_emergency_reaches_no_further_than_its_permission(site: Pages) 
             for scope, level in (("all", 2), ("company:diia", 2), ("company:ukc", 3))
         ]
         assert too_far == [403, 403, 403]
+        await visitor.get("/me/emergency")
+        form = {"role": "message-reader", "minutes": "30", "reason": "лист про загрозу життю"}
+        page = await visitor.post("/me/emergency", **form, scope="all", level="2")
+        assert (page.status, "Це сягає далі, ніж ваше власне право надавати: усюди" in page.text) == (403, True)
+        assert "access.emergency: адміністратор прав" in page.text
         assert (await asked(visitor, "POST", "/me/emergency", **take, scope="company:ukc", level=2))[0] == 204
     assert site.gateway.staff.access.may(person, "message.read_body")
 

@@ -26,7 +26,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "companies.add_position": {**NAMES, "id": "fresh", "unit": "hall-{there}", "title": "operator"},
     "companies.remove_position": WHY, "groups.remove_group": WHY,
     "grants.approve": {}, "grants.revoke": WHY,
-    "otp.change": {"enabled": False}, "otp.unlock": {"login": "member@{there}.ua"},
+    "otp.change": {"enabled": False}, "otp.test": {}, "otp.unlock": {"login": "member@{there}.ua"},
     "sessions.end": {}, "keys.revoke": {}, "me.end_mine": {},
 }  # fmt: skip
 """a good body for each operation on something that has a company"""
@@ -47,8 +47,9 @@ class Place:
 
 
 def operations() -> list[Operation]:
-    """Those of the API that name a thing."""
-    return [each for each in Router(AREAS).operations if each.api is not None and "{" in each.api]
+    """Those of the API that name a thing which a company may have."""
+    found = [each for each in Router(AREAS).operations if each.api is not None and "{" in each.api]
+    return [each for each in found if not each.whole]
 
 
 def path_of(operation: Operation, place: Place) -> tuple[str, str]:
@@ -137,9 +138,9 @@ async def test_nobody_reaches_the_things_of_another_company(site: Pages) -> None
         last = ("person.block", "person.admit", "person.dismiss", "companies.close", "companies.reopen")
         walked.sort(key=lambda each: (last.index(each.name) + 1) if each.name in last else 0)
         mine = {each.name: await asked(own, each, theirs) for each in walked}
-    # Another one's session is not "mine" in any company, and what one has given oneself another one has to approve.
+    # Another one's session is not "mine" in any company, and a bot's test goes to one's own chat: nobody has one.
     refused = {name: status for name, status in mine.items() if status >= 400}
-    assert set(refused) <= {"me.end_mine", "sessions.end"}, refused
+    assert set(refused) <= {"me.end_mine", "sessions.end", "otp.test"}, refused
 
 
 @pytest.mark.parametrize("name", sorted(OF_NO_COMPANY - {"roles.one"}))
@@ -159,3 +160,27 @@ async def test_rights_for_one_company_change_no_role_or_rule(site: Pages, name: 
         address = API + path.format(id="free", kind="conversation", name="phone")
         async with visitor.client.request(method, address, json=body, headers=headers) as answer:
             assert answer.status == 403
+
+
+async def test_rights_for_one_company_reach_nothing_of_the_gateway_as_a_whole(site: Pages) -> None:
+    """Every page and operation that concerns all of it is refused before it is looked what was asked for."""
+    ours = await furnished(site, "ukc")
+    whole = [each for each in Router(AREAS).operations if each.whole]
+    assert {"dead.replay", "messages.content", "connections.pause", "ops.overview"} <= {each.name for each in whole}
+    reached = {}
+    async with site.visitor() as visitor:
+        await visitor.sign_in(ours.boss)
+        token = (await visitor.get("/me")).csrf
+        headers = {"X-CSRF-Token": token, "Origin": site.address, "Accept": "text/html"}
+        for each in whole:
+            asked_for = [(each.method, each.path)]
+            if each.api is not None:
+                method, _, path = each.api.partition(" ")
+                asked_for.append((method, API + path))
+            for method, path in asked_for:
+                address = path.format(id="x", name="box")
+                more: dict[str, Any] = {"json": {}} if path.startswith(API) and method != "GET" else {}
+                async with visitor.client.request(method, address, headers=headers, **more) as answer:
+                    if answer.status != 403:
+                        reached[f"{method} {address}"] = answer.status
+    assert reached == {}

@@ -13,8 +13,10 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from flows.access import grants, people, roles
 from flows.access.changes import Actor, Unit
+from flows.signin import passwords
 from pipe.app import Gateway
 from tests.pipe.running import running
+from tests.web.pages.site import QUICK
 
 CONFIG = """
 version: 1
@@ -115,6 +117,7 @@ async def house(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> 
     (folder / "box").mkdir()
     (folder / "c.yaml").write_text(CONFIG, encoding="utf-8")
     async with running(folder / "c.yaml") as gateway:
+        gateway.staff.site.passwords = passwords.Passwords(QUICK)
         made = House(gateway, chromium)
         context = await made.visitor()
         password = gateway.staff.first_password

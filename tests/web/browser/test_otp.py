@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from partners.manners import manner
 from tests.flows.otp.house import CODE
 from tests.flows.otp.house import house as otp_house
 from tests.web.browser.conftest import LOGIN, NARROW, PASSWORD, WIDE, House, begin
@@ -60,6 +61,7 @@ async def test_from_the_setting_to_the_sign_in(chromium: Browser, tmp_path: Path
         await page.get_by_text("Збережено. Діє одразу.").wait_for()
 
         await page.get_by_role("link", name="Під’єднати чат").click()
+        await page.get_by_label("Ваш пароль").fill(PASSWORD)
         await page.get_by_role("button", name="Під’єднати чат").click()
         async with context.expect_page() as opened:
             await page.get_by_role("link", name="Відкрити бот").click()
@@ -98,6 +100,19 @@ async def test_from_the_setting_to_the_sign_in(chromium: Browser, tmp_path: Path
         await page.get_by_label("Код із 8 цифр").fill(await newest(phone))
         await page.keyboard.press("Enter")
         await page.wait_for_url("**/admin")
+
+        await page.goto("/admin/otp/-")
+        shown = page.locator("[data-part=bot]")
+        await expect(shown).to_contain_text("Працює")
+        await expect(page.get_by_text("${file:token}")).to_be_visible()
+        await expect(page.get_by_text(otp.telegram.address, exact=True)).to_be_visible()
+        await page.get_by_role("button", name="Надіслати мені перевірку").click()
+        await phone.get_by_text("Перевірка: бот працює").wait_for()
+        other = await context.new_page()
+        await other.goto("/admin/otp/-")
+        otp.telegram.behave(manner("fail", ["401"]))
+        await other.get_by_role("button", name="Надіслати мені перевірку").click()
+        await expect(shown).to_contain_text("Не працює")
         await context.close()
 
 
@@ -118,6 +133,7 @@ async def test_pages_fit_a_telephone_and_work_without_scripts(chromium: Browser,
             await page.goto(path)
             assert await wide(page) <= NARROW[0], path
         await page.goto("/me/telegram")
+        await page.get_by_label("Ваш пароль").fill(PASSWORD)
         await page.get_by_role("button", name="Під’єднати чат").click()
         link = await page.get_by_role("link", name="Відкрити бот").get_attribute("href")
         assert link is not None
@@ -157,6 +173,7 @@ async def test_pages_are_for_everybody(chromium: Browser, tmp_path: Path, size: 
 
         await look("/admin/otp/pensions")
         await page.goto("/me/telegram")
+        await page.get_by_label("Ваш пароль").fill(PASSWORD)
         await page.get_by_role("button", name="Під’єднати чат").click()
         await look()
         link = await page.get_by_role("link", name="Відкрити бот").get_attribute("href")

@@ -28,8 +28,10 @@ async def test_a_keyboard_is_enough_to_sign_in_and_out(house: House) -> None:
     await page.keyboard.press("Enter")
     await page.wait_for_url("**/login")
     assert await page.get_by_text("Ви вийшли.").is_visible()
-    await page.goto("/admin")
+    await page.goto("/")
     assert page.url.endswith("/login")
+    await page.goto("/admin")
+    assert page.url.endswith("/login?to=/admin")
     await context.close()
 
 

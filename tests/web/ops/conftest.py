@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest_asyncio
+from sqlalchemy import select
 
 from flows.access import grants, organisation, people, roles
 from flows.access.changes import Unit
 from pipe.app import Gateway
+from pipe.store.schema import delivery, message
 from tests.pipe.running import Partner
 from tests.web.pages.site import CONSOLE, Pages, Visitor, pages
 
@@ -29,7 +32,7 @@ version: 1
 connections:
   box: {type: file_folder, path: box}
   partners: {type: http_server, auth: none}
-  crm: {type: http_client, url: "%s", reconnect: {first: 1s, max: 2s}}
+  crm: {type: http_client, url: "%s", reconnect: {first: 1s, max: 2s}, timeout: {total: 2s}}
 routes:
   appeals:
     from: {connection: partners, path: /appeals, methods: [POST]}
@@ -63,6 +66,17 @@ class Ops:
                 assert answer.status == 202
                 return str((await answer.json())["id"])
 
+    async def state(self, id: str) -> str:
+        """The state of the message's delivery."""
+        query = select(delivery.c.state).join(message, message.c.seq == delivery.c.message).where(message.c.id == id)
+        return str(await self.gateway.store.read(lambda c: c.execute(query).scalar_one()))
+
+    async def reaches(self, id: str, state: str) -> None:
+        """Returns once the message's delivery is in that state, at most a minute later."""
+        async with asyncio.timeout(60):
+            while await self.state(id) != state:  # noqa: ASYNC110 — the store tells nobody who waits for one message
+                await asyncio.sleep(0.02)
+
     async def reads(self, visitor: Visitor, login: str, path: str) -> str:
         """The page as somebody sees it."""
         if visitor.last is None:
@@ -91,3 +105,19 @@ async def ops(tmp_path_factory: Any) -> AsyncIterator[Ops]:
         await site.person(NOBODY)
         await site.gateway.staff.access.change(CONSOLE, lead)
         yield Ops(site, crm, folder)
+
+
+async def asked(visitor: Visitor, path: str) -> Any:
+    """JSON of the API."""
+    async with visitor.client.get(f"/api/v1{path}") as answer:
+        assert answer.status == 200, await answer.text()
+        return await answer.json()
+
+
+async def sent(visitor: Visitor, path: str, **body: Any) -> tuple[int, Any]:
+    """A change by the API, as a page's script would make it."""
+    await visitor.get("/me")
+    assert visitor.last is not None
+    headers = {"X-CSRF-Token": visitor.last.csrf, "Origin": visitor.address}
+    async with visitor.client.post(f"/api/v1{path}", json=body, headers=headers) as answer:
+        return answer.status, await answer.json() if answer.content_type.endswith("json") else None

@@ -34,15 +34,21 @@ def test_the_operations_are_openapi() -> None:
 
 
 @pytest.mark.timeout(240)
-async def test_programs_get_what_the_document_says(site: Pages) -> None:
-    """Hundreds of requests with a good key: statuses, bodies and headers are those of the document; no page breaks."""
+@pytest.mark.parametrize(
+    "phases", ["fuzzing,stateful", pytest.param("examples,coverage,fuzzing,stateful", marks=pytest.mark.deep)]
+)
+async def test_programs_get_what_the_document_says(site: Pages, phases: str) -> None:
+    """Hundreds of requests with a good key: statuses, bodies and headers are those of the document; no page breaks.
+
+    Some of each operation on every run; every bound of every parameter, thousands of requests, in the deep suite.
+    """
     owner = await site.person("reports", *(each.name for each in CATALOGUE), kind="service")
     key = await site.key(owner)
     (site.gateway.settings.data / "schemathesis.toml").write_text(EXPECTED, encoding="utf-8")
     command = (
         str(Path(sys.executable).parent / "schemathesis"), "run", f"{site.address}/api/openapi.json",
         "--include-path-regex", "^/api/v1", "--exclude-path-regex", "/(revoke|dismiss|approve)$",
-        "--max-examples", "3", "--seed", "1", "--no-color",
+        "--phases", phases, "--max-examples", "5", "--seed", "1", "--no-color",
         "-H", f"Authorization: Bearer {key}",
     )  # fmt: skip
     process = await asyncio.create_subprocess_exec(

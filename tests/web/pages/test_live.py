@@ -10,9 +10,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 
-from flows.access import grants, people
+from flows.access import grants, people, roles
 from flows.access.changes import Unit
 from flows.access.tables import grant
 from pipe.store.schema import feed
@@ -69,9 +69,20 @@ async def test_events_come_in_order_from_where_the_page_knows_them(site: Pages, 
     """`after` is what the page was made from; what was committed since then comes first, then what is new."""
     numbers = await say(site, "a", "b")
     async with following(visitor, f"topics=signin&after={numbers[0]}") as stream:
-        assert (await stream.next())[0::2] == (str(numbers[1]), '{"n":"b"}')
+        assert (await stream.next())[0::2] == (str(numbers[1]), "{}")
         fresh = await say(site, "c", "d")
         assert [(await stream.next())[0] for _ in fresh] == [str(each) for each in fresh]
+
+
+async def test_a_stream_does_not_say_whom_an_event_is_about(site: Pages, visitor: Visitor) -> None:
+    """Whoever may see one company's sessions hears that there is news; the list, which is filtered, says what."""
+    other = await site.person("other@ukc.gov.ua")
+    async with following(visitor, "topics=signin") as stream, site.visitor() as them:
+        await them.sign_in("other@ukc.gov.ua")
+        said = await stream.next()
+        assert (said[1:], other in str(said)) == (("signin", "{}"), False)
+    kept = await site.gateway.store.read(lambda connection: connection.execute(select(feed.c.event)).scalars().all())
+    assert any(other in str(each) for each in kept)
 
 
 async def test_a_lost_connection_goes_on_without_a_gap(site: Pages, visitor: Visitor) -> None:
@@ -121,6 +132,24 @@ async def test_a_stream_ends_with_the_right_to_it(site: Pages, visitor: Visitor)
     assert grant.name == "access_grant"
 
 
+async def test_an_open_page_hears_within_a_second_that_its_menu_is_another(site: Pages, visitor: Visitor) -> None:
+    """Whoever gives or revokes the right; the quickest of three, for others may load the machine."""
+    access, times = site.gateway.staff.access, []
+    (me,) = access.snapshot.person
+    await access.change(CONSOLE, lambda tx: roles.create(tx, CONSOLE, "keys", {"uk": "ключі"}, ["key.read"]))
+    async with following(visitor, "topics=signin") as stream:
+        for _ in range(3):
+            began = asyncio.get_running_loop().time()
+            given = await access.change(
+                CONSOLE, lambda tx: grants.give(tx, CONSOLE, "keys", "person", me, scope="all", level=1, reason="test")
+            )
+            assert (await stream.next())[1] == "rights"
+            times.append(asyncio.get_running_loop().time() - began)
+            await access.change(CONSOLE, partial(grants.revoke, by=CONSOLE, id=given, reason="test"))
+            assert (await stream.next())[1] == "rights"
+    assert min(times) < 1
+
+
 async def test_a_blocked_person_sees_no_more(site: Pages, visitor: Visitor) -> None:
     """Blocking is as good as ending the session."""
     access = site.gateway.staff.access
@@ -135,7 +164,7 @@ async def test_a_quiet_stream_says_that_it_lives(
 ) -> None:
     """So that proxies and browsers know a quiet feed from a lost connection."""
     monkeypatch.setattr(live, "BEAT_S", 0.05)
-    async with following(visitor, "topics=signin") as stream, asyncio.timeout(10):
+    async with following(visitor, "topics=signin") as stream, asyncio.timeout(30):
         while b": beat" not in await stream.response.content.readline():
             pass
 

@@ -15,7 +15,8 @@ from web.pages.router import Operation, Router
 
 OPERATIONS = Router(AREAS).operations
 STRANGERS = {
-    "common.look", "signin.login", "signin.enter", "signin.code", "signin.verify", "signin.again",
+    "common.look", "common.begin",
+    "signin.login", "signin.enter", "signin.code", "signin.verify", "signin.again", "signin.other",
     "beginning.beginning", "beginning.begin", "single.out", "single.back", "elsewhere.state", "elsewhere.go_on",
 }  # fmt: skip
 """all that somebody may ask who has not signed in; whoever adds to it says so in review"""
@@ -61,12 +62,28 @@ def test_each_feed_declares_a_permission_that_exists() -> None:
     ] == []
 
 
+async def test_the_bare_address_leads_to_the_first_page_that_one_may_see(site: Pages) -> None:
+    """Strangers to the sign-in, staff to a part in which they have something to do; what nobody serves stays so."""
+    await site.person("keys@ukc.gov.ua", "key.read")
+    async with site.visitor() as visitor:
+        assert (await visitor.get("/")).url.path == "/login"
+        assert (await visitor.sign_in("keys@ukc.gov.ua")).url.path == "/admin"
+        assert (await visitor.get("/")).url.path == "/admin"
+        site.gateway.staff.site._starts = ("/admin/people", "/admin/keys")
+        assert (await visitor.get("/")).url.path == "/admin/keys"
+        async with visitor.client.get("/nothing/here") as answer:
+            assert (answer.status, answer.content_type) == (404, "application/problem+json")
+        async with visitor.client.post("/", json={}) as answer:
+            assert answer.status == 405
+
+
 async def test_whatever_a_listener_hands_over_goes_through_the_router(site: Pages) -> None:
     """Beside routes, files and the few addresses that are listed here there is no other way in."""
     listeners: Any = site.gateway.lent.listeners
     (only,) = listeners._sites.values()
-    handle, file = site.gateway.staff.site.handle, site.gateway.staff.site._file
-    others = {prefix for prefix, mount in only._mounts.items() if mount.handler not in (handle, file)}
+    pages = site.gateway.staff.site
+    own = (pages.handle, pages._file, pages._root)
+    others = {prefix for prefix, mount in only._mounts.items() if mount.handler not in own}
     assert others == OWN
 
 

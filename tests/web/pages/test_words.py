@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.refusing import Term, refused
+from pipe.errors import BadRequest
 from web.catalogue import AREAS
 from web.pages.router import Router
 from web.pages.words import Text, Words, catalogue, chosen, plural
@@ -20,7 +22,10 @@ BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "ev
          "otp.what.", "otp.language.", "otp.number.", "otp.bot_state.",
          "ops.connection.", "ops.count.", "ops.route.", "ops.delivery.", "ops.class.", "ops.cause.", "ops.source.",
          "ops.ledger.", "ops.alerts.severity.", "ops.alerts.state.", "ops.queues.",
-         "exchanges.by.", "exchanges.outcomes.")  # fmt: skip
+         "ops.fact.", "ops.event.", "ops.act.", "ops.work.", "ops.dead.period_", "ops.period.", "ops.switch.",
+         "ops.doctor.", "ops.check.", "ops.promise.", "ops.rule.", "ops.alerts.", "ops.routes.",
+         "ops.connections.",
+         "refused.hint.", "refused.term.", "code.way.", "exchanges.by.", "exchanges.outcomes.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
 
@@ -60,8 +65,26 @@ def test_each_text_that_a_template_or_a_handler_asks_for_is_there() -> None:
 
 def test_each_text_is_asked_for_somewhere() -> None:
     """What nobody says any more goes."""
-    text = "\n".join(path.read_text(encoding="utf-8") for path in (*WEB.rglob("*.html"), *WEB.rglob("*.py")))
+    files = (*WEB.rglob("*.html"), *WEB.rglob("*.py"))
+    text = "\n".join(path.read_text(encoding="utf-8") for path in files) + "\n".join(refusals())
     assert [key for key in catalogue() if key not in text and not key.startswith(BUILT)] == []
+
+
+def refusals() -> set[str]:
+    """Keys of the refusals that flows raise."""
+    flows = "\n".join(path.read_text(encoding="utf-8") for path in (WEB.parent / "flows").rglob("*.py"))
+    keys = re.findall(r"""refused\(\s*\w+, "(\w+)\"""", flows) + re.findall(r""""(role_\w+)": select""", flows)
+    return {f"refused.{key}" for key in [*keys, "columns_missing", "columns_unknown"]}
+
+
+def test_each_refusal_has_its_words() -> None:
+    """What flows refuse with is in the catalogue, and the page says it in the reader's language with what helps."""
+    assert sorted(refusals() - set(catalogue())) == []
+    error = refused(BadRequest, "not_empty", what=Term("unit"), id="hall")
+    assert (error.text, error.hint) == ("the unit `hall` is not empty", "move what is in it first")
+    assert Words("uk").refusal(error) == "ще не порожньо: підрозділ «hall». Спершу перенесіть те, що всередині"
+    assert Words("en").refusal(error) == "the unit `hall` is not empty. Move what is in it first"
+    assert Words("uk").refusal(BadRequest("as it is.")) == "as it is"
 
 
 def test_each_page_of_the_menu_has_its_words() -> None:

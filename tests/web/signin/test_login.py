@@ -14,16 +14,19 @@ from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from sqlalchemy import update
+from yarl import URL
 
 from flows.access import rules
 from flows.access.changes import Unit
 from flows.access.tables import session
-from flows.signin.passwords import Passwords
+from flows.signin import totp
+from flows.signin.passwords import Passwords, forget
 from pipe.store.schema import audit
 from tests.pipe.running import running
 from tests.web.pages.site import CONSOLE, CSRF, PASSWORD, Answer, Pages, Visitor, pages
 
 LOGIN = "anna@ukc.gov.ua"
+SECRET = re.compile(r"<code>([A-Z2-7 ]{32,})</code>")
 
 
 async def audited(site: Pages, event: str) -> list[str]:
@@ -35,13 +38,13 @@ async def audited(site: Pages, event: str) -> list[str]:
 async def with_app(site: Pages, visitor: Visitor) -> TOTP:
     """Sets up an authenticator app; returns what it shows."""
     await visitor.get("/me/totp")
-    await visitor.post("/me/totp/begin")
-    assert visitor.last is not None
-    secret = re.search(r"<code>([A-Z2-7 ]{32,})</code>", visitor.last.text)
+    shown = await visitor.post("/me/totp/begin", current=PASSWORD)
+    secret = SECRET.search(shown.text)
     assert secret is not None
     codes = TOTP(base64.b32decode(secret[1].replace(" ", "")), 6, SHA1(), 30, enforce_key_length=False)  # noqa: S303
-    assert (await visitor.post("/me/totp", code="000000")).status == 422
-    done = await visitor.post("/me/totp", code=codes.generate(time.time()).decode())
+    wrong = await visitor.post("/me/totp", code="000000", app=secret[1])
+    assert (wrong.status, SECRET.findall(wrong.text)) == (422, [secret[1]])
+    done = await visitor.post("/me/totp", code=codes.generate(time.time()).decode(), app=secret[1])
     assert done.url.path == "/me"
     return codes
 
@@ -213,6 +216,41 @@ async def test_a_code_of_the_app_is_asked_for_and_spent(site: Pages) -> None:
     assert (await audited(site, "totp.added"), len(await audited(site, "signin.ok"))) == ([LOGIN], 2)
 
 
+async def test_an_open_session_alone_changes_no_factor(site: Pages) -> None:
+    """Whoever has only somebody's session gets no secret, sees none that the owner began, and takes nothing away."""
+    me = await site.person(LOGIN)
+    async with site.visitor() as owner, site.visitor() as thief:
+        for each in (owner, thief):
+            await each.sign_in(LOGIN)
+            await each.get("/me/totp")
+        for given in ({}, {"current": "зовсім інше"}):
+            refused = await thief.post("/me/totp/begin", **given)
+            assert (refused.status, SECRET.findall(refused.text)) == (422, [])
+            assert "зовсім інше" not in refused.text
+        begun = SECRET.search((await owner.post("/me/totp/begin", current=PASSWORD)).text)
+        assert begun is not None
+        assert SECRET.findall((await thief.get("/me/totp")).text) == []
+        blind = await thief.post("/me/totp", code="000000", app="AAAA " * 8)
+        assert (blind.url.path, SECRET.findall(blind.text)) == ("/me/totp", [])
+        await with_app(site, owner)
+        await thief.get("/me/totp")
+        assert (await thief.post("/me/totp/remove", current="не той пароль")).status == 422
+    # Who came by single sign-on and has no password: a sign-in not long ago stands for it.
+    async with site.visitor() as fresh, site.visitor() as stale:
+        other = await site.person("sso@ukc.gov.ua")
+        await fresh.sign_in("sso@ukc.gov.ua")
+        await site.gateway.store.write(lambda tx: forget(tx, other))
+        await with_app(site, fresh)
+        await site.gateway.store.write(lambda tx: tx.execute(update(session).values(created_at=1.0)) and None)
+        stale.client.cookie_jar.update_cookies(fresh.client.cookie_jar.filter_cookies(URL(site.address)))
+        await stale.get("/me/totp")
+        refused = await stale.post("/me/totp/remove")
+        assert (refused.status, "Ви увійшли давніше" in refused.text) == (422, True)
+    assert await audited(site, "totp.added") == [LOGIN, "sso@ukc.gov.ua"]
+    assert await audited(site, "totp.removed") == []
+    assert await site.gateway.store.read(lambda connection: totp.has(connection, me))
+
+
 async def test_what_asks_for_a_fresh_second_factor_says_how_to_go_on(site: Pages) -> None:
     """The page that is denied leads to the code, and the code back to the page."""
     await site.person(LOGIN, "person.read")
@@ -254,7 +292,7 @@ async def test_a_hundred_right_codes_at_once_open_once(site: Pages) -> None:
                 return answer.headers.get("Location", str(answer.status))
 
         places = await asyncio.gather(*(once() for _ in range(100)))
-    assert places.count("/admin") == 1
+    assert places.count("/") == 1
     assert len(await audited(site, "signin.ok")) == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,14 +15,16 @@ from partners.manners import manner
 from tests.adapters.telegram_bench import true
 from tests.flows.otp.house import COMPANY, House, house
 from tests.web.pages.site import Answer, Visitor
+from tests.web.signin.test_login import with_app
 
 LOGIN = "oksana@ukc.gov.ua"
+SPARE = '  spare-bot: {type: telegram, token: "${file:token}", api: "http://127.0.0.1:9", updates: polling}\n'
 
 
 @pytest.fixture
 async def made(tmp_path: Path) -> AsyncIterator[House]:
     """A gateway and its Telegram; somebody whose chat is bound."""
-    async with house(tmp_path) as found:
+    async with house(tmp_path, more=SPARE) as found:
         await found.person_of(LOGIN)
         async with found.visitor() as visitor:
             await visitor.sign_in(LOGIN)
@@ -118,12 +121,60 @@ async def test_too_many_codes_are_a_pause_with_a_time(made: House) -> None:
         assert "Новий код через" in page.text
 
 
+async def test_whoever_has_an_app_and_a_chat_chooses(made: House) -> None:
+    """The app is asked first, the chat offered beside it; tries stay counted, and lists count either as a factor."""
+    await made.person_of("admin@ukc.gov.ua", "person.read", "grant.give")
+    async with made.visitor() as visitor, made.visitor() as other:
+        await other.sign_in("admin@ukc.gov.ua")
+        assert "У вас немає другого чинника" in (await other.get("/admin")).text
+        lists = [LOGIN in (await other.get(f"/admin/people?factor={each}")).text for each in ("yes", "no")]
+        assert lists == [True, False]
+        _, code = await first_step(made, visitor)
+        assert "Іншим способом" not in (visitor.last.text if visitor.last else "")
+        await visitor.post("/login/code", code=code)
+        assert "У вас немає другого чинника" not in (await visitor.get("/admin")).text
+        app = await with_app(made, visitor)
+        page = await visitor.sign_in(LOGIN)
+        assert ("Введіть код із застосунку" in page.text, "Код у Telegram</button>" in page.text) == (True, True)
+        assert "Залишилося 4 спроби" in (await visitor.post("/login/code", code="000000")).text
+        await made.unlocked()
+        last = made.person.lines[-1].id
+        page = await visitor.post("/login/other", factor="otp")
+        assert ("Введіть код із Telegram" in page.text, "Код із застосунку</button>" in page.text) == (True, True)
+        sent = await made.code(after=last)
+        assert "Введіть код із застосунку" in (await visitor.post("/login/other", factor="totp")).text
+        assert "Введіть код із застосунку" in (await visitor.post("/login/other", factor="oidc")).text
+        # The code that is in the chat already is good still: coming back sends no other.
+        assert "Введіть код із Telegram" in (await visitor.post("/login/other", factor="otp")).text
+        assert (await visitor.post("/login/code", code=sent)).url.path == "/admin"
+        assert (await made.audited("otp.requested")) == ["otp.requested"] * 2
+        await visitor.sign_in(LOGIN)
+        fresh = app.generate(time.time() + 30).decode()
+        assert (await visitor.post("/login/code", code=fresh)).url.path == "/admin"
+
+
+async def test_where_a_second_factor_is_required_a_chat_is_one(tmp_path: Path) -> None:
+    """The first page offers the chat beside the app; bound and confirmed by its code, everything else opens."""
+    async with house(tmp_path, more="sign_in: {second_factor: required}\n") as found, found.visitor() as visitor:
+        await found.person_of(LOGIN)
+        page = await visitor.sign_in(LOGIN)
+        assert (page.url.path, 'href="/me/telegram"' in page.text) == ("/me/totp", True)
+        await found.bind(visitor)
+        assert (await visitor.get("/admin")).url.path == "/me/totp"
+        assert "Підтвердити кодом і продовжити" in (await visitor.get("/me/telegram")).text
+        assert (await visitor.post("/me/confirm", to="/")).url.path == "/login/code"
+        assert (await visitor.post("/login/code", code=await found.code())).url.path == "/admin"
+
+
 async def test_a_link_binds_once_and_the_chat_can_be_unbound(made: House) -> None:
     """The old chat is told of a new one; what is unbound asks for no code."""
     other = made.telegram.bot.chats.add("Хтось інший", "+380509999999")
     async with made.visitor() as visitor:
         _, code = await first_step(made, visitor)
         await visitor.post("/login/code", code=code)
+        await visitor.get("/me/telegram")
+        refused = await visitor.post("/me/telegram/begin")
+        assert (refused.status, "?start=" in refused.text) == (422, False)
         await made.bind(visitor, other)
         await made.said(lambda text: "в інший чат" in text)
         page = await visitor.get("/me/telegram")
@@ -146,6 +197,7 @@ async def test_an_administrator_sets_a_company_up(made: House) -> None:
         await visitor.sign_in("admin@ukc.gov.ua")
         listed = await visitor.get("/admin/otp")
         assert ("Компанія pensions" in listed.text, "@otp_bot" in listed.text) == (True, True)
+        assert ("spare-bot" in listed.text, "http://127.0.0.1:9" in listed.text) == (True, True)
         page = await visitor.get(f"/admin/otp/{COMPANY}")
         assert "Використовувати OTP через Telegram bot" in page.text
         assert made.telegram.address in page.text
@@ -156,15 +208,17 @@ async def test_an_administrator_sets_a_company_up(made: House) -> None:
         assert "Код 482913, вхід до системи!" in seen.text
         assert "Ще не збережено" in seen.text
         for wrong, words in (
-            ({"code_uk": "без коду"}, "must stand in it"), ({"wrong_en": "{code}"}, "no variable"),
+            ({"code_uk": "без коду"}, "у тексті має бути {code}"), ({"wrong_en": "{code}"}, "вставити не можна"),
             ({"tries": "9"}, "Це число"), ({"digits": "шість"}, "Це число"), ({"bot": ""}, "Виберіть бот"),
+            ({"bot": "spare-bot"}, "не знають бота spare-bot"),
         ):  # fmt: skip
             answer = await visitor.post(f"/admin/otp/{COMPANY}/form", **{**look, "act": "save", **wrong})
             assert (answer.status, words in answer.text) == (422, True), (wrong, answer.text[-3000:])
         good = {**look, "act": "save", "tries": "5", "digits": "7"}
         saved = await visitor.post(f"/admin/otp/{COMPANY}/form", **good)
         assert "Збережено" in saved.text
-        assert (await visitor.post(f"/admin/otp/{COMPANY}/test")).text.count("під’єднайте свій чат") >= 1
+        refused = await visitor.post(f"/admin/otp/{COMPANY}/test")
+        assert (refused.status, refused.text.count("під’єднайте свій чат")) == (422, 2)
         await visitor.get("/me/telegram")
         other = made.telegram.bot.chats.add("Адміністраторка", "+380508888888")
         await made.bind(visitor, other)
