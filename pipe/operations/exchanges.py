@@ -9,12 +9,23 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Connection, Select, TextClause, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, TextClause, and_, false, func, literal_column, or_, select
 
 from pipe.errors import BadRequest, ConfigError, PipeError
 from pipe.operations.host import Host
 from pipe.operations.messages import shown_of
-from pipe.operations.selection import SEARCH_LIMIT_S, D, M, by_keys, listed, routes_of, states_named, told, values_of
+from pipe.operations.selection import (
+    LETTERS,
+    SEARCH_LIMIT_S,
+    D,
+    M,
+    by_keys,
+    listed,
+    routes_of,
+    states_named,
+    told,
+    values_of,
+)
 from pipe.redact import mask
 from pipe.store.codec import read_envelope
 from pipe.store.family import family
@@ -22,6 +33,8 @@ from pipe.store.full_text import holds, seen
 from pipe.store.schema import ANSWERED, CONSUMED, DEAD, DELIVERED, EXPIRED, PENDING, message
 from pipe.words import asked
 
+NEWEST = 2000
+"""messages with the words that are looked at first"""
 MOST = 1000
 """rows in one answer"""
 ENDINGS: dict[str, tuple[str, ...]] = {
@@ -71,10 +84,12 @@ async def find(
     routes, teller = await _routes(host, sought), _Teller(host)
 
     def query(connection: Connection) -> tuple[list[dict[str, Any]], int | None]:
-        chosen = _listing(connection, host, sought, routes, bodies=bodies)
-        if before is not None:
-            chosen = chosen.where(D.id < before)
-        rows = connection.execute(chosen.order_by(D.id.desc()).limit(limit)).mappings().fetchall()
+        # A common word stands in very many messages, and most who look for it want the newest.
+        for most in (NEWEST, None):
+            chosen = _listing(connection, host, sought, routes, bodies=bodies, before=before, most=most)
+            rows = connection.execute(chosen.order_by(D.id.desc()).limit(limit)).mappings().fetchall()
+            if sought.text is None or len(rows) == limit:
+                break
         return [teller.tell(row, bodies=bodies) for row in rows], _unseen(connection, host, sought)
 
     found, unseen = await host.store.read(query, SEARCH_LIMIT_S)
@@ -111,22 +126,36 @@ async def news(
 
 
 def _listing(
-    connection: Connection, host: Host, sought: Sought, routes: Iterable[str], *, bodies: bool = False
+    connection: Connection,
+    host: Host,
+    sought: Sought,
+    routes: Iterable[str],
+    *,
+    bodies: bool = False,
+    before: int | None = None,
+    most: int | None = None,
 ) -> Select[Any]:
-    """The query for what is sought, in no order; `routes` are all that a key may belong to."""
+    """The query for what is sought, in no order; `routes` are all that a key may belong to.
+
+    `before` is a delivery that all are older than; of messages with the words the newest `most` are looked at.
+    """
     chosen = listed().add_columns(M.envelope, M.kind)
     if bodies:
         chosen = chosen.add_columns(M.body, M.checksum)
-    return chosen.where(*conditions(connection, host, sought, routes))
+    last = None
+    if before is not None:
+        chosen = chosen.where(D.id < before)
+        last = connection.execute(select(func.max(D.message)).where(D.id <= before)).scalar()
+    return chosen.where(*_conditions(connection, host, sought, routes, last, most))
 
 
-def conditions(
-    connection: Connection, host: Host, sought: Sought, routes: Iterable[str]
+def _conditions(
+    connection: Connection, host: Host, sought: Sought, routes: Iterable[str], last: int | None, most: int | None
 ) -> list[ColumnElement[bool] | TextClause]:
     """The same as SQL, over `delivery` joined with `message`. Raises BadRequest, StoreUnavailable."""
     found: list[ColumnElement[bool] | TextClause] = []
     if sought.since is not None:
-        found.append(M.received_at >= sought.since)
+        found += [M.received_at >= sought.since, _not_done_before(connection, sought.since)]
     if sought.until is not None:
         found.append(M.received_at < sought.until)
     if sought.route is not None:
@@ -134,7 +163,7 @@ def conditions(
     if sought.connection is not None:
         found.append(_through(sought.connection, sources_of(host)))
     if sought.outcome is not None:
-        found.append(D.state.in_(ENDINGS.get(sought.outcome) or states_named(sought.outcome, *ENDINGS)))
+        found += _in_state(ENDINGS.get(sought.outcome) or states_named(sought.outcome, *ENDINGS))
     if sought.code is not None:
         found.append(D.code == sought.code)
     if sought.id is not None:
@@ -144,7 +173,25 @@ def conditions(
         phrases = asked(sought.text)
         if not phrases:
             raise BadRequest(f"`{sought.text}` holds no word to look for")
-        found.append(holds(connection, host.store.data, phrases))
+        found.append(holds(connection, host.store.data, phrases, last, most))
+    return found
+
+
+def _not_done_before(connection: Connection, since: float) -> ColumnElement[bool]:
+    """What was accepted since then was not done before: this lets all that is older be passed over by number."""
+    first = connection.execute(select(func.min(D.id)).where(D.done_at >= since)).scalar()
+    done = D.id >= first if first is not None else false()
+    return or_(done, D.done_at.is_(None))
+
+
+def _in_state(states: Iterable[str]) -> list[ColumnElement[bool]]:
+    """Written so that the indexes over what is dead, and over what is not done, are used: they know no parameters."""
+    wanted = set(states)
+    found: list[ColumnElement[bool]] = [D.state.in_(wanted)]
+    if wanted <= set(LETTERS):
+        found.append(D.state.in_([literal_column(f"'{state}'") for state in LETTERS]))
+    elif wanted <= set(PENDING):
+        found.append(D.done_at.is_(None))
     return found
 
 

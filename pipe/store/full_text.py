@@ -34,6 +34,8 @@ _MERGE = "INSERT INTO body_words (body_words, rank) VALUES ('merge', -200)"
 _AT_ONCE = 500
 _NONE = "no message is indexed yet: a running gateway does so, unless `exchanges: {full_text: false}` stands there"
 
+_NO_END = (1 << 63) - 1
+
 Entry = tuple[int, Sequence[str]]
 """a message's `seq` and its words"""
 Read = Callable[[int], tuple[int, Sequence[Entry]]]
@@ -61,15 +63,27 @@ def full_text(url: str, data: Path) -> FullText:
     return Embedded(database.path_of(url), data / FILE) if database.is_sqlite(url) else InPostgres(url)
 
 
-def holds(connection: Connection, data: Path, phrases: Sequence[Phrase]) -> TextClause:
-    """Whether the `message` of a query holds all these phrases. Raises StoreUnavailable where nothing is indexed."""
+def holds(
+    connection: Connection, data: Path, phrases: Sequence[Phrase], last: int | None = None, most: int | None = None
+) -> TextClause:
+    """Whether the `message` of a query holds all these phrases: of the newest `most` that do, and not after `last`.
+
+    Raises StoreUnavailable where nothing is indexed.
+    """
     if not _visible(connection, data):
         raise StoreUnavailable(_NONE)
     if connection.dialect.name == "sqlite":
-        found = "message.seq IN (SELECT rowid FROM search.body_words WHERE body_words MATCH :asked)"
-        return text(found).bindparams(asked=_match(phrases))
-    found = "message.seq IN (SELECT seq FROM body_words WHERE words @@ CAST(:asked AS tsquery))"
-    return text(found).bindparams(asked=_tsquery(phrases))
+        found = (
+            "SELECT rowid FROM search.body_words WHERE body_words MATCH :asked AND rowid <= :last ORDER BY rowid DESC"
+        )
+        words = _match(phrases)
+    else:
+        found = "SELECT seq FROM body_words WHERE words @@ CAST(:asked AS tsquery) AND seq <= :last ORDER BY seq DESC"
+        words = _tsquery(phrases)
+    newest = text(f"message.seq IN ({found} LIMIT :most)")
+    return newest.bindparams(
+        asked=words, last=_NO_END if last is None else last, most=_NO_END if most is None else most
+    )
 
 
 def seen(connection: Connection, data: Path) -> int:
