@@ -5,24 +5,31 @@ Labels come from the configuration or from closed lists, never from messages, so
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import get_args
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from monitoring.alerts.book import Alert
+from monitoring.alerts.looking import condition, held
 from monitoring.counts import Count, Counts, Spread, Spreads
 from monitoring.store_metrics import StoreWork
+from pipe.config.alerts import RULES
+from pipe.contract import State
 from pipe.engine import Engine
 from pipe.errors import Denied
 from pipe.events import Arrived, Attempted, Event
-from pipe.operations.ledger import oldest_of, totals_of
+from pipe.operations.ledger import counters_of, oldest_of, unknown_of
 from pipe.store.schema import DEAD, DISCARDED, EXPIRED, RETRY, UNCERTAIN
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _OUTCOMES = {DEAD: "error", EXPIRED: "error", DISCARDED: "filtered", RETRY: "retry", UNCERTAIN: "uncertain"}
+STATES: tuple[State, ...] = get_args(State)
 _ARRIVALS = {"accepted": "ok", "replayed": "duplicate", "refused": "error"}
 
 
@@ -37,17 +44,20 @@ async def nobody(_: web.Request) -> None:
 class Metrics:
     """One gateway's numbers, in a registry of its own."""
 
-    def __init__(self, engine: Engine, *, open_to_all: bool, admit: Admit = nobody) -> None:
+    def __init__(
+        self, engine: Engine, *, open_to_all: bool, admit: Admit = nobody, alerts: Callable[[], Iterable[Alert]] = tuple
+    ) -> None:
         """`open_to_all`: whether only this machine, or callers with a certificate, reach the listener.
 
-        Where others do, `admit` decides.
+        Where others do, `admit` decides. `alerts` are those that are not over.
         """
+        self._engine = engine
         self._open, self._admit = open_to_all, admit
         self.registry = CollectorRegistry()
         self._arrivals: dict[tuple[str, str], tuple[Count, Spread]] = {}
         self._attempts: dict[tuple[str, str | None, str], tuple[tuple[Count, ...], tuple[Spread, ...]]] = {}
         self._counters()
-        self._waiting = Waiting(engine)
+        self._waiting = Waiting(engine, alerts)
         self.registry.register(self._waiting)
         self.registry.register(StoreWork(engine.store))
         engine.events.subscribe(self.saw)
@@ -78,6 +88,9 @@ class Metrics:
         """All of it as text. Raises Denied or NoCredentials on a listener that others reach."""
         if not self._open:
             await self._admit(request)
+        for connection in self._engine.connections:
+            for state in STATES:  # what begins at one was never seen to grow
+                self._turns.of(connection, state)
         await self._waiting.look()
         return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE})
 
@@ -131,15 +144,18 @@ class Metrics:
 class Waiting(Collector):
     """What is read when Prometheus asks: queues, connections, the store, the disk."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, alerts: Callable[[], Iterable[Alert]]) -> None:
+        self._engine, self._alerts = engine, alerts
         self._totals: dict[str, dict[str, int]] = {}
         self._oldest: dict[str, float] = {}
+        self._unknown: dict[str, int] = {}
 
     async def look(self) -> None:
         """Reads what only the store knows."""
         now = self._engine.clock.now()
-        self._totals, self._oldest = await self._engine.store.read(lambda c: (totals_of(c), oldest_of(c, now)))
+        self._totals, self._oldest, self._unknown = await self._engine.store.read(
+            lambda c: (counters_of(c), oldest_of(c, now), unknown_of(c))
+        )
 
     def collect(self) -> Iterator[Metric]:
         """The gauges of this moment."""
@@ -148,13 +164,27 @@ class Waiting(Collector):
         loads = [((route,), engine.room.load(route)) for route in sorted(engine.routes)]
         yield _gauge("gw_queue_depth", "Pending deliveries.", ("queue",), [(at, load.messages) for at, load in loads])
         yield _gauge("gw_queue_bytes", "Bytes of their bodies.", ("queue",), [(at, load.bytes) for at, load in loads])
-        dead = [((route,), self._totals.get(route, {}).get(DEAD, 0)) for route in sorted(engine.routes)]
+        letters = {route: totals[DEAD] + totals[EXPIRED] for route, totals in self._totals.items()}
+        dead = [((route,), letters.get(route, 0)) for route in sorted(engine.routes)]
         yield _gauge("gw_dead_letters", "Dead letters that wait for a person.", ("pipe",), dead)
         ages = [((route,), self._oldest.get(route, 0.0)) for route in sorted(engine.routes)]
         yield _gauge("gw_queue_oldest_age_seconds", "Age of the oldest pending delivery.", ("queue",), ages)
+        unknown = [((route,), self._unknown.get(route, 0)) for route in sorted(engine.routes)]
+        yield _gauge("gw_uncertain", "Sent, and nobody knows whether they arrived.", ("pipe",), unknown)
+        known = [((route,), int(held(engine, route))) for route in sorted(engine.routes)]
+        yield _gauge(
+            "gw_queue_held", "1 where it is paused, or a connection of it is down or paused.", ("queue",), known
+        )
         connections = [(name, engine.connections[name]) for name in sorted(engine.connections)]
         up = [((name, connection.config.type), int(connection.state == "up")) for name, connection in connections]
         yield _gauge("gw_connection_up", "1 where it works.", ("connection", "kind"), up)
+        states = [
+            ((name, connection.config.type, state), int(now == state))
+            for name, connection in connections
+            for now in (condition(connection)[0],)
+            for state in STATES
+        ]
+        yield _gauge("gw_connection_state", "1 for the state it is in.", ("connection", "kind", "state"), states)
         days = [
             ((name, certificate.whose), certificate.days)
             for name, connection in connections
@@ -165,6 +195,13 @@ class Waiting(Collector):
         )
         yield _gauge("gw_inflight", "Tasks that work now.", (), [((), engine.at_work)])
         yield _gauge("gw_disk_free_bytes", "Free where the data folder lies.", (), [((), store.free_bytes())])
+        low = int(engine.room.disk_low is not None)
+        yield _gauge("gw_disk_low", "1 where it is below its floor, and nothing is accepted.", (), [((), low)])
+        stepped = int(engine.clock.now() < engine.scheduler.suspended_until)
+        yield _gauge("gw_clock_stepped", "1 for ten minutes after the wall clock stepped.", (), [((), stepped)])
+        firing = Counter(alert.rule for alert in self._alerts() if alert.state == "firing")
+        rules = [((rule,), firing[rule]) for rule in RULES]
+        yield _gauge("gw_alerts", "Alerts of the gateway's own that fire, by rule.", ("rule",), rules)
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], values: Sequence[tuple[tuple[str, ...], float]]) -> Metric:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import gc
 import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ from adapters.soap.fetching import Fetcher, Pinned, Way, pin
 from adapters.telegram.config import TelegramConfig
 from flows.access import companies, standard
 from flows.otp import wiring
-from monitoring import alerts, history
+from monitoring import alerts, events, history
+from monitoring.alerts.prometheus import rule_file
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
 from monitoring.pulse import Pulse
@@ -46,19 +46,21 @@ from pipe.config.findings import ConfigInvalid
 from pipe.config.loader import load
 from pipe.config.models import Configuration, MetricsAccess
 from pipe.config.redirecting import Redirects
-from pipe.contract import Adapter, Blob, Listening, Message, PlainHandler, Services, Spool, Timeout
+from pipe.contract import Adapter, Blob, Message, Services, Timeout
 from pipe.control import ControlServer, is_running
 from pipe.engine import Catalogue, Engine
 from pipe.erasing import Erasing
 from pipe.errors import ConfigError, PipeError, StoreLocked, StoreUnavailable
-from pipe.fates import fate
+from pipe.indexing import Indexing
 from pipe.lasting import lasting
+from pipe.memory import settle
 from pipe.operations import Host, Progress
-from pipe.store import notes, restore, revisions
+from pipe.store import restore, revisions
 from pipe.store.migrations import Migration
 from pipe.store.secret_store import SecretStore
 from pipe.store.store import Store
 from transformers import TRANSFORMERS, json_format
+from web.lent import Lent
 from web.listener import Listeners, is_loopback
 from web.openapi import Api
 from web.pages.bots import Bot
@@ -66,16 +68,14 @@ from web.reading import only_read
 from web.staff import Staff
 
 __all__ = [
-    "Gateway", "Offline", "Settings", "catalogue", "pin_wsdl", "read_configuration", "run_partners", "tables",
-    "tell_partner",
+    "Gateway", "Offline", "Settings", "catalogue", "pin_wsdl", "read_configuration", "rule_file", "run_partners",
+    "tables", "tell_partner",
 ]  # fmt: skip
 
 ADDRESSES = "addresses.json"
 LISTEN = "127.0.0.1:8080"
 """where the gateway listens unless it is told otherwise"""
 FOLDER_PATIENCE_S = 10.0
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""glibc's numbers for what of the heap's end it keeps, and for the size from which on memory is mapped by itself"""
 
 
 def catalogue() -> Catalogue:
@@ -90,7 +90,7 @@ def catalogue() -> Catalogue:
 
 def tables() -> tuple[tuple[str, Sequence[Migration]], ...]:
     """The migrations of what has tables of its own: monitoring, and flows."""
-    watching = ("monitoring", alerts.MIGRATIONS), ("history", history.MIGRATIONS)
+    watching = ("monitoring", alerts.MIGRATIONS), ("history", history.MIGRATIONS), ("events", events.MIGRATIONS)
     return *watching, *((flow.name, flow.migrations) for flow in flows.FLOWS)
 
 
@@ -204,7 +204,11 @@ class Offline:
 
     def operations(self) -> Mapping[str, Callable[..., Awaitable[Any]]]:
         """What monitoring and flows can be asked."""
-        return {**alerts.OPERATIONS, **{name: each for flow in flows.FLOWS for name, each in flow.operations.items()}}
+        return {
+            **alerts.OPERATIONS,
+            **events.OPERATIONS,
+            **{name: each for flow in flows.FLOWS for name, each in flow.operations.items()},
+        }
 
     async def secrets_changed(self) -> None:
         """Nobody uses them now."""
@@ -273,52 +277,6 @@ class Settings:
     """a second file for the signed checkpoints of the audit"""
 
 
-@dataclass(slots=True)
-class Lent:
-    """What adapters are lent: see `pipe.contract.Services`."""
-
-    clock: Clock
-    store: Store | None
-    """None where an adapter is only looked at"""
-    listeners: Listeners | None = None
-    default_timeout: Timeout = field(default_factory=Timeout)
-
-    def spool(self, limit: int) -> Spool:
-        assert self.store is not None
-        return self.store.spool(limit)
-
-    def mount(
-        self,
-        listener: str | None,
-        prefix: str,
-        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-        plain: PlainHandler | None = None,
-    ) -> Callable[[], None]:
-        assert self.listeners is not None
-        return self.listeners.mount(listener, prefix, handler, plain)
-
-    def secured(self, listener: str | None) -> bool:
-        assert self.listeners is not None
-        return self.listeners.secured(listener)
-
-    def listening(self, listener: str | None) -> Listening:
-        assert self.listeners is not None
-        return self.listeners.listening(listener)
-
-    async def fate(self, id: str, caller: str | None) -> Mapping[str, Any] | None:
-        assert self.store is not None
-        store = self.store
-        return await self.store.read(lambda connection: fate(connection, store.loader, id, caller))
-
-    async def noted(self, connection: str, name: str) -> Any:
-        assert self.store is not None
-        return await self.store.read(lambda reading: notes.read(reading, connection, name))
-
-    async def note(self, connection: str, name: str, value: Any) -> None:
-        assert self.store is not None
-        await self.store.write(lambda tx: notes.keep(tx, connection, name, value))
-
-
 class Gateway:
     """One running gateway."""
 
@@ -334,13 +292,15 @@ class Gateway:
         self.pages_served = False
         self.applying: Applying
         self._reloading: asyncio.Task[None] | None = None
-        self._erasing: asyncio.Task[None] | None = None
+        self._beside: list[asyncio.Task[None]] = []
+        """what goes on beside the traffic as long as the gateway runs"""
         self._metrics_keys: tuple[MetricsAccess, Authenticator] | None = None
         self.stand_ins = StandIns(settings.config, settings.data) if settings.partners else None
         self._checkpointing: asyncio.Task[None] | None = None
         self.checkpointing: Checkpointing | None = None
         self.alarms: alerts.Alarms | None = None
-        self._watchers: tuple[history.Recorder, Pulse, Traces] | tuple[()] = ()
+        self.event_log: events.EventLog
+        self._watchers: tuple[history.Recorder, Pulse, Traces, events.EventLog] | tuple[()] = ()
         self.started_at = 0.0
         self._stopping = asyncio.Event()
         self._exit = 0
@@ -398,16 +358,21 @@ class Gateway:
         if self.pages_served:
             await self.staff.start()
         self._watch(self.lent.listeners)
-        self._watchers = history.Recorder(self.engine), Pulse(self.engine), Traces(self.engine)
+        self.event_log = events.EventLog(self.engine)
+        self._watchers = history.Recorder(self.engine), Pulse(self.engine), Traces(self.engine), self.event_log
         await self.engine.start(configuration)
         for watcher in self._watchers:
             await watcher.start()
         erasing = Erasing(self.store, lambda: self.engine.outcomes, subjects())
         await erasing.go_on()
-        self._erasing = asyncio.create_task(lasting("erasing", erasing.run, self.clock), name="erasing")
+        self._beside = [
+            asyncio.create_task(lasting("erasing", erasing.run, self.clock), name="erasing"),
+            asyncio.create_task(lasting("indexing", Indexing(self.engine).run, self.clock), name="indexing"),
+        ]
         await self.lent.listeners.start()
         self.started_at = self.clock.now()
-        self.alarms = alerts.Alarms(self.engine, lambda: self._host("alerts", lambda done, all_, word: None))
+        host = partial(self._host, "alerts", lambda done, all_, word: None)
+        self.alarms = alerts.Alarms(self.engine, host, self.event_log.alert)
         await self.alarms.start()
         await self.control.start()
         self._write_addresses()
@@ -428,7 +393,9 @@ class Gateway:
         """Takes up a configuration while running, whole or not at all: see `pipe.applying`."""
         before, self.lent.default_timeout = self.lent.default_timeout, configuration.defaults.timeout
         try:
-            return await self.applying.apply(configuration, actor, orphans)
+            plan = await self.applying.apply(configuration, actor, orphans)
+            self.event_log.note("configuration", configuration.revision, "applied", text=f"by {actor}")
+            return plan
         except BaseException:
             self.lent.default_timeout = before
             raise
@@ -464,7 +431,12 @@ class Gateway:
 
     def _watch(self, listeners: Listeners) -> None:
         health = Health(self.engine, self.store)
-        metrics = Metrics(self.engine, open_to_all=listeners.secured(None), admit=self._admit_to_metrics)
+        metrics = Metrics(
+            self.engine,
+            open_to_all=listeners.secured(None),
+            admit=self._admit_to_metrics,
+            alerts=lambda: self.alarms.open if self.alarms is not None else (),
+        )
         operations = self.staff.site.router.operations if self.pages_served else ()
         api = Api(lambda: self.engine.configuration, operations, open_to_all=listeners.secured(None))
         pages = {
@@ -493,9 +465,9 @@ class Gateway:
         if self.alarms is not None:
             await self.alarms.stop()
         await self.staff.stop()
-        if self._erasing is not None:
-            self._erasing.cancel()
-            await asyncio.gather(self._erasing, return_exceptions=True)
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
         if self.lent.listeners is not None:
             await self.lent.listeners.stop(grace=5)
         await self.engine.stop()
@@ -528,7 +500,7 @@ class Gateway:
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.reload)
-        _settle_memory()
+        settle()
         logger.bind(action="started", **self.addresses()).info("the gateway is ready")
         if on_ready is not None:
             on_ready(self)
@@ -592,20 +564,3 @@ class Gateway:
             self.alarms.store_failed(error)
         self._exit = 2
         self._stopping.set()
-
-
-def _settle_memory() -> None:
-    """What is there now stays: the collector need not look at it again, nor after every few hundred new objects.
-
-    Messages are freed by reference counts; left to itself the collector takes an eighth of a busy gateway's time.
-    What is large is mapped by itself: it grows without a copy, and goes back to the system as soon as it is freed. Left
-    to itself glibc stops doing so once a large body has been freed.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-    with suppress(AttributeError):  # not every C library has it
-        library = ctypes.CDLL(None)
-        library.mallopt(M_MMAP_THRESHOLD, 1 << 20)
-        # Told one of them it keeps 128 KiB, and each group of messages would take its memory from the system anew.
-        library.mallopt(M_TRIM_THRESHOLD, 16 << 20)

@@ -79,7 +79,10 @@ class Erasing:
                 for begin in range(0, len(left), wiping.AT_ONCE):
                     wiped += await self._wipe(id, left[begin : begin + wiping.AT_ONCE], places)
             both = (*found.own, *found.shared)
-            waiting = len(await store.read(lambda c: wiping.unwiped(c, both), LIMIT_S))
+            waits = await store.read(lambda c: wiping.unwiped(c, both), LIMIT_S)
+            # Of what was wiped before a crash, too.
+            await store.forget_words({*both}.difference(waits), wholly=True)
+            waiting = len(waits)
             if not waiting:
                 await store.write(lambda tx: wiping.finish(tx, id, sought, self._places))
         await store.give_back()

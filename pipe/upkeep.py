@@ -52,6 +52,7 @@ class Upkeep:
             total = retention.Pruned(
                 total.bodies + pruned.bodies, total.dead + pruned.dead, total.messages + pruned.messages
             )
+            await engine.store.forget_words(pruned.seqs)
             if not pruned.more:
                 break
             await engine.clock.sleep(BREATH_S)

@@ -24,7 +24,7 @@ from web.admin import (
     rules,
     sessions,
 )
-from web.ops import alerts, connections, dead, itself, messages, overview, revisions, routes
+from web.ops import alerts, connections, dead, exchanges, itself, messages, overview, revisions, routes
 from web.pages import common
 from web.pages.bots import FEED as BOTS
 from web.pages.live import Topic
@@ -38,7 +38,7 @@ AREAS: tuple[Area, ...] = (
     home.AREA, people.AREA, person.AREA, importing.AREA, places.AREA, companies.AREA, groups.AREA,
     roles.AREA, grants.AREA, rules.AREA, questions.AREA, emergency.AREA,
     sessions.AREA, keys.AREA, audit.AREA, findings.AREA, otp.AREA,
-    overview.AREA, messages.AREA, dead.AREA, connections.AREA, routes.AREA,
+    overview.AREA, exchanges.AREA, messages.AREA, dead.AREA, connections.AREA, routes.AREA,
     alerts.AREA, revisions.AREA, itself.AREA,
 )  # fmt: skip
 TOPICS: tuple[Topic, ...] = (

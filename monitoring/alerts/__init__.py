@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from monitoring.alerts.operations import OPERATIONS
-from monitoring.alerts.tables import create
+from monitoring.alerts.tables import create, who_heard
 from monitoring.alerts.watch import Alarms
 
 __all__ = ["MIGRATIONS", "OPERATIONS", "Alarms"]
 
-MIGRATIONS = (create,)
+MIGRATIONS = (create, who_heard)

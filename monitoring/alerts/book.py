@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
+
+import orjson
 
 from pipe.config.alerts import Alerts, RuleName, Severity, loudness
 
-CLEAR_S = 15.0
-"""an alert is over when nothing was seen of it for so long: what comes and goes is one alert"""
 State = Literal["pending", "firing", "over"]
 
 
@@ -36,7 +36,11 @@ class Alert:
     fired_at: float | None = None
     ended_at: float | None = None
     told_at: float | None = None
+    """when somebody last got it"""
     cleared_at: float | None = None
+    """when somebody last got the all-clear"""
+    heard: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+    """who got it, by route: when last, and when the all-clear"""
     acked_at: float | None = None
     acked_by: str | None = None
     note: str | None = None
@@ -62,6 +66,13 @@ class Alert:
 
 CONNECTION_RULES = frozenset({"connection_down", "connection_degraded", "connection_flapping", "certificate"})
 ROUTE_RULES = frozenset({"dead_letters", "queue_age", "uncertain"})
+
+
+def restored(row: Mapping[Any, Any], seen_at: float = 0.0) -> Alert:
+    """The alert of a row of the table."""
+    known = {str(name): row[name] for name in row if name != "heard"}
+    told = {to: (at, cleared) for to, (at, cleared) in orjson.loads(row["heard"] or "{}").items()}
+    return Alert(**known, heard=told, seen_at=seen_at)
 
 
 class Silence(NamedTuple):
@@ -95,8 +106,9 @@ class Book:
                 said = (finding.text, finding.text_uk)
                 alert = self.open[at] = Alert(new_id(), finding.rule, finding.subject, rule.severity, *said, now)
                 changed.append(alert)
-            elif alert.ended_at is not None:  # and nobody has heard so: for them it has never been over
+            elif alert.ended_at is not None:  # for who has not heard so it has never been over
                 alert.ended_at = None
+                alert.heard = {to: at for to, at in alert.heard.items() if at[1] is None}
                 changed.append(alert)
             alert.seen_at = now
             if (rule.severity, *finding[2:]) != (alert.severity, alert.text, alert.text_uk):
@@ -106,10 +118,10 @@ class Book:
                 alert.fired_at = now
                 changed.append(alert)
         for key, alert in list(self.open.items()):
-            if alert.ended_at is None and now - alert.seen_at >= CLEAR_S:
+            if alert.ended_at is None and now - alert.seen_at >= float(rules.clear):
                 alert.ended_at = now
                 changed.append(alert)
-            if alert.ended_at is not None and alert.told_at is None:
+            if alert.ended_at is not None and not alert.heard:
                 del self.open[key]
         return list({id(alert): alert for alert in changed}.values())
 
@@ -119,38 +131,60 @@ class Book:
             if alert.id in cared:
                 alert.acked_at, alert.acked_by, alert.note = cared[alert.id]
 
-    def to_tell(self, now: float, rules: Alerts, silences: Iterable[Silence]) -> list[Alert]:
-        """What somebody must be told now: what fires, once more after `repeat` unless acknowledged, and all-clears."""
+    def to_tell(
+        self,
+        to: str,
+        now: float,
+        rules: Alerts,
+        silences: Iterable[Silence],
+        wants: Callable[[Alert], bool] = lambda alert: True,
+    ) -> list[Alert]:
+        """What one listener must be told now: what fires, once more after `repeat` unless acknowledged, all-clears."""
         quiet = list(silences)
         due = [
             alert
             for alert in self.open.values()
-            if _is_due(alert, now, float(rules.repeat)) and not any(silence.covers(alert, now) for silence in quiet)
+            if wants(alert)
+            and _is_due(alert, alert.heard.get(to), now, float(rules.repeat))
+            and not any(silence.covers(alert, now) for silence in quiet)
         ]
         # The first of several waits for the others, so that one message tells what happened.
-        fresh = [alert.fired_at for alert in due if alert.told_at is None and alert.fired_at is not None]
+        fresh = [alert.fired_at for alert in due if to not in alert.heard and alert.fired_at is not None]
         if fresh and now - min(fresh) < float(rules.group):
-            due = [alert for alert in due if alert.told_at is not None]
+            due = [alert for alert in due if to in alert.heard]
         return due
 
-    def mark(self, told: Iterable[Alert], now: float) -> None:
-        """They were told."""
-        for alert in told:
-            if alert.ended_at is not None:
-                alert.cleared_at = now
-                self.open.pop((alert.rule, alert.subject), None)
-            else:
-                alert.told_at = now
+    def mark(self, told: Mapping[str, Iterable[Alert]], now: float) -> None:
+        """They were told, by listener."""
+        for to, alerts in told.items():
+            for alert in alerts:
+                alert.heard[to] = heard(alert, to, now)
+                if alert.ended_at is not None:
+                    alert.cleared_at = now
+                else:
+                    alert.told_at = now
+
+    def settle(self, listeners: Collection[str]) -> None:
+        """Forgets what is over and everybody has heard so who is still there to hear."""
+        for key, alert in list(self.open.items()):
+            waits = any(to in listeners and cleared is None for to, (_, cleared) in alert.heard.items())
+            if alert.ended_at is not None and not waits:
+                del self.open[key]
 
 
-def _is_due(alert: Alert, now: float, repeat: float) -> bool:
+def heard(alert: Alert, to: str, now: float) -> tuple[float, float | None]:
+    """What a listener has heard of an alert that is told to it now."""
+    return (now, None) if alert.ended_at is None else (alert.heard[to][0], now)
+
+
+def _is_due(alert: Alert, heard: tuple[float, float | None] | None, now: float, repeat: float) -> bool:
     if alert.fired_at is None:
         return False
     if alert.ended_at is not None:
-        return alert.told_at is not None and alert.cleared_at is None
-    if alert.told_at is None:
+        return heard is not None and heard[1] is None
+    if heard is None:
         return True
-    return alert.acked_at is None and now - alert.told_at >= repeat
+    return alert.acked_at is None and now - heard[0] >= repeat
 
 
 def summary(told: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

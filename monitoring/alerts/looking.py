@@ -6,17 +6,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
 from monitoring.alerts.book import Alert, Finding
 from pipe.config.alerts import Alerts, RuleName
+from pipe.connection import Connection as Connected
+from pipe.contract import State, Troubled
 from pipe.engine import Engine
 from pipe.events import Event, Turned
 from pipe.operations import auditing, ledger
 from pipe.operations.host import Host
-from pipe.operations.ledger import oldest_of, totals_of
+from pipe.operations.ledger import counters_of, oldest_of, unknown_of
 from pipe.redact import mask
-from pipe.store.schema import DEAD, EXPIRED, UNCERTAIN, delivery
+from pipe.store.schema import DEAD, EXPIRED
 
 GATEWAY = "gateway"
 """the subject of what concerns no connection and no route"""
@@ -38,7 +40,7 @@ class Looker:
     def saw(self, event: Event) -> None:
         """Notes when a connection breaks."""
         if isinstance(event, Turned) and event.state == "down":
-            self._breaks.setdefault(event.connection, deque(maxlen=_MOST_BREAKS)).append(self._engine.clock.now())
+            self._breaks.setdefault(event.connection, deque(maxlen=_MOST_BREAKS)).append(self._engine.clock.monotonic())
 
     async def look(self, rules: Alerts, open_: Mapping[tuple[str, str], Alert]) -> list[Finding]:
         """All that is not well; `open_` is what was not well before. Raises StoreError where the store is not read."""
@@ -50,19 +52,21 @@ class Looker:
         return found
 
     def _connections(self, rules: Alerts, now: float, open_: Mapping[tuple[str, str], Alert]) -> Iterator[Finding]:
+        at_present = self._engine.clock.monotonic()  # a wall clock that steps breaks no connection
         for name, connection in self._engine.connections.items():
-            reason = mask(connection.reason, ())
+            state, said = condition(connection)
+            reason = mask(said, ())
             before = open_.get(("connection_down", name))
             if connection.state == "unknown" and before is not None:  # after a restart nobody has tried it yet
                 yield Finding("connection_down", name, before.text, before.text_uk)
-            if connection.state == "down":
+            if state == "down":
                 yield Finding("connection_down", name, f"{name} is down: {reason}", f"{name} не працює: {reason}")
-            elif connection.state == "degraded":
+            elif state == "degraded":
                 text = f"{name} works badly: {reason}"
                 yield Finding("connection_degraded", name, text, f"{name} працює погано: {reason}")
             flapping = rules.rule("connection_flapping")
             if flapping is not None:
-                since = now - (flapping.age or 0)
+                since = at_present - (flapping.age or 0)
                 breaks = sum(at > since for at in self._breaks.get(name, ()))
                 if breaks > (flapping.over or 0):
                     text = f"{name} broke {breaks} times within {_minutes(flapping.age)} min"
@@ -81,7 +85,7 @@ class Looker:
             if dead is not None and seen["dead"] > (dead.over or 0):
                 text = f"{route} has {seen['dead']} dead letters: `pipe dead list --route {route}`"
                 yield Finding("dead_letters", route, text, f"{route}: мертвих листів {seen['dead']}")
-            if age is not None and seen["oldest"] > (age.age or 0) and not self._held(route):
+            if age is not None and seen["oldest"] > (age.age or 0) and not held(self._engine, route):
                 text = f"{route}: the oldest delivery has waited for {_minutes(seen['oldest'])} min"
                 uk = f"{route}: найстарша доставка чекає {_minutes(seen['oldest'])} хв"
                 yield Finding("queue_age", route, text, uk)
@@ -89,16 +93,6 @@ class Looker:
                 text = f"{route}: of {seen['uncertain']} sent, nobody knows whether they arrived: `pipe resolve`"
                 uk = f"{route}: про {seen['uncertain']} надісланих невідомо, чи дійшли"
                 yield Finding("uncertain", route, text, uk)
-
-    def _held(self, route: str) -> bool:
-        """Whether it is known why it waits: a person paused it, or a connection of it is down, which is told itself."""
-        engine = self._engine
-        made = engine.routes.get(route)
-        if made is None or engine.is_paused(route):
-            return True
-        names = [target.config.connection for target in made.targets.values()]
-        states = [engine.connections[name].state for name in names if name in engine.connections]
-        return any(state in ("down", "paused") for state in states)
 
     def _gateway(self, rules: Alerts) -> Iterator[Finding]:
         engine = self._engine
@@ -126,7 +120,7 @@ class Looker:
         return [] if text is None else [Finding(name, GATEWAY, text, text)]
 
     async def _books(self) -> Finding | None:
-        wrong = (await ledger.verify(self._host()))["wrong"]
+        wrong = (await ledger.verify(self._host(), chain=False))["wrong"]  # the audit has its own rule
         return Finding("books", GATEWAY, f"the books are wrong: {wrong[0]}", "") if wrong else None
 
     async def _audit(self) -> Finding | None:
@@ -134,20 +128,37 @@ class Looker:
         return Finding("audit", GATEWAY, f"the audit was altered: {found[0]['text']}", "") if found else None
 
 
+def condition(connection: Connected) -> tuple[State, str]:
+    """A connection's state and why; troubles that its adapter knows of make an `up` degraded.
+
+    A certificate that ends soon does not: it has a rule of its own, and weeks.
+    """
+    if connection.state == "up" and isinstance(connection.adapter, Troubled):
+        troubles = connection.adapter.troubles()
+        if troubles:
+            return "degraded", "; ".join(troubles)
+    return connection.state, connection.reason
+
+
+def held(engine: Engine, route: str) -> bool:
+    """Whether it is known why a route waits: a person paused it, or a connection is down, which is told itself."""
+    made = engine.routes.get(route)
+    if made is None or engine.is_paused(route):
+        return True
+    names = [target.config.connection for target in made.targets.values()]
+    states = [engine.connections[name].state for name in names if name in engine.connections]
+    return any(state in ("down", "paused") for state in states)
+
+
 def _waiting(connection: Connection, now: float) -> dict[str, dict[str, Any]]:
-    d = delivery.c
-    oldest = oldest_of(connection, now)
-    unknown = select(d.route, func.count().label("n")).where(
-        d.state == UNCERTAIN, d.next_at.is_(None), d.done_at.is_(None)
-    )
-    uncertain = {row.route: row.n for row in connection.execute(unknown.group_by(d.route))}
+    oldest, uncertain = oldest_of(connection, now), unknown_of(connection)
     return {
         route: {
             "dead": totals[DEAD] + totals[EXPIRED],
             "oldest": oldest.get(route, 0.0),
             "uncertain": uncertain.get(route, 0),
         }
-        for route, totals in totals_of(connection).items()
+        for route, totals in counters_of(connection).items()
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from sqlalchemy import Connection, select
 
-from monitoring.alerts.book import Alert, summary
+from monitoring.alerts.book import Alert, restored, summary
 from monitoring.alerts.looking import GATEWAY
 from monitoring.alerts.tables import alert, silence
 from pipe.config.alerts import RULES, RuleName, loudness
@@ -127,4 +127,4 @@ def _quiet(connection: Connection, now: float) -> list[dict[str, Any]]:
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:
-    return Alert(**row).told()
+    return restored(row).told()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, Float, MetaData, String, Table, Text
+from sqlalchemy import Column, Connection, Float, MetaData, String, Table, Text, inspect, text
 
 metadata = MetaData()
 
@@ -23,6 +23,7 @@ alert = Table(
     Column("acked_at", Float(53)),
     Column("acked_by", String),
     Column("note", Text),
+    Column("heard", Text),  # JSON: who got it, by route: when last, and when the all-clear
 )
 
 silence = Table(
@@ -39,5 +40,11 @@ silence = Table(
 
 
 def create(connection: Connection) -> None:
-    """The tables as they were first."""
+    """The tables."""
     metadata.create_all(connection)
+
+
+def who_heard(connection: Connection) -> None:
+    """Each listener has heard its own: the column, where the tables were made before there was one."""
+    if "heard" not in {column["name"] for column in inspect(connection).get_columns(alert.name)}:
+        connection.execute(text(f"ALTER TABLE {alert.name} ADD COLUMN heard TEXT"))

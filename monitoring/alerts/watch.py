@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -13,17 +13,20 @@ import orjson
 from loguru import logger
 from sqlalchemy import Connection, select
 
-from monitoring.alerts.book import Alert, Book, Silence, summary
+from monitoring.alerts.book import ROUTE_RULES, Alert, Book, Silence, heard, restored, summary
 from monitoring.alerts.looking import GATEWAY, Looker
 from monitoring.alerts.tables import alert as table
 from monitoring.alerts.tables import silence
 from pipe.config.alerts import loudness
+from pipe.config.models import FromConfig
+from pipe.config.walk import every_target
 from pipe.engine import Engine
 from pipe.errors import PipeError, StoreError
 from pipe.operations.host import Host
-from pipe.route import Route
 from pipe.store.transaction import Tx
 
+UNTOLD_S = 30 * 86400.0
+"""how long after its end an alert is still told to be over"""
 PATIENCE_S = 30.0
 """that the emergency's program may take"""
 _KEPT = tuple(column.name for column in table.columns)
@@ -34,8 +37,11 @@ _PEOPLES = {"acked_at", "acked_by", "note"}
 class Alarms:
     """One task. It belongs to a running gateway."""
 
-    def __init__(self, engine: Engine, host: Callable[[], Host]) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: Engine, host: Callable[[], Host], turned: Callable[[Alert], None] = lambda alert: None
+    ) -> None:
+        """`turned` hears of each that fires, and of each that is over."""
+        self._engine, self._turned = engine, turned
         self._looker = Looker(engine, host)
         self._book = Book()
         self._unwritten: dict[str, Alert] = {}
@@ -44,6 +50,11 @@ class Alarms:
         self._knocking: asyncio.Task[None] | None = None
         self._knocked = False
         """whether the emergency's program was run since the store last worked"""
+
+    @property
+    def open(self) -> list[Alert]:
+        """Those that are not over, and those of whose end nobody has heard."""
+        return list(self._book.open.values())
 
     async def start(self) -> None:
         """Goes on with the alerts that were open when the gateway stopped."""
@@ -79,20 +90,47 @@ class Alarms:
         self._unwritten |= {each.id: each for each in self._book.turn(found, now, rules, new_id)}
         silences, cared = await engine.store.read(lambda reading: (_silences(reading, now), _cared_for(reading)))
         self._book.care(cared)
-        due = self._book.to_tell(now, rules, silences)
         telling = {
             name: chosen
-            for name, route in engine.routes.items()
-            if route.config.source.kind == "alerts" and (chosen := [each for each in due if _fits(each, route)])
+            for name, source in self._listeners().items()
+            if source.hears(now)
+            and (chosen := self._book.to_tell(name, now, rules, silences, partial(self._wants, source)))
         }
         told = {each.id: each for chosen in telling.values() for each in chosen}
         if self._unwritten or told:
-            rows = [_row(each, now if each.id in told else None) for each in (self._unwritten | told).values()]
+            rows = [_row(each, telling, now) for each in (self._unwritten | told).values()]
             bodies = {name: summary(each.told() for each in chosen) for name, chosen in telling.items()}
             await engine.store.write(partial(self._keep, rows=rows, bodies=bodies))
+            for each in self._unwritten.values():
+                if each.fired_at is not None and now in (each.fired_at, each.ended_at):
+                    self._turned(each)
             self._unwritten.clear()
-            self._book.mark(told.values(), now)
+            self._book.mark(telling, now)
             self._knocked = False
+        self._book.settle(self._listeners())
+
+    def _listeners(self) -> dict[str, FromConfig]:
+        """The routes that tell alerts, and which they want."""
+        routes = self._engine.routes.items()
+        return {name: route.config.source for name, route in routes if route.config.source.kind == "alerts"}
+
+    def _wants(self, source: FromConfig, alert: Alert) -> bool:
+        loud = loudness(alert.severity) >= loudness(source.severity)
+        return (
+            loud
+            and (not source.rules or alert.rule in source.rules)
+            and (not source.about or self._about(source, alert))
+        )
+
+    def _about(self, source: FromConfig, alert: Alert) -> bool:
+        """Whether it concerns what a listener asked for: a connection, or a route; also one that leads there."""
+        route = self._engine.routes.get(alert.subject)
+        names = {alert.subject}
+        if route is not None and alert.rule in ROUTE_RULES:
+            config = route.config
+            names |= {name for target in every_target(config) for name in (target.connection, target.route) if name}
+            names |= {config.source.connection or ""}
+        return not names.isdisjoint(source.about)
 
     def _keep(self, tx: Tx, rows: Sequence[dict[str, Any]], bodies: dict[str, dict[str, Any]]) -> None:
         for row in rows:
@@ -119,24 +157,28 @@ class Alarms:
         self._knocking = asyncio.create_task(_run_program(command, summary([alert.told()])), name="emergency")
 
 
-def _fits(alert: Alert, route: Route) -> bool:
-    source = route.config.source
-    loud = loudness(alert.severity) >= loudness(source.severity)
-    return loud and (not source.rules or alert.rule in source.rules)
-
-
-def _row(alert: Alert, told_at: float | None) -> dict[str, Any]:
+def _row(alert: Alert, telling: Mapping[str, Sequence[Alert]], now: float) -> dict[str, Any]:
+    """As it is kept once those that hear of it now have heard."""
     fields = asdict(alert)
     row = {name: fields[name] for name in _KEPT if name not in _PEOPLES}
-    return row if told_at is None else {**row, "told_at" if alert.ended_at is None else "cleared_at": told_at}
+    hear = [to for to, alerts in telling.items() if alert in alerts]
+    known = alert.heard | {to: heard(alert, to, now) for to in hear}
+    if hear:
+        row["told_at" if alert.ended_at is None else "cleared_at"] = now
+    return {**row, "heard": orjson.dumps(known).decode()}
 
 
 def _open(connection: Connection, now: float) -> list[Alert]:
     """What is not over, and what is over while nobody has heard so."""
     c = table.c
-    untold = c.told_at.is_not(None) & c.cleared_at.is_(None)
-    rows = connection.execute(select(table).where(c.ended_at.is_(None) | untold)).mappings()
-    return [Alert(**{name: row[name] for name in _KEPT}, seen_at=now) for row in rows]
+    # Some may have heard of its end and others not: those who have are not told again.
+    lately = c.told_at.is_not(None) & (c.ended_at >= now - UNTOLD_S)
+    found = [
+        restored(row, now) for row in connection.execute(select(table).where(c.ended_at.is_(None) | lately)).mappings()
+    ]
+    return [
+        each for each in found if each.ended_at is None or any(cleared is None for _, cleared in each.heard.values())
+    ]
 
 
 def _silences(connection: Connection, now: float) -> list[Silence]:

@@ -34,6 +34,14 @@ def alerts(
     leave(wrong=any(each["state"] == "firing" for each in found["alerts"]))
 
 
+@app.command("prometheus")
+def prometheus(config: Config = CONFIG) -> None:
+    """The rules as a rule file for Prometheus, over the numbers of `/metrics`; with the ones that only it can see."""
+    from pipe.app import Offline, rule_file
+
+    typer.echo(rule_file(Offline(config).configuration().alerts), nl=False)
+
+
 @app.command("ack")
 def ack(
     id: Id,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +12,11 @@ import typer
 from pipe.cli.frame import CONFIG, DATA, Config, Data, Frame, Json, as_json, leave
 from pipe.cli.text import counted, moment, table
 from pipe.cli.times import moment_of
+from pipe.spreadsheet import csv_text
 
 app = typer.Typer(no_args_is_help=True, help="Who did what; looking at it is written into it, too.")
 PAGE = 5000
 COLUMNS = ("seq", "at", "actor", "event", "target", "before", "after", "prev", "hash")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Event = Annotated[str | None, typer.Option("--event", help="`grant.given`, or all of `grant.*`.")]
 Actor = Annotated[str | None, typer.Option("--actor", help="A login, or a user of the machine.")]
@@ -65,10 +63,10 @@ def export(
     asked: dict[str, Any] = {"event": event, "actor": actor, "target": target, "text": text}
     asked |= {"since": moment_of(since), "until": moment_of(until)}
     if form == "csv":
-        sys.stdout.write(_csv([COLUMNS]))
+        sys.stdout.write(csv_text([COLUMNS]))
     for rows in _pages(frame, asked):
         if form == "csv":
-            sys.stdout.write(_csv([_cell(row[name]) for name in COLUMNS] for row in rows))
+            sys.stdout.write(csv_text([_cell(row[name]) for name in COLUMNS] for row in rows))
         else:
             sys.stdout.writelines(_line(row) for row in rows)
 
@@ -163,14 +161,7 @@ def _found(found: list[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else value if isinstance(value, str) else as_json(value).replace("\n", " ")
-    return f"'{text}" if text.startswith(_FORMULA) else text
-
-
-def _csv(rows: Any) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerows(rows)
-    return out.getvalue()
+    return "" if value is None else value if isinstance(value, str) else as_json(value).replace("\n", " ")
 
 
 def _line(row: dict[str, Any]) -> str:

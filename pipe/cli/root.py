@@ -8,10 +8,13 @@ from pipe.cli import (
     access_rights,
     alerts,
     audit,
+    bundle,
     companies,
     configuration,
     credentials,
     dead,
+    events,
+    exchanges,
     health,
     messages,
     overview,
@@ -19,6 +22,7 @@ from pipe.cli import (
     run,
     safekeeping,
     switches,
+    top,
     wsdl,
 )
 
@@ -41,11 +45,14 @@ app.command("apply")(configuration.apply)
 app.command("capture")(configuration.capture)
 app.command("new")(configuration.new)
 app.command("status")(overview.status)
+app.command("top")(top.top)
 app.command("connections")(overview.connections)
 app.command("routes")(overview.routes)
 app.add_typer(overview.ledger_app, name="ledger")
 app.command("explain")(messages.explain)
 app.command("search")(messages.search)
+app.command("events")(events.events)
+app.command("exchanges")(exchanges.exchanges)
 app.add_typer(messages.messages_app, name="messages")
 app.add_typer(dead.app, name="dead")
 app.command("resolve")(messages.resolve)
@@ -53,6 +60,7 @@ app.command("pause")(switches.pause)
 app.command("resume")(switches.resume)
 app.command("drain")(switches.drain)
 app.command("doctor")(health.doctor)
+app.command("bundle")(bundle.bundle)
 app.command("backup")(safekeeping.backup)
 app.command("restore")(safekeeping.restore)
 app.command("erase")(safekeeping.erase)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from datetime import datetime, time
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 from pipe.config.blocks import Strict
 from pipe.config.units import Duration
+from pipe.functions import KYIV
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
@@ -15,6 +18,38 @@ RuleName = Literal[
     "connection_down", "connection_degraded", "connection_flapping", "certificate", "dead_letters", "queue_age",
     "uncertain", "disk", "clock_step", "books", "audit",
 ]  # fmt: skip
+
+
+class Hours(str):
+    """A part of the day, `08:00-20:00`, in Kyiv; it may go over midnight."""
+
+    __slots__ = ("begin", "end")
+    begin: time
+    end: time
+
+    def __new__(cls, text: str) -> Self:
+        """Raises ValueError for anything else."""
+        made = super().__new__(cls, text)
+        begin, dash, end = text.partition("-")
+        try:
+            made.begin, made.end = time.fromisoformat(begin.strip()), time.fromisoformat(end.strip())
+        except ValueError:
+            dash = ""
+        if not dash or made.begin == made.end:
+            raise ValueError(f"`{text}` is no part of the day: write `08:00-20:00`, or `20:00-08:00` for the night")
+        return made
+
+    def hold(self, at: float) -> bool:
+        """Whether a moment lies within; seconds since 1970."""
+        now = datetime.fromtimestamp(at, KYIV).time()
+        if self.begin < self.end:
+            return self.begin <= now < self.end
+        return now >= self.begin or now < self.end
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
+        """A text that is read so."""
+        return core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
 
 
 class BuiltIn(NamedTuple):
@@ -61,6 +96,10 @@ class Alerts(Strict):
     every: Duration = Field(default=Duration(5), gt=0, description="Pause between two looks.")
     group: Duration = Field(
         default=Duration(10), description="What begins within so long after the first is told with it, in one message."
+    )
+    clear: Duration = Field(
+        default=Duration(15),
+        description="An alert is over when nothing was seen of it for so long: what comes and goes is one alert.",
     )
     repeat: Duration = Field(
         default=Duration(4 * 3600), gt=0, description="What lasts and nobody acknowledged is told again after so long."

@@ -42,7 +42,7 @@ class Difference:
     routes: Changes
     listeners: Changes
     settings: tuple[str, ...]
-    """keys of `defaults`, `limits`, `retention` and `metrics`, `sign_in`, `alerts`, `traces` that differ"""
+    """keys of BLOCKS that differ"""
     files: Changes
     """files beside the YAML, schemas for example, whose content differs"""
     promises: Mapping[str, tuple[str, str]]
@@ -66,6 +66,10 @@ class Difference:
         }
 
 
+BLOCKS = ("defaults", "limits", "retention", "exchanges", "metrics", "sign_in", "alerts", "events", "traces")
+"""what else a configuration has beside connections, routes and listeners"""
+
+
 def difference(old: Configuration, new: Configuration, *, adapters: Mapping[str, type[Adapter]]) -> Difference:
     """What `new` changes; where something merely stands elsewhere in its file, nothing changed."""
     promises = {}
@@ -75,7 +79,7 @@ def difference(old: Configuration, new: Configuration, *, adapters: Mapping[str,
         if before != after:
             promises[name] = (before, after)
     settings: list[str] = []
-    for block in ("defaults", "limits", "retention", "metrics", "sign_in", "alerts", "traces"):
+    for block in BLOCKS:
         settings += _differing(_values(getattr(old, block)), _values(getattr(new, block)), block)
     return Difference(
         old.revision,

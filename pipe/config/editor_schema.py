@@ -15,13 +15,21 @@ from pipe.config import hooks
 from pipe.config.loader import TestKeys, TopKeys
 from pipe.config.models import Confirm
 from pipe.config.route_reader import GatherKeys, ReplyKeys, RouteKeys
-from pipe.config.source_reader import AlertKeys, ChannelKeys, ConnectionKeys, EveryKeys, OutcomeKeys, ScheduleKeys
+from pipe.config.source_reader import (
+    AlertKeys,
+    ChannelKeys,
+    ConnectionKeys,
+    EventKeys,
+    EveryKeys,
+    OutcomeKeys,
+    ScheduleKeys,
+)
 from pipe.config.step_reader import Branch, EnrichKeys, SplitKeys, TapKeys
 from pipe.config.target_reader import TargetKeys
 from pipe.contract import Adapter, FlowStep, Transformer
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_SOURCES = (ScheduleKeys, EveryKeys, OutcomeKeys, AlertKeys, ChannelKeys)
+_SOURCES = (ScheduleKeys, EveryKeys, OutcomeKeys, AlertKeys, EventKeys, ChannelKeys)
 _OWN = (
     *(TopKeys, RouteKeys, ReplyKeys, GatherKeys, TargetKeys, TestKeys),
     *(Branch, SplitKeys, EnrichKeys, TapKeys, Confirm, ConnectionKeys, *_SOURCES),

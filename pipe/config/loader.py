@@ -10,12 +10,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pipe.config.alerts import Alerts
+from pipe.config.events import EventLog
 from pipe.config.files import Files, is_pattern
 from pipe.config.findings import ConfigInvalid, nearest
 from pipe.config.models import (
     Configuration,
     ConnectionSpec,
     Defaults,
+    Exchanges,
     Limits,
     Listener,
     MetricsAccess,
@@ -43,10 +45,12 @@ class TopKeys(Strict):
     )
     limits: Limits = Field(default=Limits(), description="What the gateway as a whole may hold.")
     retention: Retention = Field(default=Retention(), description="How long what is finished is kept.")
+    exchanges: Exchanges = Field(default=Exchanges(), description="The log of what was exchanged.")
     metrics: MetricsAccess = Field(default=MetricsAccess(), description="Who may read `/metrics`.")
     listeners: dict[str, Listener] = Field(default={}, description="Addresses that the gateway serves HTTP on.")
     sign_in: SignIn = Field(default=SignIn(), description="How staff come in.")
     alerts: Alerts = Field(default=Alerts(), description="What a person must hear of.")
+    events: EventLog = Field(default=EventLog(), description="Which integration events are kept, and where they go.")
     traces: Traces | None = Field(
         default=None, description="Where the spans of distributed traces go; without it nowhere."
     )
@@ -140,9 +144,11 @@ class _Loader:
             defaults=reading.defaults,
             limits=top.limits,
             retention=reading.retention,
+            exchanges=top.exchanges,
             metrics=top.metrics,
             sign_in=top.sign_in,
             alerts=top.alerts,
+            events=self._events(top.events),
             traces=top.traces,
             listeners={name: self._located(listener) for name, listener in top.listeners.items()},
             files=reading.files.seen,
@@ -252,6 +258,12 @@ class _Loader:
         root = self.reading.files.root
         paths = {key: str(root / value) for key, value in listener.tls.model_dump(exclude_none=True).items()}
         return listener.model_copy(update={"tls": listener.tls.model_copy(update=paths)})
+
+    def _events(self, events: EventLog) -> EventLog:
+        """The log with its file found from the folder of the file that names it."""
+        if events.file is None:
+            return events
+        return events.model_copy(update={"file": str(self.reading.files.root / events.file)})
 
     def _test(self, node: Node, number: int) -> RouteTest | None:
         keys = self.reading.validated(TestKeys, node, "test")

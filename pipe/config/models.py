@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipe.config.alerts import Alerts, RuleName, Severity
+from pipe.config.alerts import Alerts, Hours, RuleName, Severity
+from pipe.config.events import EventKind, EventLog
 from pipe.config.sign_in import SignIn
 from pipe.config.traces import Traces
 from pipe.contract import Duration, Expression, Options, Secret, Size, Strict, Timeout
@@ -98,6 +99,15 @@ class Retention(Strict):
     bodies: Duration = Field(default=Duration(7 * 86400), description="Bodies of delivered messages.")
     dead: Duration = Field(default=Duration(30 * 86400), description="Dead letters.")
     metadata: Duration = Field(default=Duration(365 * 86400), description="The story of a message.")
+
+
+class Exchanges(Strict):
+    """The log of what was exchanged."""
+
+    full_text: bool = Field(
+        default=True,
+        description="Whether the words of masked bodies are indexed, so that `pipe exchanges --text` finds them.",
+    )
 
 
 class MetricsAccess(Strict):
@@ -202,7 +212,7 @@ class FlowConfig:
 class FromConfig:
     """Where a route's messages come from."""
 
-    kind: Literal["connection", "schedule", "every", "internal", "outcome", "alerts", "channel"]
+    kind: Literal["connection", "schedule", "every", "internal", "outcome", "alerts", "events", "channel"]
     place: Place
     connection: str | None = None
     options: Options | None = None
@@ -216,7 +226,16 @@ class FromConfig:
     """the least of the alerts that it tells"""
     rules: tuple[RuleName, ...] = ()
     """of the alerts; none: all"""
+    about: tuple[str, ...] = ()
+    """connections and routes that the alerts concern; none: all"""
+    hours: Hours | None = None
+    """when they may be told"""
+    events: tuple[EventKind, ...] = ()
     channel: str | None = None
+
+    def hears(self, at: float) -> bool:
+        """Whether it may be told of alerts at a moment, seconds since 1970."""
+        return self.hours is None or self.hours.hold(at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,10 +338,12 @@ class Configuration:
     defaults: Defaults = Defaults()
     limits: Limits = Limits()
     retention: Retention = Retention()
+    exchanges: Exchanges = Exchanges()
     metrics: MetricsAccess = MetricsAccess()
     listeners: dict[str, Listener] = field(default_factory=dict)
     sign_in: SignIn = SignIn()
     alerts: Alerts = Alerts()
+    events: EventLog = EventLog()
     traces: Traces | None = None
     files: dict[str, str] = field(default_factory=dict)
     """every file that was read (YAML, schemas), by its path relative to the first one: the revision's content"""

@@ -9,7 +9,8 @@ from cronsim import CronSim, CronSimError
 from pydantic import Field
 
 from pipe.config import hooks
-from pipe.config.alerts import RuleName, Severity
+from pipe.config.alerts import Hours, RuleName, Severity
+from pipe.config.events import EventKind
 from pipe.config.findings import nearest
 from pipe.config.models import FromConfig, OutcomeName
 from pipe.config.reading import Reading, keys_of
@@ -51,6 +52,20 @@ class AlertKeys(Strict):
 
     alerts: Severity = Field(description="Those of at least this severity.")
     rules: list[RuleName] = Field(default=[], description="Only those of these rules.")
+    of: list[str] = Field(
+        default=[], description="Only those that concern these connections or routes; a route concerns its connections."
+    )
+    hours: Hours | None = Field(
+        default=None,
+        description="Only within these hours, in Kyiv; what still lasts when they begin is told then.",
+        examples=["08:00-20:00"],
+    )
+
+
+class EventKeys(Strict):
+    """Integration events, each a message of its own."""
+
+    events: list[EventKind] = Field(description="Those of these kinds, as far as they are kept.", min_length=1)
 
 
 class ChannelKeys(Strict):
@@ -65,6 +80,7 @@ _FORMS: dict[str, type[Strict]] = {
     "schedule": ScheduleKeys,
     "outcome": OutcomeKeys,
     "alerts": AlertKeys,
+    "events": EventKeys,
     "channel": ChannelKeys,
     "every": EveryKeys,
 }
@@ -90,7 +106,9 @@ def read_source(reading: Reading, node: Node) -> FromConfig | None:
     if isinstance(keys, OutcomeKeys):
         return _from_outcome(reading, node, keys)
     if isinstance(keys, AlertKeys):
-        return FromConfig("alerts", node.place, severity=keys.alerts, rules=tuple(keys.rules))
+        return _from_alerts(reading, node, keys)
+    if isinstance(keys, EventKeys):
+        return FromConfig("events", node.place, events=tuple(keys.events))
     if isinstance(keys, ChannelKeys):
         return FromConfig("channel", node.place, channel=keys.channel, max_body=int(keys.max_body))
     return FromConfig("every", node.place, every=float(keys.every))
@@ -121,6 +139,18 @@ def _from_schedule(reading: Reading, node: Node, keys: ScheduleKeys) -> FromConf
         reading.note(node.items["schedule"], "bad-value", text)
         return None
     return FromConfig("schedule", node.place, schedule=keys.schedule)
+
+
+def _from_alerts(reading: Reading, node: Node, keys: AlertKeys) -> FromConfig:
+    if "of" in node.items:
+        for place, name in zip(node.items["of"].entries or [], keys.of, strict=False):
+            if name not in reading.connection_types and name not in reading.routes:
+                known = sorted({*reading.connection_types, *reading.routes})
+                text = f"there is no connection or route `{name}`{nearest(name, known)}"
+                reading.note(place, "unknown-name", text)
+    return FromConfig(
+        "alerts", node.place, severity=keys.alerts, rules=tuple(keys.rules), about=tuple(keys.of), hours=keys.hours
+    )
 
 
 def _from_outcome(reading: Reading, node: Node, keys: OutcomeKeys) -> FromConfig:

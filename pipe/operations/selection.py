@@ -15,6 +15,7 @@ from pipe.store import codec, schema
 from pipe.store.family import family
 from pipe.store.loading import Loader
 from pipe.store.schema import DEAD, EXPIRED, FINAL, PENDING, UNCERTAIN, dead_letter, delivery, idempotency, message
+from pipe.store.vault import Vault
 
 D, M, L = delivery.c, message.c, dead_letter.c
 LETTERS = (DEAD, EXPIRED)
@@ -48,17 +49,14 @@ async def search(
     if route is not None:
         conditions.append(D.route == route)
     if state is not None:
-        conditions.append(D.state.in_(_states(state)))
+        conditions.append(D.state.in_(states_named(state)))
     if since is not None:
         conditions.append(M.received_at >= since)
     if until is not None:
         conditions.append(M.received_at < until)
-    if subject is not None:
-        conditions.append(M.subject == vault.hash("subject", subject))
-    if key is not None:
-        conditions.append(M.order_key.in_([vault.hash("order", name, key) for name in await _routes(host, route)]))
+    conditions += by_keys(vault, await routes_of(host, route) if key is not None else (), key=key, subject=subject)
     if idempotency_key is not None:
-        seqs = await _by_idempotency(host, await _routes(host, route), idempotency_key, caller)
+        seqs = await _by_idempotency(host, await routes_of(host, route), idempotency_key, caller)
         conditions.append(M.seq.in_(seqs))
     statement = listed().where(*conditions).order_by(D.id.desc()).limit(max(1, limit))
     loader = host.store.loader
@@ -192,15 +190,29 @@ async def message_row(host: Host, id: str) -> Any:
     return {**row, "message_id": row["id"]}
 
 
-def _states(state: str) -> tuple[str, ...]:
+def states_named(state: str, *others: str) -> tuple[str, ...]:
+    """The states that a word means; `others` are words that would be known, too. Raises BadRequest."""
     if state == "pending":
         return PENDING
     if state in (*PENDING, *FINAL):
         return (state,)
-    raise BadRequest(f"there is no state `{state}`; there are: pending, {', '.join((*PENDING, *FINAL))}")
+    raise BadRequest(
+        f"there is no state `{state}`; there are: {', '.join(dict.fromkeys(('pending', *others, *PENDING, *FINAL)))}"
+    )
 
 
-async def _routes(host: Host, route: str | None) -> list[str]:
+def by_keys(vault: Vault, routes: Iterable[str], *, key: str | None, subject: str | None) -> list[ColumnElement[bool]]:
+    """An order key (of one of these routes), a subject: both are kept as keyed hashes only."""
+    found: list[ColumnElement[bool]] = []
+    if subject is not None:
+        found.append(M.subject == vault.hash("subject", subject))
+    if key is not None:
+        found.append(M.order_key.in_([vault.hash("order", name, key) for name in routes]))
+    return found
+
+
+async def routes_of(host: Host, route: str | None) -> list[str]:
+    """The one that was named, or all that ever had a message."""
     if route is not None:
         return [route]
     return await host.store.read(lambda c: list(c.execute(select(schema.ledger.c.route).distinct()).scalars()))

@@ -15,7 +15,15 @@ from pipe.config.findings import CODES
 from pipe.config.loader import IncludedKeys, TestKeys, TopKeys
 from pipe.config.models import Confirm, Listener
 from pipe.config.route_reader import GatherKeys, ReplyKeys, RouteKeys
-from pipe.config.source_reader import AlertKeys, ChannelKeys, ConnectionKeys, EveryKeys, OutcomeKeys, ScheduleKeys
+from pipe.config.source_reader import (
+    AlertKeys,
+    ChannelKeys,
+    ConnectionKeys,
+    EventKeys,
+    EveryKeys,
+    OutcomeKeys,
+    ScheduleKeys,
+)
 from pipe.config.step_reader import Branch, EnrichKeys, SplitKeys, TapKeys
 from pipe.config.target_reader import TargetKeys
 from pipe.contract import Adapter, ConnectionConfig, FlowStep, Transformer
@@ -37,6 +45,7 @@ TOP: dict[str, type[BaseModel]] = {
     "from: an interval": EveryKeys,
     "from: outcomes": OutcomeKeys,
     "from: alerts": AlertKeys,
+    "from: events": EventKeys,
     "from: a channel": ChannelKeys,
     "reply": ReplyKeys,
     "to": TargetKeys,

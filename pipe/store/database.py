@@ -78,9 +78,7 @@ def checkpoint(url: str) -> bool:
 
     Most is done while others write; only the end holds them up, at most `CHECKPOINT_WAIT_S` seconds.
     """
-    path = make_url(url).database
-    assert path is not None
-    connection = sqlite3.connect(path, timeout=CHECKPOINT_WAIT_S, isolation_level=None)
+    connection = sqlite3.connect(path_of(url), timeout=CHECKPOINT_WAIT_S, isolation_level=None)
     try:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -94,6 +92,13 @@ def checkpoint(url: str) -> bool:
 def is_sqlite(url: str) -> bool:
     """Whether the store is the embedded one."""
     return make_url(url).get_backend_name() == "sqlite"
+
+
+def path_of(url: str) -> str:
+    """The file of an embedded store."""
+    path = make_url(url).database
+    assert path is not None
+    return path
 
 
 def default_url(data: Path) -> str:

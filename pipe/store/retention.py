@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import ColumnClause, Connection, bindparam, delete, exists, func, literal_column, select, update
 
@@ -42,6 +42,8 @@ class Pruned:
     dead: int = 0
     messages: int = 0
     more: bool = False
+    seqs: list[int] = field(default_factory=list)
+    """messages whose bodies were removed"""
 
 
 def prune(tx: Tx, keep: Callable[[str], Retention], routes: list[str]) -> Pruned:
@@ -99,6 +101,7 @@ def _bodies(tx: Tx, route: str, delivered_before: float, dead_before: float, pru
     letters = update(dead_letter).where(dead_letter.c.delivery.in_(deliveries)).values(body=None, body_kind=None)
     pruned.dead += len(tx.execute(letters.returning(dead_letter.c.delivery)).fetchall())
     pruned.bodies += len(rows)
+    pruned.seqs += seqs
     pruned.more = pruned.more or len(rows) == AT_ONCE
 
 

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -18,6 +19,7 @@ from pipe.clock import new_id as random_id
 from pipe.errors import StoreBusy, StoreUnavailable
 from pipe.store import database, schema
 from pipe.store.blobs import BlobSpool
+from pipe.store.full_text import FullText, full_text
 from pipe.store.loading import Loader
 from pipe.store.lock import FolderLock, usable
 from pipe.store.migrations import Migration, migrate
@@ -59,6 +61,7 @@ class Store:
         self.data, self.clock, self.new_id = data, clock, new_id
         self.url = url or database.default_url(data)
         self.blobs = data / "blobs"
+        self.full_text: FullText = full_text(self.url, data)
         self._lock = FolderLock(data)
         self._guard: Connection | None = None
         self.vault: Vault
@@ -121,6 +124,8 @@ class Store:
                 # A read that hangs in a silent database would be waited for without end.
                 await asyncio.to_thread(self._readers.shutdown, wait=not silent, cancel_futures=silent)
             self._reading.dispose()
+            if not silent:
+                await self._aside(self.full_text.close)
         self._let_go()
 
     async def _aside(self, work: Callable[..., None], *arguments: Any) -> None:
@@ -155,10 +160,11 @@ class Store:
             raise StoreUnavailable("the store is silent and was given up")  # a read would wait for it without end
         if self._readers is None:
             await asyncio.sleep(0)
-            return self._read(query, limit_s)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, query, limit_s)
+            return self.read_here(query, limit_s)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_here, query, limit_s)
 
-    def _read(self, query: Callable[[Connection], T], limit_s: float) -> T:
+    def read_here(self, query: Callable[[Connection], T], limit_s: float = database.READ_LIMIT_S) -> T:
+        """The same for a thread of one's own: it blocks."""
         with self._reading.connect() as connection:
             raw: Any = connection.connection.driver_connection
             until = time.monotonic() + limit_s
@@ -175,6 +181,10 @@ class Store:
             finally:
                 if connection.dialect.name == "sqlite":
                     raw.set_progress_handler(None, 0)
+
+    async def forget_words(self, seqs: Iterable[int], *, wholly: bool = False) -> None:
+        """These messages are no longer found by their words: see `FullText.forget`."""
+        await self._aside(partial(self.full_text.forget, list(seqs), wholly=wholly))
 
     def spool(self, limit: int) -> BlobSpool:
         """Takes an incoming body of at most `limit` bytes."""

@@ -40,7 +40,7 @@ def _route(route: RouteConfig, judged: Container[str]) -> RouteConfig:
 
 def _source(source: FromConfig) -> FromConfig:
     """Schedules would fire while the clock jumps, and nobody gives an alarm for what is only tried."""
-    moved = ("schedule", "every", "alerts")
+    moved = ("schedule", "every", "alerts", "events")
     return dataclasses.replace(source, kind="internal") if source.kind in moved else source
 
 

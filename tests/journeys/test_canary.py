@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import html
 import io
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -19,6 +22,8 @@ import pytest_asyncio
 from aiohttp import web
 
 from pipe.control import call
+from pipe.store.full_text import FILE
+from pipe.words import words_of
 from tests.journeys.attacks import Kept, Partner, soon
 from tests.journeys.gateway import Gateway
 
@@ -80,6 +85,7 @@ def spellings(value: str) -> set[bytes]:
         base64.b64encode(value.encode()).decode(),
         base64.b64encode(f"pipe:{value}".encode()).decode(),
         value.encode().hex(),
+        " ".join(words_of(value)),
     }
     forms = {text.encode() for text in texts} | {value.encode(charset) for charset in ("utf-16-le", "utf-16-be")}
     return forms | {value.encode("windows-1251")} if not value.isascii() else forms
@@ -124,12 +130,24 @@ class Aviary:
 
     async def settled(self) -> None:
         """Returns when no delivery is under way any more."""
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while rows := self.kept.rows(
             "SELECT route, station, state, note FROM delivery WHERE done_at IS NULL AND state <> 'timer'"
         ):
             assert time.monotonic() < until, f"not done: {rows}"
             await asyncio.sleep(0.1)
+        while self.indexed() < self.kept.rows("SELECT max(seq) FROM message")[0][0]:
+            assert time.monotonic() < until, "not indexed"
+            await asyncio.sleep(0.1)
+
+    def indexed(self) -> int:
+        """The last message whose words can be searched for."""
+        file = self.gateway.data / FILE
+        if not file.exists():
+            return 0
+        with contextlib.closing(sqlite3.connect(file)) as words:
+            made = words.execute("SELECT 1 FROM sqlite_master WHERE name = 'body_position'").fetchone()
+            return int(words.execute("SELECT at FROM body_position").fetchone()[0]) if made else 0
 
     def left(self) -> list[str]:
         """Every planted value that stands in what the gateway wrote or said."""
@@ -282,8 +300,12 @@ async def overheard(aviary: Aviary, message: str) -> None:
             ) as response:
                 aviary.heard.append((path, await response.read()))
     dead = [str(row[0]) for row in aviary.kept.rows(DEAD)]
-    names = ("status", "connections", "routes", "search", "dead.list", "dead.rehearse")
-    asked: list[tuple[str, dict[str, str]]] = [(name, {}) for name in names]
+    names = (
+        "status", "connections", "routes", "search", "dead.list", "dead.rehearse", "events.list", "alerts.list",
+        "bundle",
+    )  # fmt: skip
+    asked: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in names]
+    asked += [("exchanges", {"bodies": True}), ("exchanges.news", {"after": 0, "ended": 0.0})]
     asked += [(name, {"id": one}) for one in (message, *dead) for name in ("explain", "messages.show")]
     asked += [("dead.show", {"id": one}) for one in dead]
     for operation, arguments in asked:

@@ -11,11 +11,20 @@ from adapters import ADAPTERS
 from adapters.smtp.addresses import Person
 from pipe.config import hooks
 from pipe.config.alerts import Alerts
+from pipe.config.events import EventLog
 from pipe.config.loader import IncludedKeys, TestKeys, TopKeys
-from pipe.config.models import Confirm, Limits, Listener, OnUncertain, Retention, Retry
+from pipe.config.models import Confirm, Exchanges, Limits, Listener, OnUncertain, Retention, Retry
 from pipe.config.route_reader import GatherKeys, ReplyKeys, RouteKeys
 from pipe.config.sign_in import SignIn
-from pipe.config.source_reader import AlertKeys, ChannelKeys, ConnectionKeys, EveryKeys, OutcomeKeys, ScheduleKeys
+from pipe.config.source_reader import (
+    AlertKeys,
+    ChannelKeys,
+    ConnectionKeys,
+    EventKeys,
+    EveryKeys,
+    OutcomeKeys,
+    ScheduleKeys,
+)
 from pipe.config.step_reader import Branch, EnrichKeys, SplitKeys, TapKeys
 from pipe.config.target_reader import TargetKeys
 from pipe.config.traces import Traces
@@ -29,13 +38,14 @@ SHARED: dict[str, Model] = {
     "timeout": Timeout, "retry": Retry, "reconnect": Reconnect, "breaker": Breaker, "probe": Probe, "rate": KeyedRate,
     "retention": Retention, "limits": Limits, "listeners": Listener, "on_uncertain": OnUncertain,
     "on_uncertain.confirm": Confirm, "mailbox": Person, "sign_in": SignIn, "alerts": Alerts,
+    "exchanges": Exchanges, "events": EventLog,
     "traces": Traces,
 }  # fmt: skip
 """blocks that stand in several places, or whose place no model names; their keys are claimed once"""
 PLACES: dict[str, Model] = {
     "top": TopKeys, "include": IncludedKeys, "connections": ConnectionConfig, "routes": RouteKeys,
     "from": ConnectionKeys, "from schedule": ScheduleKeys, "from every": EveryKeys, "from outcome": OutcomeKeys,
-    "from alerts": AlertKeys,
+    "from alerts": AlertKeys, "from events": EventKeys,
        "from channel": ChannelKeys, "reply": ReplyKeys, "to": TargetKeys, "gather": GatherKeys, "choose": Branch,
     "split": SplitKeys, "enrich": EnrichKeys, "tap": TapKeys, "tests": TestKeys, "tests.send": Send,
     "tests.replies": Reply,

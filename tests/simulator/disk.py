@@ -111,7 +111,7 @@ class SimulatedStore(Store):
         """On a thread that reads at one moment and is heard at another."""
         loop = self.writer._loop
         assert loop is not None
-        found: T = await loop.run_in_executor(None, self._read, query, limit_s)
+        found: T = await loop.run_in_executor(None, self.read_here, query, limit_s)
         return found
 
     @property

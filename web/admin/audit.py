@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from datetime import datetime, time
 from typing import Any
 
@@ -14,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, select
 
 from flows.access.engine import OPEN
 from flows.access.filtering import Protected
+from pipe.spreadsheet import csv_text
 from pipe.store import checkpoints, schema
 from pipe.store.audit_verify import verify as verify_chain
 from pipe.store.checkpoints import Signer
@@ -161,16 +160,7 @@ def _row(row: Row[Any]) -> AuditRow:
 
 
 def _as_csv(connection: Connection, ask: AuditQuery, seen: ColumnElement[bool]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out)
     names = ("seq", "at", "actor", "event", "target", "before", "after", "prev", "hash")
-    writer.writerow(names)
     query = sought(_where(ask, seen), ask, _COLUMNS)
-    for row in connection.execute(query.order_by(audit.c.seq.desc()).limit(MOST_EXPORTED)):
-        writer.writerow([_harmless(getattr(row, name)) for name in names])
-    return out.getvalue()
-
-
-def _harmless(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula, as text."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
+    rows = connection.execute(query.order_by(audit.c.seq.desc()).limit(MOST_EXPORTED))
+    return csv_text([names, *([getattr(row, name) for name in names] for row in rows)])

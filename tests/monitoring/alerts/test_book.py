@@ -7,14 +7,15 @@ from itertools import count
 
 import pytest
 
-from monitoring.alerts.book import CLEAR_S, Alert, Book, Finding, Silence, summary
+from monitoring.alerts.book import Alert, Book, Finding, Silence, summary
 from pipe.config.alerts import RULES, Alerts
 
 DOWN = Finding("connection_down", "sms", "sms is down: refused", "sms не працює: refused")
 LETTERS = Finding("dead_letters", "r", "r has 1 dead letters", "r: мертвих листів 1")
 RULES_ = Alerts()
+DUTY = "told"
 WAIT = RULES["connection_down"].wait
-GROUP, REPEAT = float(RULES_.group), float(RULES_.repeat)
+GROUP, REPEAT, CLEAR_S = float(RULES_.group), float(RULES_.repeat), float(RULES_.clear)
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def fired(new_id: Callable[[], str], *found: Finding) -> Book:
     book = Book()
     book.turn(found, 1000 - WAIT, RULES_, new_id)
     book.turn(found, 1000, RULES_, new_id)
-    book.mark(book.to_tell(1000 + GROUP, RULES_, ()), 1000 + GROUP)
+    book.mark({DUTY: book.to_tell(DUTY, 1000 + GROUP, RULES_, ())}, 1000 + GROUP)
     return book
 
 
@@ -44,9 +45,19 @@ def test_it_fires_once_it_has_lasted(new_id: Callable[[], str]) -> None:
     (began,) = book.turn([DOWN], 0, RULES_, new_id)
     assert began.state == "pending"
     assert book.turn([DOWN], WAIT - 1, RULES_, new_id) == []
-    assert book.to_tell(WAIT - 1, RULES_, ()) == []
+    assert book.to_tell(DUTY, WAIT - 1, RULES_, ()) == []
     (alert,) = book.turn([DOWN], WAIT, RULES_, new_id)
     assert (alert.state, alert.fired_at) == ("firing", WAIT)
+
+
+@pytest.mark.key("alerts.clear")
+def test_it_is_over_when_nothing_was_seen_of_it_for_so_long(new_id: Callable[[], str]) -> None:
+    """As the configuration says."""
+    rules = Alerts.model_validate({"clear": "1m"})
+    book = fired(new_id, DOWN)
+    assert book.turn([], 1059, rules, new_id) == []
+    (over,) = book.turn([], 1060, rules, new_id)
+    assert (over.state, over.ended_at) == ("over", 1060)
 
 
 def test_what_never_fired_is_forgotten(new_id: Callable[[], str]) -> None:
@@ -56,7 +67,7 @@ def test_what_never_fired_is_forgotten(new_id: Callable[[], str]) -> None:
     (over,) = book.turn([], CLEAR_S, RULES_, new_id)
     assert over.state == "over"
     assert book.open == {}
-    assert book.to_tell(1e9, RULES_, ()) == []
+    assert book.to_tell(DUTY, 1e9, RULES_, ()) == []
 
 
 def test_what_happens_together_is_told_together(new_id: Callable[[], str]) -> None:
@@ -66,9 +77,9 @@ def test_what_happens_together_is_told_together(new_id: Callable[[], str]) -> No
     book.turn(many[:1], 0, RULES_, new_id)
     book.turn(many, 5, RULES_, new_id)
     book.turn(many, WAIT, RULES_, new_id)
-    assert book.to_tell(WAIT, RULES_, ()) == []
+    assert book.to_tell(DUTY, WAIT, RULES_, ()) == []
     book.turn(many, WAIT + 5, RULES_, new_id)
-    assert len(book.to_tell(WAIT + GROUP, RULES_, ())) == 60
+    assert len(book.to_tell(DUTY, WAIT + GROUP, RULES_, ())) == 60
 
 
 def test_it_is_told_once_and_again_after_a_while(new_id: Callable[[], str]) -> None:
@@ -76,11 +87,11 @@ def test_it_is_told_once_and_again_after_a_while(new_id: Callable[[], str]) -> N
     book = fired(new_id, DOWN)
     told = 1000 + GROUP
     book.turn([DOWN], told + REPEAT, RULES_, new_id)
-    assert book.to_tell(told + REPEAT - 1, RULES_, ()) == []
-    assert subjects(book.to_tell(told + REPEAT, RULES_, ())) == ["sms"]
+    assert book.to_tell(DUTY, told + REPEAT - 1, RULES_, ()) == []
+    assert subjects(book.to_tell(DUTY, told + REPEAT, RULES_, ())) == ["sms"]
     (alert,) = book.open.values()
     book.care({alert.id: (told, "olena", "the partner knows")})
-    assert book.to_tell(told + REPEAT, RULES_, ()) == []
+    assert book.to_tell(DUTY, told + REPEAT, RULES_, ()) == []
 
 
 def test_the_all_clear_is_told_once(new_id: Callable[[], str]) -> None:
@@ -89,9 +100,10 @@ def test_the_all_clear_is_told_once(new_id: Callable[[], str]) -> None:
     (alert,) = book.open.values()
     book.care({alert.id: (1000, "olena", None)})
     book.turn([], 1000 + CLEAR_S, RULES_, new_id)
-    due = book.to_tell(1100, RULES_, ())
+    due = book.to_tell(DUTY, 1100, RULES_, ())
     assert [each.state for each in due] == ["over"]
-    book.mark(due, 1100)
+    book.mark({DUTY: due}, 1100)
+    book.settle([DUTY])
     assert book.open == {}
 
 
@@ -112,7 +124,7 @@ def test_it_begins_again_before_anybody_heard_of_its_end(new_id: Callable[[], st
     book.turn([DOWN], 1000 + CLEAR_S + 1, RULES_, new_id)
     assert list(book.open.values()) == [before]
     assert before.state == "firing"
-    assert book.to_tell(1100, RULES_, ()) == []
+    assert book.to_tell(DUTY, 1100, RULES_, ()) == []
 
 
 @pytest.mark.parametrize(
@@ -130,7 +142,7 @@ def test_nobody_hears_of_what_is_silent(new_id: Callable[[], str], silence: Sile
     book = Book()
     book.turn([DOWN, LETTERS], 1000 - WAIT, RULES_, new_id)
     book.turn([DOWN, LETTERS], 1000, RULES_, new_id)
-    assert sorted(subjects(book.to_tell(1000 + GROUP, RULES_, [silence]))) == told
+    assert sorted(subjects(book.to_tell(DUTY, 1000 + GROUP, RULES_, [silence]))) == told
 
 
 def test_what_still_fires_after_a_silence_is_told(new_id: Callable[[], str]) -> None:
@@ -139,8 +151,8 @@ def test_what_still_fires_after_a_silence_is_told(new_id: Callable[[], str]) -> 
     silence = Silence("connection_down", None, 5000)
     for now in (1000 - WAIT, 1000, 5000):
         book.turn([DOWN], now, RULES_, new_id)
-    assert book.to_tell(4999, RULES_, [silence]) == []
-    assert subjects(book.to_tell(5000, RULES_, [silence])) == ["sms"]
+    assert book.to_tell(DUTY, 4999, RULES_, [silence]) == []
+    assert subjects(book.to_tell(DUTY, 5000, RULES_, [silence])) == ["sms"]
 
 
 def test_a_rule_that_is_off_finds_nothing(new_id: Callable[[], str]) -> None:

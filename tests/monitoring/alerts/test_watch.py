@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import select
 
 from monitoring.alerts import MIGRATIONS, OPERATIONS, Alarms
-from monitoring.alerts.book import CLEAR_S
 from monitoring.alerts.tables import alert
+from pipe.config.alerts import Alerts
 from pipe.contract import Health
 from pipe.errors import BadRequest, NotFound, Refused, StoreFull
 from pipe.store import schema
@@ -42,6 +42,7 @@ routes:
     from: {alerts: warning}
     to: {connection: duty, put: x}
 """
+CLEAR_S = float(Alerts().clear)
 WAIT_S = 15.0
 """longer than a connection must be down"""
 

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import insert
 
 from flows.access.tables import person
+from pipe.spreadsheet import harmless
 from tests.web.pages.site import Pages
-from web.admin.audit import _harmless
 from web.pages.listing import SIZE
 from web.pages.words import alphabetical
 
@@ -121,4 +121,4 @@ async def test_every_page_of_one_thing_opens(site: Pages) -> None:
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
 def test_nothing_in_an_export_is_a_formula(text: str) -> None:
     """What a spreadsheet would calculate is marked as text; all else stays as it is."""
-    assert (_harmless(text), _harmless("a=1"), _harmless(7)) == (f"'{text}", "a=1", 7)
+    assert (harmless(text), harmless("a=1"), harmless(7)) == (f"'{text}", "a=1", 7)

@@ -25,7 +25,7 @@ BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "ev
          "ops.fact.", "ops.event.", "ops.act.", "ops.work.", "ops.dead.period_", "ops.period.", "ops.switch.",
          "ops.doctor.", "ops.check.", "ops.promise.", "ops.rule.", "ops.alerts.", "ops.routes.",
          "ops.connections.",
-         "refused.hint.", "refused.term.", "code.way.")  # fmt: skip
+         "refused.hint.", "refused.term.", "code.way.", "exchanges.by.", "exchanges.outcomes.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
 
