@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -220,11 +219,11 @@ class HttpTransport:
 
 async def _upload(line: Line, blob: Blob, pool: str) -> None:
     """Writes a file piece by piece, no faster than the partner reads. Ends quietly where the partner is gone."""
-    pieces: Iterator[bytes] = blob.open()
     try:
-        while piece := await blocking.run(pool, next, pieces, b""):
-            line.transport.write(piece)
-            await line.talk._drain_helper()  # noqa: SLF001  the one way to wait that aiohttp's protocol has
+        with blob.file() as file:  # it closes when a thread that still reads is done: a buffer has a lock
+            while piece := await blocking.run(pool, file.read, LARGE):
+                line.transport.write(piece)
+                await line.talk._drain_helper()  # noqa: SLF001  the one way to wait that aiohttp's protocol has
         line.talk.start_timeout()
     except ConnectionError:
         pass  # the reader of the reply learns the same, and says what it means

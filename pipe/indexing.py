@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 from loguru import logger
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from pipe.errors import PipeError
 from pipe.operations.messages import SHOWN, shown_of
@@ -30,6 +30,8 @@ IDLE_S = 1.0
 """between two looks where nothing is new"""
 QUIET, BUSY = 200, 20
 """messages taken at once: while there is traffic few, as they hold the interpreter"""
+BYTES = 4 << 20
+"""of their bodies at once, or one that is larger"""
 UNITS_BUSY = 20.0
 """units of work in a second from which on there is traffic"""
 REST_QUIET, REST_BUSY = 0.25, 15.0
@@ -74,7 +76,7 @@ class Indexing:
                 busy = (writer.units - units) / (began - looked) >= UNITS_BUSY
                 units, looked = writer.units, began
             size = BUSY if busy else QUIET
-            if await self.once(size) < size:
+            if not await self.once(size):
                 return
             await clock.sleep((clock.monotonic() - began) * (REST_BUSY if busy else REST_QUIET))
 
@@ -97,11 +99,19 @@ class Indexing:
 
 
 def _rows(connection: Connection, after: int, most: int) -> list[Any]:
+    """The next messages: at most so many, and as many as BYTES allow."""
     m = message.c
-    chosen = select(
+    newer = select(m.seq, func.length(m.body)).where(m.seq > after).order_by(m.seq).limit(most)
+    room, chosen = BYTES, list[int]()
+    for seq, size in connection.execute(newer):
+        if chosen and size > room:
+            break
+        chosen.append(seq)
+        room -= size
+    rows = select(
         m.seq, m.id.label("message_id"), m.route, m.received_at, m.kind, m.body, m.envelope, m.checksum, m.sealed
     )
-    return list(connection.execute(chosen.where(m.seq > after).order_by(m.seq).limit(most)).mappings())
+    return list(connection.execute(rows.where(m.seq.in_(chosen)).order_by(m.seq)).mappings())
 
 
 def words_in(row: Any, loader: Loader) -> list[str]:

@@ -38,7 +38,7 @@ class Body:
         source = self._read(self._body, offset)
         ahead = self._ahead(source)
         try:
-            while pieces := await ahead:
+            while pieces := await asyncio.shield(ahead):
                 ahead = self._ahead(source)
                 for piece in pieces:
                     yield piece

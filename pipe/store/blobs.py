@@ -15,6 +15,8 @@ from pipe.errors import StoreError, StoreFull, StoreUnavailable, TooLarge
 from pipe.sealed_file import SealedWriter, new_key
 
 IN_MEMORY = 1 << 20
+AT_ONCE = 1 << 19
+"""bytes that are handed to the threads together: each call of one costs as much as some hundred KiB"""
 
 
 class BlobSpool:
@@ -23,7 +25,7 @@ class BlobSpool:
     def __init__(self, folder: Path, name: str, limit: int) -> None:
         self._path, self._limit = folder / name, limit
         self._pieces: list[bytes] = []
-        """what no thread has taken yet, about 1 MiB at most"""
+        """what no thread has taken yet"""
         self._waiting = 0
         """bytes of these"""
         self._key = new_key()
@@ -42,7 +44,7 @@ class BlobSpool:
             raise TooLarge(f"the body is larger than {self._limit} bytes")
         self._pieces.append(piece)
         self._waiting += len(piece)
-        if self._waiting > IN_MEMORY:
+        if self._waiting > (AT_ONCE if self._on_disk else IN_MEMORY):
             await self._hand_over()
 
     async def finish(self) -> bytes | Blob:

@@ -179,7 +179,7 @@ async def test_a_value_stays_within_its_segment(siege: Siege, value: str, sent: 
     seen = len(siege.partner.seen)
     told = await siege.ask("/pipe/headers", f'{{"segment": "{value}"}}'.encode())
     assert told.status == 200
-    assert siege.partner.seen[seen][1] == sent
+    assert [row[1] for row in siege.partner.seen[seen:] if row[1] != "/well"] == [sent]
 
 
 @pytest.mark.parametrize("value", ["a\\r\\nX: 1", "a&b=c", "a#b", "a\\u0000"])

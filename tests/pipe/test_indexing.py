@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text, update
 
+from pipe import indexing
 from pipe.errors import StoreUnavailable
 from pipe.indexing import Indexing
 from pipe.store import full_text, schema
@@ -117,6 +118,18 @@ async def words_on_disk(house: House) -> str:
         house.store.full_text.close()
         return "".join(path.read_bytes().decode("utf-8", "replace") for path in house.data.glob("search.db*"))
     return "\n".join(str(dict(row)) for row in await house.rows(text("SELECT * FROM body_words")))
+
+
+async def test_few_large_bodies_are_taken_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as lie well in memory, and one at least."""
+    monkeypatch.setattr(indexing, "BYTES", 2500)
+    await begin(house, ROUTES)
+    for size in (1000, 1000, 1000, 9000, 10):
+        await house.put(json.dumps({"text": "вода " + "x" * size}), "open")
+    await house.done(5)
+    work = Indexing(house.engine)
+    assert [await work.once() for _ in range(5)] == [2, 1, 1, 1, 0]
+    assert len(await found(house, "вода")) == 5
 
 
 async def test_an_index_is_made_anew_where_it_is_lost(house: House) -> None:
