@@ -34,7 +34,7 @@ BYTES = 4 << 20
 """of their bodies at once, or one that is larger"""
 UNITS_BUSY = 20.0
 """units of work in a second from which on there is traffic"""
-REST_QUIET, REST_BUSY = 0.25, 15.0
+REST_QUIET, REST_BUSY = 1.0, 60.0
 """times as long as the work took is rested after it"""
 TROUBLED_S = 30.0
 
