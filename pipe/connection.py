@@ -28,7 +28,7 @@ from pipe.contract import (
     State,
     Troubled,
 )
-from pipe.errors import Busy, ConnectionWaits, NoAnswer, PipeError, SecretMissing, Unreachable, Verdict
+from pipe.errors import Busy, ConnectionWaits, NoAnswer, PipeError, SecretMissing, Unreachable, Verdict, sayable
 from pipe.events import Events, Turned
 from pipe.expression import Expression
 from pipe.overdue import Overdue
@@ -126,7 +126,7 @@ class Connection:
             whose = "the partner's" if first.whose == "partner" else "our"
             return Health("degraded", f"{whose} certificate for {first.name}: {first.left}")
         if self.state == "up" and isinstance(self.adapter, Troubled) and (troubles := self.adapter.troubles()):
-            return Health("degraded", "; ".join(troubles))
+            return Health("degraded", sayable("; ".join(troubles)))
         return Health(self.state, self.reason)
 
     def breaker(self) -> tuple[int, int, int] | None:
@@ -331,7 +331,8 @@ class Connection:
     def _turn(self, state: State, reason: str) -> None:
         if self.paused and state != "paused":
             return  # what was on its way when a person paused it ends, and says nothing against the pause
-        changed = state != self.state
+        # It goes into alerts, events and the history, all of which a sign that no database takes would stop.
+        changed, reason = state != self.state, sayable(reason)
         before, self.state, self.reason = self.state, state, reason
         if state in ("up", "unknown"):
             self.code = None

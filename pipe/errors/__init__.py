@@ -90,7 +90,7 @@ from pipe.errors.access import (
     TooSlow,
     UrlTooLong,
 )
-from pipe.errors.base import Blame, PipeError, Verdict, about, translated
+from pipe.errors.base import Blame, PipeError, Verdict, about, sayable, translated
 from pipe.errors.configuration import ConfigError, RevisionUnknown, SecretMissing
 from pipe.errors.fates import DeadlinePassed, FateError, GatewayDefect, OutcomeUnknown
 from pipe.errors.payloads import (
@@ -217,6 +217,7 @@ __all__ = [
     "about",
     "defect",
     "every_error",
+    "sayable",
     "translated",
 ]
 

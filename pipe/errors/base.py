@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
@@ -22,6 +23,12 @@ class Verdict(StrEnum):
 
 
 Blame = Literal["caller", "gateway", "target"]
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+def sayable(text: str) -> str:
+    """Without what no database takes, and a partner or a file's name may well contain: NUL and lone surrogates."""
+    return text if text.isprintable() else _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 class PipeError(Exception):
@@ -51,7 +58,7 @@ class PipeError(Exception):
         `hint` takes the place of the class's where more is known of the cure;
         `facts` (connection, route, message, path, line …) are shown beside the text and never hold secrets.
         """
-        self.text = text or (self.__doc__ or "").splitlines()[0]
+        self.text = sayable(text) or (self.__doc__ or "").splitlines()[0]
         self.retry_after = retry_after
         self.reply = reply
         self.facts: dict[str, Any] = facts

@@ -6,13 +6,12 @@ after the commit.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipe.contract import Message, Wire
-from pipe.errors import PipeError
+from pipe.errors import PipeError, sayable
 from pipe.redact import mask
 from pipe.store import codec
 from pipe.store import journal_sql as sql
@@ -21,7 +20,6 @@ from pipe.store.transaction import Tx
 from pipe.store.vault import Vault
 
 NOTE_LIMIT = 2000
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _CRC = 4
 REPLY_LIMIT = 64 << 10
 """bytes of a partner's answer that are kept with the attempt"""
@@ -333,18 +331,13 @@ def _dead_row(work: Work, outcome: Outcome, vault: Vault) -> dict[str, Any]:
         "note": _note(outcome.note or error.text, work), "hint": error.hint,
         "step": outcome.step, "place": outcome.place, "revision": work.revision,
         "body_kind": kind, "body": body, "maybe_delivered": int(outcome.maybe_delivered), "crashes": work.crashes,
-        "traceback": _text(mask(outcome.traceback, work.sensitive)) if outcome.traceback else None,
+        "traceback": sayable(mask(outcome.traceback, work.sensitive)) if outcome.traceback else None,
     }  # fmt: skip
 
 
 def _note(note: str | None, work: Work) -> str | None:
-    return _text(mask(note, work.sensitive))[:NOTE_LIMIT] if note else None
+    return sayable(mask(note, work.sensitive))[:NOTE_LIMIT] if note else None
 
 
 def _status(outcome: Outcome) -> str | None:
-    return _text(outcome.status) if outcome.status else outcome.status
-
-
-def _text(text: str) -> str:
-    """Without what no database takes, and a partner or a file's name may well contain: NUL and lone surrogates."""
-    return text if text.isprintable() else _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
+    return sayable(outcome.status) if outcome.status else outcome.status

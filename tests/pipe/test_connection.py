@@ -146,6 +146,23 @@ async def test_a_check_that_has_a_defect_is_asked_again(
     assert (row["state"], state(house)) == ("delivered", "up")
 
 
+async def test_a_reason_holds_nothing_that_no_database_takes(house: House) -> None:
+    """Alerts, events and the history keep it, whatever a partner or an adapter said."""
+    await house.start(TEXT)
+    connection = house.engine.connections["out"]
+    connection.note(Health("degraded", "b\udcff\x00d"))
+    noted = connection.reason
+    house.partner("out").script = [NotAuthorised("no: b\udcff\x00d")]
+    await house.put("x")
+    await house.until(lambda: as_task(state(house) == "down"))
+    good = "b\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}d"
+    assert (noted, connection.reason, connection.last_error) == (
+        good,
+        f"no: {good}",
+        (house.clock.now(), f"no: {good}"),
+    )
+
+
 async def test_a_trial_that_breaks_leaves_its_turn_to_others(house: House) -> None:
     """A defect says nothing of the partner: another route's message is the next trial."""
 
