@@ -30,7 +30,7 @@ IDLE_S = 1.0
 """between two looks where nothing is new"""
 QUIET, BUSY = 200, 20
 """messages taken at once: while there is traffic few, as they hold the interpreter"""
-BYTES = 4 << 20
+BYTES = 1 << 20
 """of their bodies at once, or one that is larger"""
 UNITS_BUSY = 20.0
 """units of work in a second from which on there is traffic"""
