@@ -25,7 +25,7 @@ class Relay:
     async def all(self) -> list[tuple[bytes, bytes]]:
         """The same as `taken`, once nothing more can come: both ends of every line are done, or wait for a request."""
         async with asyncio.timeout(20):
-            while any(len(_messages(there)) > len(_messages(back)) for there, back in self.lines):  # noqa: ASYNC110
+            while any(not _are_over(there, back) for there, back in self.lines):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         return self.taken()
 
@@ -77,6 +77,12 @@ async def relaying() -> AsyncIterator[Relay]:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await server.wait_closed()
+
+
+def _are_over(there: bytearray, back: bytearray) -> bool:
+    """Whether each request has its answer, and all of both was heard: some answer before they have read to the end."""
+    asked, told = _messages(there), _messages(back)
+    return len(asked) <= len(told) and all(_size(each) <= len(each) for each in (*asked, *told))
 
 
 def _messages(raw: bytearray) -> list[bytes]:
