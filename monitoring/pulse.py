@@ -8,7 +8,7 @@ from contextlib import suppress
 from pipe.engine import Engine
 from pipe.errors import PipeError
 from pipe.events import Event, Turned
-from pipe.lasting import lasting
+from pipe.lasting import ended, lasting
 
 TOPIC = "ops"
 BEAT_S = 3.0
@@ -41,9 +41,7 @@ class Pulse:
 
     async def stop(self) -> None:
         """Tells no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
 
     async def _run(self) -> None:
         while True:

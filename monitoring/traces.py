@@ -15,7 +15,7 @@ from loguru import logger
 
 from pipe.errors import SecretMissing
 from pipe.events import Arrived, Attempted, Event
-from pipe.lasting import lasting
+from pipe.lasting import ended, lasting
 
 if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -50,8 +50,7 @@ class Traces:
     async def stop(self) -> None:
         """Sends what is left, once. Safe twice."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await ended(self._task)
             self._task = None
             await self.flush()
         if self._session is not None:

@@ -52,7 +52,7 @@ from pipe.engine import Catalogue, Engine
 from pipe.erasing import Erasing
 from pipe.errors import ConfigError, PipeError, StoreLocked, StoreUnavailable
 from pipe.indexing import Indexing
-from pipe.lasting import lasting
+from pipe.lasting import ended, lasting
 from pipe.memory import settle
 from pipe.operations import Host, Progress
 from pipe.store import restore, revisions
@@ -466,8 +466,7 @@ class Gateway:
             await self.alarms.stop()
         await self.staff.stop()
         for task in self._beside:
-            task.cancel()
-        await asyncio.gather(*self._beside, return_exceptions=True)
+            await ended(task)
         if self.lent.listeners is not None:
             await self.lent.listeners.stop(grace=5)
         await self.engine.stop()
@@ -482,9 +481,7 @@ class Gateway:
 
     async def _sign_off(self) -> None:
         """The last checkpoint of the audit, so that nothing can be cut off while no gateway runs."""
-        if self._checkpointing is not None:
-            self._checkpointing.cancel()
-            await asyncio.gather(self._checkpointing, return_exceptions=True)
+        await ended(self._checkpointing)
         if self.checkpointing is not None:
             with suppress(PipeError):  # it was said when it was tried; the store is closed all the same
                 await self.checkpointing.once()
@@ -517,9 +514,7 @@ class Gateway:
             await self.lent.listeners.stop(grace=0)
         if self.stand_ins is not None:
             await self.stand_ins.stop()
-        if self._checkpointing is not None:
-            self._checkpointing.cancel()
-            await asyncio.gather(self._checkpointing, return_exceptions=True)
+        await ended(self._checkpointing)
         await self.store.close()
 
     def addresses(self) -> dict[str, str]:

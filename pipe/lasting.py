@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from loguru import logger
@@ -19,3 +20,10 @@ async def lasting(what: str, run: Callable[[], Awaitable[None]], clock: Clock) -
         except Exception as error:  # boundary: nobody waits for this task, so nobody else would ever hear of it
             logger.bind(action="task_broke", task=what).opt(exception=error).error("a task has a defect; it goes on")
         await clock.sleep(PAUSE_S)
+
+
+async def ended(task: asyncio.Task[None] | None) -> None:
+    """Cancels a task and returns when it is over. Harmless where there is none, or it is over already."""
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

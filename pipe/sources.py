@@ -10,6 +10,7 @@ from loguru import logger
 
 from pipe.contract import Door, Health
 from pipe.errors import PipeError
+from pipe.lasting import ended
 
 if TYPE_CHECKING:
     from pipe.connection import Connection
@@ -58,10 +59,8 @@ class RunningSource:
 
     async def stop(self) -> None:
         """Stops receiving."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await ended(self._task)
+        self._task = None
 
     async def _run(self) -> None:
         reconnect = self.connection.config.reconnect

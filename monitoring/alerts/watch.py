@@ -22,6 +22,7 @@ from pipe.config.models import FromConfig
 from pipe.config.walk import every_target
 from pipe.engine import Engine
 from pipe.errors import PipeError, StoreError
+from pipe.lasting import ended
 from pipe.operations.host import Host
 from pipe.store.transaction import Tx
 
@@ -64,9 +65,7 @@ class Alarms:
 
     async def stop(self) -> None:
         """Looks no more; lets the emergency's program end."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
         if self._knocking is not None:
             await asyncio.gather(self._knocking, return_exceptions=True)
 

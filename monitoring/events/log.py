@@ -25,7 +25,7 @@ from pipe.config.events import EventLog as Wanted
 from pipe.engine import Engine
 from pipe.errors import PipeError
 from pipe.events import Attempted, Event, Turned
-from pipe.lasting import lasting
+from pipe.lasting import ended, lasting
 from pipe.redact import mask
 from pipe.store.schema import DEAD, EXPIRED, RETRY, UNCERTAIN
 from pipe.store.transaction import Tx
@@ -100,8 +100,7 @@ class EventLog:
         """Writes down what is left, and ends."""
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
         self.note("gateway", GATEWAY, "stopping")
         await self._try()
 

@@ -16,7 +16,7 @@ from monitoring.history.times import class_of, packed, unpacked
 from pipe.engine import Engine
 from pipe.errors import PipeError
 from pipe.events import Arrived, Attempted, Event, Turned
-from pipe.lasting import lasting
+from pipe.lasting import ended, lasting
 from pipe.redact import mask
 from pipe.store.schema import DEAD, EXPIRED, RETRY, UNCERTAIN
 from pipe.store.transaction import Tx
@@ -97,8 +97,7 @@ class Recorder:
     async def stop(self) -> None:
         """Writes what is counted, and no more."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await ended(self._task)
             await self._written()
 
     async def _run(self) -> None:

@@ -29,7 +29,6 @@ class BlobSpool:
         self._waiting = 0
         """bytes of these"""
         self._key = new_key()
-        self._on_disk = False
         self._file: SealedWriter | None = None
         self._hash = hashlib.sha256()
         self._size = 0
@@ -44,12 +43,12 @@ class BlobSpool:
             raise TooLarge(f"the body is larger than {self._limit} bytes")
         self._pieces.append(piece)
         self._waiting += len(piece)
-        if self._waiting > (AT_ONCE if self._on_disk else IN_MEMORY):
+        if self._waiting > (IN_MEMORY if self._file is None else AT_ONCE):
             await self._hand_over()
 
     async def finish(self) -> bytes | Blob:
         """The whole body; what went to disk is synced. Raises a StoreError where it could not be."""
-        if not self._on_disk:
+        if self._file is None:
             return b"".join(self._pieces)
         try:
             await self._hand_over()
@@ -76,11 +75,10 @@ class BlobSpool:
     async def _hand_over(self) -> None:
         """Has two threads seal and hash what has come, while the next pieces are on their way."""
         await self._settled()
-        pieces, self._pieces, self._waiting = self._pieces, [], 0
-        if not self._on_disk:
-            self._on_disk = True
+        if self._file is None:
             self._begin(self._create)
             await self._settled()
+        pieces, self._pieces, self._waiting = self._pieces, [], 0
         self._begin(self._append, pieces)
         self._begin(self._add_to_hash, pieces)
 
