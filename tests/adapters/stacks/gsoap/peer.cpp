@@ -100,11 +100,14 @@ static void attach(struct soap *soap)
     soap_set_mime_attachment(soap, (char *)data, sizeof(data) - 1, SOAP_MIME_BINARY, "text/csv", "<table@gsoap>", NULL, NULL);
 }
 
+// What an earlier message has set must not shape this one: a signature leaves the canonical form behind.
+static void forget_mode(struct soap *soap) { soap_clr_omode(soap, SOAP_ENC_MTOM | SOAP_XML_CANONICAL); }
+
 // Before a call: what the feature wants on the request.
 int prepare(struct soap *soap)
 {
     soap_set_namespaces(soap, tables[version]);
-    soap_clr_omode(soap, SOAP_ENC_MTOM | SOAP_XML_CANONICAL);
+    forget_mode(soap);
     if (is("mtom"))
         soap_set_omode(soap, SOAP_ENC_MTOM);
     if (is("swa"))
@@ -124,6 +127,7 @@ int prepare(struct soap *soap)
 // Before a request is answered: whether it brought what the feature wants.
 int check(struct soap *soap)
 {
+    forget_mode(soap);
     feature = strrchr(soap->path, '/') + 1;
     if (is("password") || is("digest"))
     {
@@ -154,7 +158,6 @@ int check(struct soap *soap)
 int finish(struct soap *soap)
 {
     soap->header = NULL;
-    soap_clr_omode(soap, SOAP_ENC_MTOM | SOAP_XML_CANONICAL);
     if (is("mtom"))
         soap_set_omode(soap, SOAP_ENC_MTOM);
     if (is("swa"))
