@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests import order
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipe", "adapters", "transformers", "flows", "monitoring", "web", "partners")
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
@@ -110,6 +112,13 @@ def test_every_dependency_is_locked_within_its_range(wanted: str) -> None:
     versions = locked().get(canonicalize_name(requirement.name), [])
     assert versions
     assert [version for version in versions if version not in requirement.specifier] == []
+
+
+def test_the_files_that_are_begun_first_exist() -> None:
+    """One that was renamed would come last, and run alone."""
+    assert [file for file in order.FIRST if not (ROOT / "tests" / file).is_file()] == []
+    begun = sorted(["tests/pipe/test_log.py::test_a", f"tests/{order.FIRST[1]}::test_b"], key=order.place)
+    assert begun[-1] == "tests/pipe/test_log.py::test_a"
 
 
 def test_dev_says_the_cure_for_an_old_python(tmp_path: Path) -> None:
