@@ -213,15 +213,17 @@ class Suite:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.copy(ROOT / "tests" / "conftest.py", folder)
+        (folder / "tests").mkdir()
+        for name in ("__init__.py", "conftest.py", "order.py"):
+            shutil.copy(ROOT / "tests" / name, folder / "tests")
         (folder / "pytest.ini").write_text("[pytest]\nmarkers = deep: long\n", encoding="utf-8")
 
     def outcome(self, source: str, **environment: str) -> tuple[int, str]:
         """Pytest's exit code and words for a test file of this source."""
-        (self.folder / "test_it.py").write_text(f"import pytest\n{source}", encoding="utf-8")
+        (self.folder / "tests" / "test_it.py").write_text(f"import pytest\n{source}", encoding="utf-8")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIPE_", "PYTEST_"))}
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA", "test_it.py"],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA", "tests/test_it.py"],
             cwd=self.folder,
             # No plugin plays a part here, and to load them all takes longer than the tests.
             env={**clean, **environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},

@@ -48,7 +48,7 @@ async def found_wrong(page: Page) -> list[str]:
 async def found_wrong_both_ways(page: Page) -> list[str]:
     """The same, and what is wrong with the open page at the other width in the other theme."""
     wrong = await found_wrong(page)
-    size = cast(dict[str, int], page.viewport_size)
+    size = cast("dict[str, int]", page.viewport_size)
     wide = size["width"] == WIDE[0]
     dark = await page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     await _turn(page, NARROW if wide else WIDE, dark=not dark)
@@ -58,7 +58,7 @@ async def found_wrong_both_ways(page: Page) -> list[str]:
 
 
 async def _found(page: Page, rules: dict[str, Any]) -> list[str]:
-    wrong = cast(list[str], await page.evaluate(FIND, rules))
+    wrong = cast("list[str]", await page.evaluate(FIND, rules))
     wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
     return [*wrong, *([f"{wide} px too wide"] if wide > 0 else [])]
 

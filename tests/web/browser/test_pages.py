@@ -22,6 +22,8 @@ PAGES = sorted(
     for each in Router(AREAS).operations
     if each.kind == "page" and "{" not in each.path and not each.path.startswith("/login")
 )
+
+
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way[0][0]}-{way[1]}-{way[2]}")
 async def test_pages_are_for_everybody(house: House, way: Way) -> None:
     """Axe finds nothing, nothing is wider than the window, and the console stays silent."""
@@ -70,7 +72,9 @@ async def test_pages_are_made_quickly(house: House) -> None:
             answer = await page.request.get(path, headers={"Accept": "text/html"})
             times.append(time.perf_counter() - began)
             assert answer.status == 200
-        if min(times) > 0.1:
+            if times[-1] <= 0.1:
+                break
+        else:
             slow[path] = times
     assert slow == {}
     await context.close()
