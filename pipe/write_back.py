@@ -9,7 +9,7 @@ BEGUN = 4 << 20
 
 
 class WriteBack:
-    """What one file's writer tells of its progress; a promise of nothing: the file is synced at its end all the same."""
+    """What one writer tells of its progress. It promises nothing: the file is synced at its end all the same."""
 
     def __init__(self, file: int) -> None:
         """`file` is the descriptor of a file that is written from its beginning to its end."""
