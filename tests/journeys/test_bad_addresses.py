@@ -108,12 +108,12 @@ class TestReaching:
 
     async def test_the_log_says_which_address_was_refused(self, siege: Siege) -> None:
         """Who runs the gateway reads where the name led; the caller is not told."""
+        told = await siege.ask("/pipe/metadata", method="GET")
         words = ""
         async with asyncio.timeout(30):
             while "169.254.169.254" not in words:
                 words = siege.gateway.log.read_text()
                 await asyncio.sleep(0.05)
-        told = await siege.ask("/pipe/metadata", method="GET")
         assert b"169.254" not in told.body
 
     async def test_others_are_served(self, siege: Siege) -> None:

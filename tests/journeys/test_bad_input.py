@@ -75,10 +75,12 @@ async def test_an_endless_stream_costs_no_memory(siege: Siege) -> None:
 @pytest.mark.usefixtures("nothing_kept")
 async def test_many_endless_streams_at_once_cost_little_memory(siege: Siege) -> None:
     """Forty streams that each stay below the limit are on disk, not in memory, and vanish when they break off."""
-    forget_peak(siege.pid)
-    before = memory(siege.pid)
     chunk = b"10000\r\n" + b"x" * 65536 + b"\r\n"
     pieces = (post("/pipe/large", b"", CHUNKED, length=False), *[chunk] * 100)
+    await _broken_off(siege.gateway.address, pieces)  # the first pays for what is made once
+    await soon(lambda: not list((siege.gateway.data / "blobs").iterdir()))
+    forget_peak(siege.pid)
+    before = memory(siege.pid)
     async with asyncio.TaskGroup() as group:
         for _ in range(40):
             group.create_task(_broken_off(siege.gateway.address, pieces))
@@ -311,8 +313,7 @@ async def test_what_json_allows_arrives_as_it_was_meant(siege: Siege, body: byte
     """Strict is not narrow: numbers keep every digit."""
     seen = len(siege.partner.seen)
     assert (await siege.ask("/pipe/json", body)).status == 202
-    await soon(lambda: len(siege.partner.seen) > seen)
-    assert siege.partner.seen[seen][3] == arrives
+    await soon(lambda: arrives in [row[3] for row in siege.partner.seen[seen:]])  # others may still be on their way
 
 
 @pytest.mark.parametrize(
