@@ -63,6 +63,7 @@ from transformers import TRANSFORMERS, json_format
 from web.lent import Lent
 from web.listener import Listeners, is_loopback
 from web.openapi import Api
+from web.pages import works_tables
 from web.pages.bots import Bot
 from web.reading import only_read
 from web.staff import Staff
@@ -89,9 +90,9 @@ def catalogue() -> Catalogue:
 
 
 def tables() -> tuple[tuple[str, Sequence[Migration]], ...]:
-    """The migrations of what has tables of its own: monitoring, and flows."""
+    """The migrations of what has tables of its own: monitoring, pages, and flows."""
     watching = ("monitoring", alerts.MIGRATIONS), ("history", history.MIGRATIONS), ("events", events.MIGRATIONS)
-    return *watching, *((flow.name, flow.migrations) for flow in flows.FLOWS)
+    return *watching, ("web", works_tables.MIGRATIONS), *((flow.name, flow.migrations) for flow in flows.FLOWS)
 
 
 def subjects() -> tuple[tuple[str, str], ...]:

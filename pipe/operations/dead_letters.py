@@ -34,7 +34,7 @@ ALL = Which()
 AT_ONCE = 200
 SHOWN_REPLY = 64 << 10
 
-_Done = tuple[str, int, str | None]
+Acted = tuple[str, int, str | None]
 """message, delivery, and why not"""
 
 
@@ -181,16 +181,34 @@ async def replay(
     is only passed over with `ignore_deadline`. Every one is written into the audit.
     """
 
-    def one(tx: Tx, work: Work) -> str | None:
-        return send_again(tx, host, work, ignore_deadline=ignore_deadline, reason=reason)
+    def group(numbers: list[int]) -> Callable[[Tx], list[Acted]]:
+        return replaying(host, numbers, ignore_deadline=ignore_deadline, reason=reason)
 
-    return await _each(host, which, one, "replayed", rate)
+    return await _each(host, which, group, "replayed", rate)
 
 
 async def discard(host: Host, which: Which, reason: str) -> dict[str, Any]:
     """Closes dead letters for good: they will not be sent. The reason is written into the audit."""
     why = reason_given(reason)
-    return await _each(host, which, lambda tx, work: close(tx, host, work, why), "discarded", None)
+    return await _each(host, which, lambda numbers: discarding(host, numbers, why), "discarded", None)
+
+
+def replaying(host: Host, numbers: list[int], *, ignore_deadline: bool, reason: str) -> Callable[[Tx], list[Acted]]:
+    """The unit of work that sends these deliveries again; it tells of each that is still kept why not."""
+    if host.engine is not None:
+        host.engine.prepared.forget()
+
+    def one(tx: Tx, work: Work) -> str | None:
+        return send_again(tx, host, work, ignore_deadline=ignore_deadline, reason=reason)
+
+    return _group(host, numbers, one)
+
+
+def discarding(host: Host, numbers: list[int], reason: str) -> Callable[[Tx], list[Acted]]:
+    """The unit of work that closes these deliveries for good; it tells of each that is still kept why not."""
+    if host.engine is not None:
+        host.engine.prepared.forget()
+    return _group(host, numbers, lambda tx, work: close(tx, host, work, reason))
 
 
 def close(tx: Tx, host: Host, work: Work, reason: str) -> str | None:
@@ -253,9 +271,9 @@ def _forget_output(tx: Tx, work: Work) -> None:
 
 
 async def _each(
-    host: Host, which: Which, one: Callable[[Tx, Work], str | None], verb: str, pace: Rate | None
+    host: Host, which: Which, group: Callable[[list[int]], Callable[[Tx], list[Acted]]], verb: str, pace: Rate | None
 ) -> dict[str, Any]:
-    """Does `one` to every chosen delivery, a group in one commit; what was refused is told with its reason."""
+    """Does it to every chosen delivery, a group in one commit; what was refused is told with its reason."""
     if which.empty:
         raise BadRequest("say which: ids, or a filter such as --route; `--route ROUTE` alone means all of that route")
     chosen = await host.store.read(which.numbers, SEARCH_LIMIT_S)
@@ -263,9 +281,7 @@ async def _each(
     step = AT_ONCE if pace is None else max(1, min(AT_ONCE, int(pace.count / pace.per)))
     for begin in range(0, len(chosen), step):
         numbers = chosen[begin : begin + step]
-        if host.engine is not None:
-            host.engine.prepared.forget()
-        for id_, number, why in await host.store.write(_group(host, numbers, one)):
+        for id_, number, why in await host.store.write(group(numbers)):
             if why is None:
                 done += 1
             else:
@@ -276,10 +292,10 @@ async def _each(
     return {"chosen": len(chosen), verb: done, "refused": refused}
 
 
-def _group(host: Host, numbers: list[int], one: Callable[[Tx, Work], str | None]) -> Callable[[Tx], list[_Done]]:
-    def unit(tx: Tx) -> list[_Done]:
+def _group(host: Host, numbers: list[int], one: Callable[[Tx, Work], str | None]) -> Callable[[Tx], list[Acted]]:
+    def unit(tx: Tx) -> list[Acted]:
         works, damaged = host.store.loader.works(tx.connection, D.id.in_(numbers))
-        results: list[_Done] = [(work.message.id, work.id, one(tx, work)) for work in works]
+        results: list[Acted] = [(work.message.id, work.id, one(tx, work)) for work in works]
         return results + [(work.message.id, work.id, error.text) for work, error in damaged]
 
     return unit

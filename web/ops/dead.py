@@ -80,11 +80,14 @@ class Progress(BaseModel):
     actor: str = Field(description="Who began it.")
     began_at: float = Field(description="When.")
     ended_at: float | None = Field(description="When it was over.")
+    reason: str = Field(description="Why, as they said.")
     total: int = Field(description="How many there are.")
     done: int = Field(description="How many were passed.")
     acted: int = Field(description="How many of these it was done to.")
     stopped: bool = Field(description="Whether a person stopped it.")
-    failed: str = Field(description="Why it broke off.")
+    waits: bool = Field(description="Whether a restart or a failure broke it off; `resume` goes on with the rest.")
+    resumed_by: str | None = Field(description="Who went on with it after that.")
+    failed: str = Field(description="Why it broke off, where that is known.")
     refused: list[str] = Field(description="Why some were refused.")
     outcome: dict[str, int] = Field(description="Of those sent again: delivered, waiting, dead, other, now.")
     passing: int = Field(description="Of those rehearsed: how many would pass.")
@@ -159,8 +162,7 @@ class Discarded(Chosen):
 async def letters_by_cause(call: Call, ask: Ask) -> Dead:
     """Dead letters by cause, and what is being done to them."""
     sees, configuration = sees_bodies(call), call.host().configuration()
-    works = [work for work in call.site.works.all() if work.verb in ("rehearse", "replay", "discard")]
-    told = [await _progress(call, work) for work in works]
+    told = [await _progress(call, work) for work in await call.site.works.all()]
 
     def read(connection: Connection) -> Dead:
         after = ends(connection)[1]
@@ -212,7 +214,7 @@ def _letter(row: dict[str, Any], *, sees: bool) -> Letter:
 @AREA.action("/ops/dead/rehearse", permission=READ, on=letters_by_cause, api="POST /dead/rehearse", result=Progress)
 async def rehearse(call: Call, form: Chosen) -> Done:
     """Finds out which of them would pass today; no partner is asked and nothing is kept."""
-    work = bulk.begin_rehearsal(call, await _numbers(call, form))
+    work = await bulk.begin(call, "rehearse", await _numbers(call, form))
     return Done("/ops/dead", "ops.begun", result=await _progress(call, work))
 
 
@@ -220,8 +222,8 @@ async def rehearse(call: Call, form: Chosen) -> Done:
 async def replay(call: Call, form: Chosen) -> Done:
     """Sends them again through today's configuration, the oldest first."""
     call.require(READ, GATEWAY)
-    numbers = await _numbers(call, form)
-    work = bulk.begin_replay(call, numbers, reason=form.reason, per_second=form.per_second, late=form.ignore_deadline)
+    how = {"reason": form.reason, "per_second": form.per_second, "late": form.ignore_deadline}
+    work = await bulk.begin(call, "replay", await _numbers(call, form), how)
     return Done("/ops/dead", "ops.begun", result=await _progress(call, work))
 
 
@@ -229,25 +231,42 @@ async def replay(call: Call, form: Chosen) -> Done:
 async def discard(call: Call, form: Discarded) -> Done:
     """Closes them for good, with a reason."""
     call.require(READ, GATEWAY)
-    work = bulk.begin_discard(call, await _numbers(call, form), reason=form.reason)
+    work = await bulk.begin(call, "discard", await _numbers(call, form), {"reason": form.reason})
     return Done("/ops/dead", "ops.begun", result=await _progress(call, work))
 
 
-@AREA.action("/ops/dead/works/{id}/stop", permission=REPLAY, api="POST /dead/works/{id}/stop", result=Progress)
+RIGHTS = {"rehearse": READ, "replay": REPLAY, "discard": DISCARD}
+"""what one may do to many at once, one may also stop and go on with"""
+
+
+@AREA.action("/ops/dead/works/{id}/stop", permission=READ, api="POST /dead/works/{id}/stop", result=Progress)
 async def stop(call: Call) -> Done:
     """Lets no more of it be done; what is done stays done."""
-    work = call.site.works.one(call.params["id"])
-    if work.verb == "discard":
-        call.require(DISCARD, GATEWAY)
-    work.stopped = True
-    return Done("/ops/dead", "ops.stopped", result=await _progress(call, work))
+    work = await _mine(call)
+    halted = await call.site.works.halt(work.id, call.actor)
+    return Done("/ops/dead", "ops.stopped", result=await _progress(call, halted))
+
+
+@AREA.action("/ops/dead/works/{id}/resume", permission=READ, api="POST /dead/works/{id}/resume", result=Progress)
+async def resume(call: Call) -> Done:
+    """Goes on with what a restart or a failure broke off; what is done is not done again."""
+    work = await _mine(call)
+    resumed = await bulk.resume(call, work.id)
+    return Done("/ops/dead", "ops.resumed", result=await _progress(call, resumed))
 
 
 @AREA.action("/ops/dead/works/{id}/drop", permission=READ, api="POST /dead/works/{id}/drop")
 async def drop(call: Call) -> Done:
     """Shows it no more, where it is over."""
-    call.site.works.drop(call.params["id"])
+    await call.site.works.drop((await _mine(call)).id)
     return Done("/ops/dead")
+
+
+async def _mine(call: Call) -> Work:
+    """The work that is meant, by who might have begun it. Raises NotFound, Denied."""
+    work = await call.site.works.one(call.params["id"])
+    call.require(RIGHTS[work.verb], GATEWAY)
+    return work
 
 
 class WorkList(BaseModel):
@@ -259,7 +278,7 @@ class WorkList(BaseModel):
 @AREA.page("/ops/dead/works", "ops/works.html", permission=READ, api="GET /dead/works")
 async def works(call: Call) -> WorkList:
     """What is being done to many dead letters at once."""
-    return WorkList(works=[await _progress(call, work) for work in call.site.works.all()])
+    return WorkList(works=[await _progress(call, work) for work in await call.site.works.all()])
 
 
 # --- what is uncertain --------------------------------------------------------------------------------------------
@@ -331,7 +350,7 @@ def _groups(connection: Connection, where: list[ColumnElement[bool]], call: Call
 async def _numbers(call: Call, form: Chosen) -> list[int]:
     """The deliveries that are meant, the oldest first. Raises Invalid where none is."""
     chosen = [_group_of(key) for key in form.groups]
-    passing = call.site.works.one(form.rehearsed).facts.get("passing", []) if form.rehearsed else []
+    passing = await call.site.works.passing(form.rehearsed) if form.rehearsed else []
 
     def read(connection: Connection) -> list[int]:
         found = set(form.deliveries) | set(passing)
@@ -360,16 +379,13 @@ def _group_of(key: str) -> list[ColumnElement[bool]]:
 
 
 async def _progress(call: Call, work: Work) -> Progress:
-    facts = work.facts
+    gained = work.gained
+    why = sorted(gained.why, key=lambda each: -each[1])[:5]
     return Progress(
         id=work.id, verb=work.verb, actor=work.actor, began_at=work.began_at, ended_at=work.ended_at,
-        total=work.total, done=work.done, acted=facts.get("acted", 0), stopped=work.stopped, failed=work.failed,
-        refused=[str(each["text"]) for each in facts.get("refused", ())],
+        reason=work.options.get("reason", ""), total=work.total, done=work.done, acted=gained.acted,
+        stopped=work.stopped, waits=work.waits, resumed_by=work.resumed_by, failed=work.failed, refused=gained.refused,
         outcome=await bulk.outcome(call, work) if work.verb == "replay" else {},
-        passing=len(facts.get("passing", ())), failing=facts.get("failing", 0), unknown=facts.get("unknown", 0),
-        changed=facts.get("changed", 0),
-        why=[
-            Failing(code=code, place=place, text=text, n=n)
-            for (code, place, text), n in (facts["why"].most_common(5) if "why" in facts else ())
-        ],
+        passing=gained.passed, failing=gained.failing, unknown=gained.unknown, changed=gained.changed,
+        why=[Failing(code=code, place=place, text=text, n=n) for (code, place, text), n in why],
     )  # fmt: skip
