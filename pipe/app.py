@@ -356,8 +356,7 @@ class Gateway:
             act=self.engine.act, bots=self._bots, host=self._host, events=self.engine.events,
         )  # fmt: skip
         self.pages_served = self.staff.serve(self.lent.listeners, configuration.listeners, self.settings.listen)
-        if self.pages_served:
-            await self.staff.start()
+        await self.staff.start(served=self.pages_served)
         self._watch(self.lent.listeners)
         self.event_log = events.EventLog(self.engine)
         self._watchers = history.Recorder(self.engine), Pulse(self.engine), Traces(self.engine), self.event_log
@@ -373,7 +372,7 @@ class Gateway:
         await self.lent.listeners.start()
         self.started_at = self.clock.now()
         host = partial(self._host, "alerts", lambda done, all_, word: None)
-        self.alarms = alerts.Alarms(self.engine, host, self.event_log.alert)
+        self.alarms = alerts.Alarms(self.engine, host, self.event_log.alert, self.staff.site.duty)
         await self.alarms.start()
         await self.control.start()
         self._write_addresses()

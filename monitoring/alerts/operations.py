@@ -7,15 +7,17 @@ from typing import Any, get_args
 
 from sqlalchemy import Connection, select
 
-from monitoring.alerts.book import Alert, restored, summary
+from monitoring.alerts.book import Alert, restored
+from monitoring.alerts.listeners import Nobody, People, configured, tell
 from monitoring.alerts.looking import GATEWAY
 from monitoring.alerts.tables import alert, silence
-from pipe.config.alerts import RULES, RuleName, loudness
+from pipe.config.alerts import RULES, Listener, RuleName, loudness
 from pipe.errors import BadRequest, NotFound
 from pipe.operations.host import Host, reason_given
 from pipe.store.transaction import Tx
 
 MOST = 1000
+NOBODY = Nobody()
 
 
 async def find(host: Host, *, past: bool = False, limit: int = 100) -> dict[str, Any]:
@@ -80,27 +82,43 @@ async def speak(host: Host, id: str) -> dict[str, Any]:
 
 
 async def test(host: Host) -> dict[str, Any]:
-    """Sends a test alert through every route that tells alerts; returns which. Raises BadRequest where none does."""
+    """Sends a test alert through every route that tells alerts to whoever stands in it; returns which.
+
+    People who subscribed test their own subscriptions. Raises BadRequest where there is no such route.
+    """
     engine = host.engine
     if engine is None:
         raise BadRequest("no gateway runs on this folder: start it with `pipe run`")
-    routes = [name for name, route in engine.routes.items() if route.config.source.kind == "alerts"]
-    if not routes:
+    listeners = configured(engine.configuration)
+    if not listeners:
         raise BadRequest("no route tells alerts: give one `from: {alerts: warning}`")
 
     def unit(tx: Tx) -> dict[str, str]:
-        text = f"this is a test by {host.actor}; nothing is wrong"
-        each = Alert(
-            tx.new_id(), "disk", GATEWAY, "info", text, f"це перевірка від {host.actor}, усе гаразд", tx.now, tx.now
-        )
-        body = {**summary([each.told()]), "test": True}
-        sent = {}
-        for name in routes:
-            sent[name] = engine.outcomes.begin(tx, engine.routes[name], body)
+        alert_ = _test(tx, host)
+        sent = {each.name: tell(tx, engine.outcomes, NOBODY, each, [alert_], test=True) for each in listeners}
         tx.audit("alert.tested", after=sent, target="alerts", actor=host.actor)
         return sent
 
     return {"sent": await host.store.write(unit)}
+
+
+async def test_one(host: Host, people: People, listener: Listener) -> str:
+    """Sends a test alert to one person who subscribed, the way of real ones; the id of the message."""
+    engine = host.engine
+    assert engine is not None  # pages are served by a running gateway
+
+    def unit(tx: Tx) -> str:
+        sent = tell(tx, engine.outcomes, people, listener, [_test(tx, host)], test=True)
+        tx.audit("alert.tested", after={"message": sent}, target=listener.name, actor=host.actor)
+        return sent
+
+    return await host.store.write(unit)
+
+
+def _test(tx: Tx, host: Host) -> Alert:
+    text = f"this is a test by {host.actor}; nothing is wrong"
+    uk = f"це перевірка від {host.actor}, усе гаразд"
+    return Alert(tx.new_id(), "disk", GATEWAY, "info", text, uk, tx.now, tx.now)
 
 
 OPERATIONS: Mapping[str, Callable[..., Awaitable[Any]]] = {

@@ -57,7 +57,8 @@ class Form:
 
     name: str = ""
     """of the action that it belongs to"""
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """texts, and lists of them"""
     errors: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -98,7 +99,7 @@ def sent_back(name: str, raw: Mapping[str, Any], error: ValidationError | Invali
     values = {
         each: value
         for each, value in raw.items()
-        if isinstance(value, str) and not any(word in each for word in NEVER_SENT_BACK)
+        if isinstance(value, (str, list)) and not any(word in each for word in NEVER_SENT_BACK)
     }
     errors: dict[str, str] = {}
     for each, text in mistakes(error, words):

@@ -16,6 +16,7 @@ from yarl import URL
 from flows.access import people
 from flows.access.changes import noted
 from flows.access.engine import Access
+from flows.duty.hearing import Duty
 from flows.signin import api_keys, sessions
 from flows.signin import passwords as password_table
 from flows.signin.passwords import Passwords
@@ -88,6 +89,7 @@ class Site:
         self.streams = Streams(topics)
         self.kept = Kept(clock)
         self.works = Works(store, clock)
+        self.duty = Duty(access, store.vault)
         self._starts = starts
 
     def factor(self, name: str) -> Factor:
