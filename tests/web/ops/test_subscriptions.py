@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import pytest_asyncio
+import yaml
 from sqlalchemy import select
 
 from flows.access import grants, people
@@ -15,6 +18,7 @@ from flows.access.changes import Unit
 from flows.access.tables import grant, subscription
 from flows.duty.operations import listeners
 from pipe.store.schema import audit
+from tests.flows.otp.house import house
 from tests.pipe.running import Partner
 from tests.web.ops.conftest import NOBODY, RIGHTS, Ops, asked, sent
 from tests.web.pages.site import CONSOLE, Visitor, pages
@@ -22,6 +26,7 @@ from tests.web.pages.site import CONSOLE, Visitor, pages
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
 OLENA, IVAN = "olena@ukc.ua", "ivan@ukc.ua"
 MAIL = {OLENA: "o.melnyk@mail.ukc.ua", IVAN: "i.koval@mail.ukc.ua"}
+ROOT = Path(__file__).resolve().parents[3]
 CONFIG = """
 version: 1
 connections:
@@ -172,3 +177,23 @@ async def number(visitor: Visitor) -> int:
     async with asyncio.timeout(30):
         (letter,) = (await asked(visitor, "/dead/letters"))["letters"]
     return int(letter["delivery"])
+
+
+async def test_a_chat_hears_what_its_person_subscribed_to(tmp_path: Path) -> None:
+    """By the route that is shipped: the bot of the sign-in says it; who blocks the bot is told nothing, and why."""
+    shipped = yaml.safe_load((ROOT / "flows/duty/routes.yaml").read_text(encoding="utf-8"))["routes"]
+    routes = "".join(f"  {name}: {orjson.dumps(route).decode()}\n" for name, route in shipped.items())
+    async with house(tmp_path, routes=routes) as made, made.visitor() as visitor:
+        await made.person_of(OLENA, *RIGHTS)
+        await visitor.sign_in(OLENA)
+        status, mine = await sent(visitor, "/alerts/subscriptions", way="telegram", severity="critical")
+        assert (status, mine["hears"], mine["why"]) == (201, False, "no_chat")
+        assert (await sent(visitor, f"/alerts/subscriptions/{mine['id']}/test"))[0] == 409
+        await made.bind(visitor)
+        assert (await sent(visitor, f"/alerts/subscriptions/{mine['id']}/test"))[0] == 200
+        assert f"ДО ВІДОМА: це перевірка від person/{OLENA}" in await made.said(lambda text: "перевірка" in text)
+        made.telegram.bot.block(made.person)
+        async with asyncio.timeout(60):
+            while (await asked(visitor, "/alerts/subscriptions"))["subscriptions"][0]["why"] != "blocked":  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert "Ви заблокували бота" in (await visitor.get("/ops/alerts/subscriptions")).text
