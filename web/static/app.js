@@ -115,7 +115,8 @@ if (wrong) wrong.focus();
 
 // --- live parts: <main data-live="TOPIC,…" data-after="N"> with parts <… data-part="ID"> ---
 // After an event, or when other rights make another menu, the page is asked for again, and its parts that differ take
-// the place of what is shown; a part under the pointer or the focus waits until it is left.
+// the place of what is shown; a part under the pointer or the focus waits until it is left, unless there is nothing in
+// it to press: [data-bare].
 
 const menu = document.querySelector("[data-rights]");
 if (menu) keepLive(document.querySelector("[data-live]"));
@@ -157,7 +158,7 @@ function keepLive(place) {
   }
 
   function replace(part, next) {
-    const used = part.matches(":hover") || part.contains(document.activeElement);
+    const used = !part.hasAttribute("data-bare") && (part.matches(":hover") || part.contains(document.activeElement));
     if (used || part.querySelector("dialog[open], .tick:checked")) {
       const later = () => {
         part.removeEventListener("pointerleave", later);

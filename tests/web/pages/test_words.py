@@ -25,8 +25,8 @@ BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "ev
          "ops.fact.", "ops.event.", "ops.act.", "ops.work.", "ops.dead.period_", "ops.period.", "ops.switch.",
          "ops.doctor.", "ops.check.", "ops.promise.", "ops.rule.", "ops.alerts.", "ops.routes.",
          "ops.connections.",
-         "subscriptions.why.", "subscriptions.by.", "subscriptions.in_", "subscriptions.severity.", "subscriptions.fate.",
-         "subscriptions.connections", "subscriptions.routes", "subscriptions.gone",
+         "subscriptions.why.", "subscriptions.by.", "subscriptions.in_", "subscriptions.severity.",
+         "subscriptions.fate.", "subscriptions.connections", "subscriptions.routes", "subscriptions.gone",
          "refused.hint.", "refused.term.", "code.way.", "exchanges.by.", "exchanges.outcomes.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
