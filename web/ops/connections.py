@@ -10,6 +10,7 @@ from sqlalchemy import Connection as Reading
 from sqlalchemy import and_, or_, select
 
 from monitoring.history import points_of, turns_of
+from monitoring.history.reading import Turn
 from monitoring.history.tables import MINUTE, QUARTER
 from pipe.config.walk import uses
 from pipe.contract import KeyedRate
@@ -205,7 +206,7 @@ async def one(call: Call, ask: Period) -> One:
 
     def read(connection: Reading) -> One:
         points = points_of(connection, until - span, until, grain=grain, partner=name)
-        turns = turns_of(connection, name, call.now - 90 * DAY_S, _MOST)
+        turns = _with_the_last(turns_of(connection, name, call.now - 90 * DAY_S, _MOST), tile_of(row, seen))
         ends = [call.now, *(each.at for each in turns)]
         breaker = live.breaker() if live is not None else None
         return One(
@@ -274,6 +275,13 @@ async def switched(call: Call, kind: str, act: str, reason: str) -> Done:
     told = await acted(call, work(host, name, reason))
     found = Switched(name=name, state=told["state"], before=told["before"])
     return Done(f"/ops/{kind}s/{name}", f"ops.{act}", {"name": name}, found)
+
+
+def _with_the_last(turns: list[Turn], tile: Tile) -> list[Turn]:
+    """Changes are written once a minute: the last one may be known and not written yet."""
+    if tile.since is None or tile.state == "unknown" or (turns and turns[0].at > tile.since - 1):
+        return turns
+    return [Turn(tile.since, tile.state, tile.reason), *turns]
 
 
 def _rate(rate: Any) -> str:

@@ -103,10 +103,16 @@ class Flow:
 
 
 def flow(ways: Sequence[Way]) -> Flow:
-    """The picture of these routes: what is ill first, then what is busiest; those of one source beside one another."""
-    chosen = sorted(ways, key=lambda way: (not _ill(way), -way.came - sum(out.done for out in way.outs), way.route))
-    drawn = Flow(more=max(0, len(ways) - MOST))
+    """The picture of these routes: what is ill first, then what is busiest; those of one source beside one another.
+
+    Where something moves, what stands still is left to the table.
+    """
+    moving = [way for way in ways if _ill(way) or way.came or any(out.done for out in way.outs)]
+    chosen = sorted(
+        moving or ways, key=lambda way: (not _ill(way), -way.came - sum(out.done for out in way.outs), way.route)
+    )
     shown = chosen[:MOST]
+    drawn = Flow(more=len(ways) - len(shown))
     order = list(dict.fromkeys(way.source for way in sorted(shown, key=lambda way: way.source)))
     shown.sort(key=lambda way: (order.index(way.source), way.route))
     targets = list(dict.fromkeys((out.kind, out.to) for way in shown for out in way.outs))

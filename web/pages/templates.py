@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from web.pages.static import Static
 from web.pages.words import LANGUAGES, Words
 
 FOLDER = Path(__file__).resolve().parent.parent / "templates"
+
+
+_CODE = re.compile(r"`([^`]+)`")
 
 
 class Templates:
@@ -47,6 +51,7 @@ def _environment(words: Words, static: Static, folder: Path) -> Environment:
         "clock": words.clock,
         "lasting": words.lasting,
         "number": words.number,
+        "coded": _coded,
         "query": _query,
         "initials": _initials,
         "named": words.name_of,
@@ -54,6 +59,11 @@ def _environment(words: Words, static: Static, folder: Path) -> Environment:
         "browser": lambda agent: _browser(agent) or words("session.unknown_agent"),
     }
     return environment
+
+
+def _coded(text: str) -> Markup:
+    """What stands between backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 — escaped before
 
 
 def _icon(static: Static, name: str, label: str | None = None) -> Markup:

@@ -117,9 +117,11 @@ class Words:
         form = "%d.%m.%Y %H:%M" if self.language == "uk" else "%Y-%m-%d %H:%M"
         return datetime.fromtimestamp(at, KYIV).strftime(form + (":%S" if seconds else ""))
 
-    def clock(self, at: float) -> str:
-        """`14:32:07` in Kyiv."""
-        return datetime.fromtimestamp(at, KYIV).strftime("%H:%M:%S")
+    def clock(self, at: float, *, fine: bool = False) -> str:
+        """`14:32:07` in Kyiv; `fine`: `14:32:07,114`."""
+        then = datetime.fromtimestamp(at, KYIV)
+        part = f"{',' if self.language == 'uk' else '.'}{then.microsecond // 1000:03}" if fine else ""
+        return then.strftime("%H:%M:%S") + part
 
     def lasting(self, seconds: float) -> str:
         """`12 хв`: the two largest units at most."""

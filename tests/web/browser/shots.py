@@ -110,7 +110,7 @@ async def on_duty(browser: Browser) -> None:
         for language in ("uk", "en"):
             context, page = await duty.signed_in(SIZE, language=language, theme="dark" if language == "en" else "light")
             await page.goto("/ops/dead")
-            await page.locator("[data-all]").check()
+            await page.locator("thead [data-all]").check()
             await page.locator("[formaction$=rehearse]").click()
             await page.locator(".bulk progress[value='9']").first.wait_for()
             for name, path in pages.items():

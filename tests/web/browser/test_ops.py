@@ -106,7 +106,7 @@ async def test_a_thousand_dead_letters_go_again_with_a_bar_that_tells_the_truth(
     await duty.settled("crm.sync", "dead", MANY)
     duty.crm.status, duty.crm.taken = 200, []
     await page.goto("/ops/dead")
-    await page.locator("[data-all]").press("Space")
+    await page.locator("thead [data-all]").press("Space")
     await page.get_by_label("Як швидко").select_option("500")
     await page.get_by_role("button", name="Повторити вибране").press("Enter")
     work = page.locator(".bulk").first

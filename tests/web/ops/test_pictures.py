@@ -16,6 +16,11 @@ def test_a_picture_shows_what_is_ill_and_tells_how_much_it_leaves_out() -> None:
     assert [pipe.state for pipe in drawn.outs if pipe.state] == ["down"]
     assert all(node.y >= 0 and node.y + node.height <= drawn.height for node in drawn.nodes)
     assert flow([]).nodes == []
+    still = Way("still", "s", "connection", 0, (Out("t", "connection", 0, 0, ""),))
+    assert ([node.name for node in flow([*ways[:3], still]).nodes], flow([*ways[:3], still]).more) == (
+        ["r000", "r001", "r002"], 1,
+    )  # fmt: skip
+    assert [node.name for node in flow([still]).nodes] == ["still"]
 
 
 def test_a_chart_has_gaps_where_nothing_is_known() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +49,19 @@ routes:
 """
 
 
+def reachable(login: str, tx: Unit) -> None:
+    """Somebody has a mail address."""
+    people.change(tx, CONSOLE, people.called(tx, login).id, email=MAIL[login])
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def duty(tmp_path_factory: Any) -> AsyncIterator[tuple[Ops, Partner]]:
     """A gateway that tells people by mail, and the server that takes it."""
     folder = tmp_path_factory.mktemp("duty")
     async with Partner() as crm, Partner() as mail, pages(folder, config=CONFIG % (crm.url, mail.url)) as site:
         for login in (OLENA, IVAN):
-            made = await site.person(login, *RIGHTS)
-            await site.gateway.staff.access.change(
-                CONSOLE, lambda tx, id_of=made, to=MAIL[login]: people.change(tx, CONSOLE, id_of, email=to)
-            )
+            await site.person(login, *RIGHTS)
+            await site.gateway.staff.access.change(CONSOLE, partial(reachable, login))
         await site.person(NOBODY)
         yield Ops(site, crm, folder), mail
 
