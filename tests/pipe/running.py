@@ -56,9 +56,9 @@ class Partner:
 
 
 @asynccontextmanager
-async def running(config: Path) -> AsyncIterator[Gateway]:
-    """A gateway with this configuration, its data beside it, on a free port of loopback."""
-    gateway = Gateway(Settings(config, config.parent / "data", "127.0.0.1:0"))
+async def running(config: Path, store: str | None = None) -> AsyncIterator[Gateway]:
+    """A gateway with this configuration, its data beside it or in `store`, on a free port of loopback."""
+    gateway = Gateway(Settings(config, config.parent / "data", "127.0.0.1:0", store))
     await gateway.start()
     try:
         yield gateway

@@ -10,7 +10,16 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from pipe.errors import Conflict
 from web.pages.words import Words
@@ -40,6 +49,14 @@ class Input(BaseModel):
     """What a person or program sends to an operation. Text is trimmed, unknown fields are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_nul(cls, value: Any) -> Any:
+        """PostgreSQL keeps no text with a NUL, and nobody types one."""
+        if any(isinstance(each, str) and "\0" in each for each in (value if isinstance(value, list) else (value,))):
+            raise PydanticCustomError("nul", "a NUL character cannot be kept")
+        return value
 
 
 class Invalid(Conflict):

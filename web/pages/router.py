@@ -173,6 +173,8 @@ class Router:
 
     def find(self, method: str, path: str) -> Match:
         """Raises NotFound, or MethodNotAllowed where the path is served for other methods."""
+        if "\0" in path:
+            raise NotFound("nothing is served at an address with a NUL character")
         method = "GET" if method == "HEAD" else method
         allowed: set[str] = set()
         meant: re.Pattern[str] | None = None

@@ -116,9 +116,13 @@ async def confirm(call: Call, text: str) -> None:
 
 
 def has_password(connection: Connection, call: Call) -> bool:
-    """Whether the one who asks has a password that is good now; who comes by single sign-on may have none."""
+    """Whether the one who asks has a password that is good now; who comes by single sign-on may have none.
+
+    A one-time password that waits to be used is none to whoever has come by single sign-on: it proves nothing of them.
+    """
     kept = passwords.kept(connection, call.who.id)
-    return kept is not None and kept.good(call.now)
+    by_password = call.session is not None and "password" in call.session.factors
+    return kept is not None and kept.good(call.now) and (by_password or not kept.must_change)
 
 
 async def prove(call: Call, text: str) -> None:
