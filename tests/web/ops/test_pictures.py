@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from web.ops.charts import chart, path, round_up
 from web.ops.flow import MOST, Out, Way, flow
 
@@ -17,9 +19,8 @@ def test_a_picture_shows_what_is_ill_and_tells_how_much_it_leaves_out() -> None:
     assert all(node.y >= 0 and node.y + node.height <= drawn.height for node in drawn.nodes)
     assert flow([]).nodes == []
     still = Way("still", "s", "connection", 0, (Out("t", "connection", 0, 0, ""),))
-    assert ([node.name for node in flow([*ways[:3], still]).nodes], flow([*ways[:3], still]).more) == (
-        ["r000", "r001", "r002"], 1,
-    )  # fmt: skip
+    drawn = flow([*ways[:3], still, replace(still, route="stands")])
+    assert ({node.name for node in drawn.nodes}, drawn.more) == ({"r000", "r001", "r002", "stands"}, 1)
     assert [node.name for node in flow([still]).nodes] == ["still"]
 
 
