@@ -29,9 +29,11 @@ _MOST_BREAKS = 100
 class Looker:
     """Remembers between looks what a single one cannot see: how often a connection broke, and the last long checks."""
 
-    def __init__(self, engine: Engine, host: Callable[[], Host]) -> None:
-        """`host` makes what operations work on."""
-        self._engine, self._host = engine, host
+    def __init__(
+        self, engine: Engine, host: Callable[[], Host], drift: Callable[[], Mapping[str, tuple[str, str]]] = dict
+    ) -> None:
+        """`host` makes what operations work on; `drift` says in both languages what has changed of a connection."""
+        self._engine, self._host, self._drift = engine, host, drift
         self._breaks: dict[str, deque[float]] = {}
         self._began = engine.clock.now()
         self._checked: dict[str, tuple[float, str | None]] = {}
@@ -47,6 +49,7 @@ class Looker:
         engine, now = self._engine, self._engine.clock.now()
         waiting = await engine.store.read(lambda connection: _waiting(connection, now))
         found = [*self._connections(rules, now, open_), *self._routes(rules, waiting), *self._gateway(rules)]
+        found += [Finding("drift", name, text, text_uk) for name, (text, text_uk) in self._drift().items()]
         for name, check in (("books", self._books), ("audit", self._audit)):
             found += await self._long(name, check, rules, now)  # type: ignore[arg-type]
         return found

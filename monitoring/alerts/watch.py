@@ -39,11 +39,15 @@ class Alarms:
     """One task. It belongs to a running gateway."""
 
     def __init__(
-        self, engine: Engine, host: Callable[[], Host], turned: Callable[[Alert], None] = lambda alert: None
+        self,
+        engine: Engine,
+        host: Callable[[], Host],
+        turned: Callable[[Alert], None] = lambda alert: None,
+        drift: Callable[[], Mapping[str, tuple[str, str]]] = dict,
     ) -> None:
-        """`turned` hears of each that fires, and of each that is over."""
+        """`turned` hears of each that fires, and of each that is over; `drift` tells what has changed at whom."""
         self._engine, self._turned = engine, turned
-        self._looker = Looker(engine, host)
+        self._looker = Looker(engine, host, drift)
         self._book = Book()
         self._unwritten: dict[str, Alert] = {}
         """what changed and is not in the store yet"""

@@ -13,18 +13,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
 from flows.refusing import FOLDER, Term
+from pipe import saying
 from pipe.errors import PipeError
 
-Language = Literal["uk", "en"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
+Language = saying.Language
+LANGUAGES = saying.LANGUAGES
 FIRST: Language = "uk"
-FOLDERS = (Path(__file__).resolve().parent.parent / "texts", FOLDER)
+FOLDERS = (Path(__file__).resolve().parent.parent / "texts", FOLDER, saying.FOLDER)
 KYIV = ZoneInfo("Europe/Kyiv")
 _NAME = re.compile(r"{(\w+)}")
 PLACES = {"Ґ": "Гӿ", "ґ": "гӿ", "Є": "Еӿ", "є": "еӿ", "І": "Иӿ", "і": "иӿ", "Ї": "Иӿӿ", "ї": "иӿӿ"}
