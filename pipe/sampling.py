@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pipe.contract import Blob
@@ -38,8 +39,12 @@ class Sampling:
         self._now, self._pause = monotonic, pause
         self.looked_at = False
         """whether somebody takes what is set aside"""
+        self.keep: Callable[[], Awaitable[None]] = _nothing
+        """writes down what was learned so far"""
         self.accepted: set[str] = set()
         """connections whose shape a person has just made the known one"""
+        self.there = asyncio.Event()
+        """something is set aside"""
         self._due: dict[tuple[str, str], float] = {}
         self._held: dict[tuple[str, str], Any] = {}
 
@@ -53,10 +58,16 @@ class Sampling:
         self._due[at] = now + (UNWATCHED_S if pause is None else pause)
         if pause is not None and len(self._held) < MOST_HELD and not isinstance(body, (bytes, str, Blob, type(None))):
             self._held[at] = body
+            self.there.set()
 
     def take(self) -> dict[tuple[str, str], Any]:
         """What was set aside, by connection and sample; it is held no longer."""
         held, self._held = self._held, {}
+        self.there.clear()
         if len(self._due) > 100 * MOST_HELD:
             self._due.clear()
         return held
+
+
+async def _nothing() -> None:
+    """Nobody learns."""

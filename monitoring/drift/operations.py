@@ -30,6 +30,8 @@ async def find(host: Host, name: str | None = None) -> list[dict[str, Any]]:
     configuration = host.configuration()
     _there(configuration, name)
     names = sorted(configuration.connections) if name is None else [name]
+    if host.engine is not None:
+        await host.engine.sampling.keep()
     rows = await host.store.read(lambda connection: _rows(connection, name))
     uses = uses_of(configuration)
     return [_told_of(host, configuration, each, rows, uses) for each in names]
@@ -60,6 +62,8 @@ async def accept(host: Host, name: str, reason: str) -> dict[str, Any]:
         )
         return texts
 
+    if host.engine is not None:
+        await host.engine.sampling.keep()
     texts = await host.store.write(unit)
     if host.engine is not None:
         host.engine.sampling.accepted.add(name)

@@ -31,7 +31,7 @@ from pipe.sampling import parts_of
 from pipe.store.transaction import Tx
 
 TURN_S = 0.5
-"""seconds between two looks at what was set aside"""
+"""seconds between two looks whether it is time to ask somebody, or to write"""
 KEPT_EVERY_S = 30.0
 """seconds after which what was learned is written down; what has changed is written at once"""
 FIRST_LOOK_S = 60.0
@@ -44,7 +44,7 @@ At = tuple[str, str, str]
 
 
 class Drift:
-    """One task. It belongs to a running gateway."""
+    """Two tasks. They belong to a running gateway."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -56,7 +56,7 @@ class Drift:
         self._uses: tuple[Configuration, list[Use]] | None = None
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     # --- what others ask
 
@@ -78,6 +78,10 @@ class Drift:
                 counts[connection] += sum(each.breaks for each in changes)
         return counts
 
+    def samples(self, connection: str) -> list[Sample]:
+        """What was learned of its messages."""
+        return [each for at, each in self._watched.items() if at[0] == connection and isinstance(each, Sample)]
+
     def uses(self) -> list[Use]:
         """Who reads which field, of the configuration in force."""
         configuration = self._engine.configuration
@@ -91,17 +95,17 @@ class Drift:
         """Goes on with what was known when the gateway stopped."""
         self._began = self._engine.clock.now()
         self._take_up(await self._engine.store.read(_rows))
-        self._engine.sampling.looked_at = True
-        self._task = asyncio.create_task(lasting("drift", self._run, self._engine.clock), name="drift")
+        self._engine.sampling.looked_at, self._engine.sampling.keep = True, partial(self._written, now=True)
+        for name, run in (("drift", self._run), ("samples", self._learning)):
+            self._tasks.append(asyncio.create_task(lasting(name, run, self._engine.clock), name=name))
 
     async def stop(self) -> None:
         """Looks no more; writes down what was learned."""
         self._engine.sampling.looked_at = False
-        await ended(self._task)
-        for task in list(self._asking.values()):
+        for task in (*self._tasks, *self._asking.values()):
             await ended(task)
         blocking.close(POOL)
-        if self._task is not None:
+        if self._tasks:
             await self._written(now=True)
 
     async def _run(self) -> None:
@@ -110,9 +114,8 @@ class Drift:
             await self._engine.clock.sleep(TURN_S)
 
     async def once(self) -> None:
-        """Learns from what was set aside, asks whom it is time to ask, and writes down what is new."""
+        """Asks whom it is time to ask, and writes down what is new."""
         await self._reread()
-        await self._learn()
         for name, connection in self._engine.connections.items():
             adapter = connection.adapter
             if isinstance(adapter, Described) and not connection.paused and name not in self._asking:
@@ -121,7 +124,13 @@ class Drift:
 
     # --- samples
 
-    async def _learn(self) -> None:
+    async def _learning(self) -> None:
+        while True:
+            await self._engine.sampling.there.wait()
+            await self.learn()
+
+    async def learn(self) -> None:
+        """Learns from what was set aside."""
         for (connection, sample), body in self._engine.sampling.take().items():
             keys = self._keys(connection)
             if keys is None or not keys.samples:
@@ -192,7 +201,10 @@ class Drift:
         if broke != any(each.breaks for each in before):
             known.row.changed_at = self._engine.clock.now() if broke else None
             log = logger.bind(action="drift", connection=at[0], what=at[1], part=at[2], changes=len(changes))
-            log.log("WARNING" if broke else "INFO", "the shape of a partner's data has changed or is as it was again")
+            if broke:
+                log.warning("what a partner gives has changed")
+            else:
+                log.info("what a partner gives is known again")
 
     def _take_up(self, rows: Collection[Mapping[str, Any]]) -> None:
         known = self._engine.configuration
