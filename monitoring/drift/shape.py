@@ -7,7 +7,7 @@ Nothing is kept of what a field says. Names that look like data, such as the tel
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import islice
@@ -48,16 +48,16 @@ class Look(NamedTuple):
     """whether all of it was looked at"""
 
 
-def look(body: Any) -> Look:
-    """What a message's body looks like, at a bounded cost."""
-    tally = _Tally()
+def look(body: Any, maps: Collection[str] = ()) -> Look:
+    """What a message's body looks like, at a bounded cost. `maps` are paths of objects whose names are data."""
+    tally = _Tally(maps)
     tally.value("", "body", body)
     return Look(tally.seen(), tally.left > 0)
 
 
 class _Tally:
-    def __init__(self) -> None:
-        self.left = MOST_NODES
+    def __init__(self, maps: Collection[str]) -> None:
+        self.left, self._maps = MOST_NODES, maps
         self._parents: dict[str, str] = {}
         self._kinds: dict[str, set[str]] = {}
         self._present: dict[str, int] = {}
@@ -82,11 +82,14 @@ class _Tally:
 
     def _object(self, path: str, value: Mapping[Any, Any]) -> None:
         self._objects[path] = self._objects.get(path, 0) + 1
-        for name in {_named(key): None for key in islice(value, MOST_NODES)}:
+        named: dict[str, list[Any]] = {}
+        for key in islice(value, MOST_NODES):
+            held = named.setdefault("*" if path in self._maps else _named(key), [])
+            if value[key] is not None:  # null says no more than that it is not there
+                held.append(value[key])
+        for name, held in named.items():
             at = f"{path}.{name}"
-            held = [each for key, each in value.items() if _named(key) == name] if name == "*" else [value[name]]
-            held = [each for each in held if each is not None]
-            if held:  # null says no more than that it is not there
+            if held:
                 self._present[at] = self._present.get(at, 0) + 1
             for each in held[:MOST_ITEMS]:
                 self.value(path, at, each)
@@ -142,8 +145,10 @@ class Field:
 class Known:
     """The shape of one kind of message."""
 
-    def __init__(self, n: int = 0, fields: dict[str, Field] | None = None) -> None:
+    def __init__(self, n: int = 0, fields: dict[str, Field] | None = None, maps: Iterable[str] = ()) -> None:
         self.n, self.fields = n, {} if fields is None else fields
+        self.maps = frozenset(maps)
+        """objects whose names are data"""
 
     def learn(self, seen: Look, learn: int, sure: int) -> None:
         """Takes a message up; `learn` messages make the shape known, `sure` in a row that differ alike a change."""
@@ -164,7 +169,9 @@ class Known:
         if seen.whole:
             for path in before - seen.fields.keys():
                 known = self.fields[path]
-                if known.parent in seen.fields and "object" in _plain(seen.fields[known.parent].kinds):
+                holder = seen.fields.get(known.parent)
+                # Where what would hold it is not there, it is not missed by itself; what is new must be there each time.
+                if known.new or (holder is not None and "object" in _plain(holder.kinds)):
                     _missing(known, learning=learning)
         self._fold()
 
@@ -176,13 +183,14 @@ class Known:
                 loose.setdefault(each.parent, []).append(path)
         for parent, paths in loose.items():
             if len(paths) > MOST_NAMES:
+                self.maps |= {parent}
                 for path in [each for each in self.fields if each.startswith(f"{parent}.")]:
                     del self.fields[path]
 
     def changes(self, sample: str, sure: int) -> list[Change]:
         """How messages differ now from what they were."""
         found = []
-        fresh = {path for path, each in self.fields.items() if each.new and each.run >= sure}
+        fresh = {path for path, each in self.fields.items() if each.new and each.run >= max(sure, SEEN)}
         for path, each in self.fields.items():
             if each.new:
                 if path in fresh and each.parent not in fresh:
@@ -201,8 +209,8 @@ class Known:
                     self.fields.pop(inner, None)
             elif each.odd >= sure:
                 each.kinds, each.odd, each.odd_kinds = each.odd_kinds, 0, set()
-            elif each.new and each.run >= sure:
-                each.new, each.run = False, 0
+            elif each.new and each.run >= max(sure, SEEN):
+                each.new, each.run, each.always = False, 0, True
 
     # --- as it is kept
 
@@ -210,6 +218,7 @@ class Known:
         """For JSON: names that were seen often enough, and their kinds."""
         return {
             "n": self.n,
+            "maps": sorted(self.maps),
             "fields": {
                 path: [
                     each.parent, sorted(each.kinds), each.always, each.seen, each.missed, each.odd,
@@ -231,7 +240,7 @@ class Known:
         fields = {}
         for path, (parent, kinds, always, seen, missed, odd, odd_kinds, new, run) in value["fields"].items():
             fields[path] = Field(parent, set(kinds), always, seen, missed, odd, set(odd_kinds), new, run)
-        return cls(value["n"], fields)
+        return cls(value["n"], fields, value["maps"])
 
 
 def _there(known: Field, seen: Seen, sure: int) -> None:

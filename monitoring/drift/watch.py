@@ -136,10 +136,12 @@ class Drift:
             if keys is None or not keys.samples:
                 continue
             at = (connection, "sample", sample)
-            seen = await blocking.run(POOL, look, body)
             known = self._watched.get(at)
             if not isinstance(known, Sample):
                 known = self._watched[at] = Sample(Row(connection, "sample", sample, 0.0))
+            seen = await blocking.run(POOL, look, body, known.shape.maps)
+            if self._watched.get(at) is not known:
+                continue  # a person has accepted what is: the next one counts
             known.wanted = keys.samples
             known.shape.learn(seen, keys.samples.learn, keys.samples.sure)
             known.row.looked_at = self._engine.clock.now()

@@ -112,7 +112,7 @@ class _Paths:
         if step.name == "map":
             return of_map(root_of(config), f"the `map` on line {step.place.line}")
         if step.name == "check":
-            return self._schema(config, step.place) or body
+            return self._schema(step) or body
         if isinstance(config, EnrichConfig):
             return _with(body, config.into)
         if step.name == "set":
@@ -145,10 +145,8 @@ class _Paths:
             parts |= {name: None if parts.get(name, shape) != shape else shape for name, shape in end.parts.items()}
         return Shape(parts, known[0].origin, certain=all(end.certain for end in known))
 
-    def _schema(self, config: Any, place: Place) -> Shape | None:
-        folder = posixpath.dirname(place.file)
-        for text in texts_of(config):
-            name = posixpath.normpath(posixpath.join(folder, text))
+    def _schema(self, step: StepConfig) -> Shape | None:
+        for name in files_of(step):
             if name in self.configuration.files:
                 return of_schema(self.configuration.files[name], f"`{name}`")
         return None
@@ -214,6 +212,13 @@ def texts_of(value: Any) -> Iterator[str]:
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from texts_of(inner)
+
+
+def files_of(step: StepConfig) -> Iterator[str]:
+    """The files that a step names, as they are called among those of the configuration."""
+    path = getattr(root_of(step.config), "path", None)
+    for text in [path] if isinstance(path, str) else texts_of(step.config):
+        yield posixpath.normpath(posixpath.join(posixpath.dirname(step.place.file), text))
 
 
 def root_of(config: Any) -> Any:

@@ -6,7 +6,6 @@ Follows a route as `pipe.config.path_lint` does, by the trees of its expressions
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from pipe.config.models import (
     TapConfig,
     ToConfig,
 )
-from pipe.config.path_lint import expressions_of, root_of, texts_of
+from pipe.config.path_lint import expressions_of, files_of, root_of, texts_of
 from pipe.config.shapes import Shape, of_schema
 from pipe.config.walk import expressions_in
 from pipe.contract import Expression
@@ -247,8 +246,7 @@ class _Walk:
 
     def _demanded(self, step: StepConfig) -> Iterator[str]:
         """Paths that a schema beside the configuration knows."""
-        for text in texts_of(step.config):
-            name = posixpath.normpath(posixpath.join(posixpath.dirname(step.place.file), text))
+        for name in files_of(step):
             if name in self.configuration.files:
                 yield from _paths(of_schema(self.configuration.files[name], name), BODY)
 
