@@ -242,7 +242,7 @@ class HttpClient:
     def described_at(self) -> tuple[str, str] | None:
         """The OpenAPI document, where one is configured."""
         published = self.config.drift.openapi if self.config.drift else None
-        return None if published is None else ("openapi", joined(self.config.url.rstrip("/"), published.get))
+        return None if published is None else ("openapi", self.config.url.rstrip("/") + published.get)
 
     async def interface(self) -> Interface:
         """The document it serves, read as ours is. Raises what is in the way, ReplyInvalid for no document."""

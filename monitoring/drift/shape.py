@@ -170,7 +170,7 @@ class Known:
             for path in before - seen.fields.keys():
                 known = self.fields[path]
                 holder = seen.fields.get(known.parent)
-                # Where what would hold it is not there, it is not missed by itself; what is new must be there each time.
+                # Where what would hold it is not there, it is not missed by itself; what is new must always come.
                 if known.new or (holder is not None and "object" in _plain(holder.kinds)):
                     _missing(known, learning=learning)
         self._fold()

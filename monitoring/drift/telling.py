@@ -27,14 +27,16 @@ class Told(NamedTuple):
 
     def plain(self) -> dict[str, Any]:
         """For commands and pages."""
-        steps = [{"route": use.route, "step": use.step, "place": use.place, "makes": use.makes} for use in self.uses]
+        places = dict.fromkeys((use.route, use.step, use.place, use.makes) for use in self.uses)
+        steps = [dict(zip(("route", "step", "place", "makes"), each, strict=True)) for each in places]
         text = {name: self.text(name) for name in saying.LANGUAGES}
         return {**self.change._asdict(), "text": text["en"], "text_uk": text["uk"], "uses": steps}
 
     def text(self, language: saying.Language) -> str:
         """In a sentence, without who reads it."""
         change = self.change
-        words = {"path": change.path, "before": _short(change.before), "after": _short(change.after)}
+        before, after = (_kind(text, change, language) for text in (change.before, change.after))
+        words = {"path": change.path, "before": before, "after": after}
         key = f"drift.how.{change.how}" if change.path else f"drift.whole.{change.how}"
         return f"{part_in(change, language)}: {saying.say(key, language, **words)}"
 
@@ -72,7 +74,9 @@ def _concerned(change: Change, adapter: Any, uses: Sequence[Use]) -> list[Use]:
 
 def summed_up(connection: str, found: Sequence[Told], language: saying.Language) -> str:
     """The text of the alert."""
-    parts = [f"{each.text(language)}; {each.readers(language)}" for each in found[:MOST_TOLD]]
+    # What somebody reads comes first, and what is gone or another thing before what is new.
+    first = sorted(found, key=lambda each: (not each.uses, each.change.how == "new"))
+    parts = [_sentence(f"{each.text(language)}; {each.readers(language)}") for each in first[:MOST_TOLD]]
     if len(found) > MOST_TOLD:
         parts.append(saying.say("drift.more", language, n=len(found) - MOST_TOLD, connection=connection))
     return saying.say("drift.alert", language, connection=connection, changes=". ".join(parts))
@@ -87,5 +91,17 @@ def part_in(change: Change, language: saying.Language) -> str:
     return saying.say(f"drift.part.{'request' if sent else 'answer'}", language, operation=operation)
 
 
-def _short(text: str) -> str:
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _kind(text: str, change: Change, language: saying.Language) -> str:
+    """A kind of values in the reader's words; a type of a schema as the schema says it."""
+    if change.what == "sample":
+        return ", ".join(_word(each, language) for each in text.split(", ") if each)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _word(kind: str, language: saying.Language) -> str:
+    word = saying.say(f"drift.kind.{kind.removeprefix('list of ').replace(' ', '_').replace('/', '_')}", language)
+    return saying.say("drift.list_of", language, kind=word) if kind.startswith("list of ") else word

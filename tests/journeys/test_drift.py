@@ -60,6 +60,7 @@ async def sees(happened: Callable[[], bool]) -> None:
     await until(asked)
 
 
+@pytest.mark.key("drift.every", "http_client.drift.every", "soap_client.drift.every")
 async def test_the_duty_hears_which_field_has_changed_and_who_reads_it(tmp_path: Path) -> None:
     """Both are over again: the WSDL as the partner takes it back, the answers as a person accepts them."""
     (tmp_path / "registry.wsdl").write_bytes(WSDL.read_bytes())
@@ -89,8 +90,8 @@ async def _wsdl(gateway: Gateway, registry: RawServer, duty: RawServer) -> None:
     )
     await sees(lambda: bool(drifts(duty, "registry", "firing")))
     alert = drifts(duty, "registry", "firing")[0]
-    assert "request of Pay: `body.purpose` is required now; sent by routes.pay.steps[1] map (c.yaml:" in alert["text"]
-    assert "запит Pay: поле body.purpose тепер обов’язкове; надсилають routes.pay.steps[1] map" in alert["text_uk"]
+    assert "Request of Pay: `body.purpose` is required now; sent by routes.pay.steps[1] map (c.yaml:" in alert["text"]
+    assert "Запит Pay: поле body.purpose тепер обов’язкове; надсилають routes.pay.steps[1] map" in alert["text_uk"]
     registry.answers(reply(200, text.encode()))
     await sees(lambda: bool(drifts(duty, "registry", "over")))
     assert "?wsdl" in registry.requests[0].target
@@ -114,7 +115,7 @@ async def _answers(gateway: Gateway, crm: RawServer, duty: RawServer) -> None:
     await sees(lambda: bool(drifts(duty, "crm", "firing")))
     await sees(lambda: "full_name" in drifts(duty, "crm", "firing")[-1]["text"])
     text = drifts(duty, "crm", "firing")[-1]["text"]
-    assert "answers to crm in persons: `body.person.name` is gone; read by routes.persons.reply.steps[0] map (c" in text
+    assert "Answers to crm in persons: `body.person.name` is gone; read by routes.persons.reply.steps[0] map (c" in text
     assert "`body.person.full_name` is new (text)" in text
     host = gateway._host("olena", lambda done, all_, word: None)
     [shown] = await perform(host, "drift.list", {"name": "crm"})
