@@ -139,7 +139,10 @@ class Drift:
             known = self._watched.get(at)
             if not isinstance(known, Sample):
                 known = self._watched[at] = Sample(Row(connection, "sample", sample, 0.0))
-            seen = await blocking.run(POOL, look, body, known.shape.maps)
+            try:
+                seen = await blocking.run(POOL, look, body, known.shape.maps)
+            except (PipeError, OSError):
+                continue  # a table that is read as it goes: its file is gone, or cannot be read
             if self._watched.get(at) is not known:
                 continue  # a person has accepted what is: the next one counts
             known.wanted = keys.samples

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,13 @@ import aiohttp
 import pytest
 
 from pipe.app import Gateway, Settings
-from pipe.operations import perform
 from tests.adapters.raw_server import RawServer, reply, says, serving
 from tests.journeys.conftest import until
 from tests.journeys.test_alerts import told
 
 pytestmark = pytest.mark.journey
-WSDL = Path(__file__).parents[2] / "docs" / "cookbook" / "wsdl" / "registry.wsdl"
+ROOT = Path(__file__).parents[2]
+WSDL = ROOT / "docs" / "cookbook" / "wsdl" / "registry.wsdl"
 AMOUNT = '<xs:element name="amount" type="xs:positiveInteger"/>'
 TEXT = """version: 1
 connections:
@@ -117,14 +119,27 @@ async def _answers(gateway: Gateway, crm: RawServer, duty: RawServer) -> None:
     text = drifts(duty, "crm", "firing")[-1]["text"]
     assert "Answers to crm in persons: `body.person.name` is gone; read by routes.persons.reply.steps[0] map (c" in text
     assert "`body.person.full_name` is new (text)" in text
-    host = gateway._host("olena", lambda done, all_, word: None)
-    [shown] = await perform(host, "drift.list", {"name": "crm"})
-    assert SECRET not in json.dumps(shown, ensure_ascii=False)
-    assert "380671234567" not in json.dumps(shown)
-    await perform(host, "drift.accept", {"name": "crm", "reason": "they told us"})
+    code, told_of = await command(gateway, "crm", "--json")
+    assert (code, json.loads(told_of)["state"]) == (1, "changed")
+    for text in (told_of, (await command(gateway))[1]):
+        assert "routes.persons.reply.steps[0] map" in text
+        assert SECRET not in text
+        assert "380671234567" not in text
+    assert (await command(gateway, "accept", "crm"))[0] == 2
+    assert (await command(gateway, "accept", "crm", "--reason", "they told us"))[0] == 0
     await sees(lambda: bool(drifts(duty, "crm", "over")))
-    [row] = [each for each in await perform(host, "audit.list", {}) if each["event"] == "drift.accepted"]
-    assert row["actor"] == "olena"
+    assert (await command(gateway, "crm"))[0] == 0
+
+
+async def command(gateway: Gateway, *words: str) -> tuple[int, str]:
+    """What `pipe drift` says, and its exit code."""
+    options = ("--config", str(gateway.settings.config), "--data", str(gateway.settings.data))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "pipe", "drift", *words, *options, stdout=asyncio.subprocess.PIPE, cwd=ROOT,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
 
 
 def learned(gateway: Gateway) -> int:
