@@ -43,7 +43,7 @@ from pipe.contract import (
     Timeout,
     turns,
 )
-from pipe.errors import Busy, PipeError, ReplyTooLarge, StoreError
+from pipe.errors import Busy, PeerFailed, PipeError, ReplyTooLarge, StoreError
 
 Header = Annotated[str, AfterValidator(header_name)]
 _DEFAULTS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": "pipe-gateway"}
@@ -207,10 +207,11 @@ class HttpClient:
                 return Health("up")
             reply = await self._probed(self.config.probe.get)
         except PipeError as error:
-            return Health("down", error.text)
+            return Health("down", error.text, error.code)
         if reply.status < 500:
             return Health("up")
-        return Health("down", f"the probe {self.config.probe.get} of {self._transport.where} answered {reply.status}")
+        said = f"the probe {self.config.probe.get} of {self._transport.where} answered {reply.status}"
+        return Health("down", said, PeerFailed.code)
 
     def certificates(self) -> list[Certificate]:
         """The partner's and ours."""

@@ -189,7 +189,7 @@ class Waiting(Collector):
         states = [
             ((name, connection.config.type, state), int(now == state))
             for name, connection in connections
-            for now in (condition(connection)[0],)
+            for now in (condition(connection).state,)
             for state in STATES
         ]
         yield _gauge("gw_connection_state", "1 for the state it is in.", ("connection", "kind", "state"), states)

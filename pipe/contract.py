@@ -197,6 +197,8 @@ class Health:
 
     state: State
     reason: str = ""
+    code: str = ""
+    """of the error that says so, or a word of `[ops.cause]`: people read it in their own language"""
 
 
 class Door(Protocol):

@@ -26,6 +26,18 @@ def has(key: str) -> bool:
     return key in _texts()
 
 
+def because(code: str | None, reason: str, language: Language) -> str:
+    """Why something is not well, in the reader's words, with what exactly happened in brackets.
+
+    English is said as it is: the exact words say it all.
+    """
+    if language == "en" or not code or not has(f"ops.cause.{code}"):
+        return reason
+    cause = say(f"ops.cause.{code}", language)
+    first = cause if cause[1:2].isupper() or cause.startswith("Telegram") else cause[:1].lower() + cause[1:]
+    return f"{first} ({reason})" if reason else first
+
+
 @cache
 def _texts() -> Mapping[str, Mapping[str, str]]:
     found: dict[str, Mapping[str, str]] = {}

@@ -228,7 +228,7 @@ class SoapClient:
         try:
             await self._transport.reach(self._timeout)
         except PipeError as error:
-            return Health("down", str(error))
+            return Health("down", error.text, error.code)
         return Health("up")
 
     async def examine(self, uses: Sequence[Any]) -> AsyncIterator[Rung]:

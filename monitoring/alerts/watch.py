@@ -17,6 +17,7 @@ from monitoring.alerts.book import ROUTE_RULES, Alert, Book, Silence, heard, res
 from monitoring.alerts.looking import GATEWAY, Looker
 from monitoring.alerts.tables import alert as table
 from monitoring.alerts.tables import silence
+from pipe import saying
 from pipe.config.alerts import loudness
 from pipe.config.models import FromConfig
 from pipe.config.walk import every_target
@@ -156,7 +157,16 @@ class Alarms:
         self._knocked = True
         text = f"the store fails: {error.text}"
         now = self._engine.clock.now()
-        alert = Alert("emergency", "disk", GATEWAY, "critical", text, f"сховище не працює: {error.text}", now, now)
+        alert = Alert(
+            "emergency",
+            "disk",
+            GATEWAY,
+            "critical",
+            text,
+            f"сховище не працює: {saying.because(error.code, error.text, 'uk')}",
+            now,
+            now,
+        )
         self._knocking = asyncio.create_task(_run_program(command, summary([alert.told()])), name="emergency")
 
 

@@ -18,6 +18,7 @@ from pipe.config.readers import Use, uses_of
 from pipe.errors import Conflict, NotFound
 from pipe.operations.host import Host, reason_given
 from pipe.outline import Described
+from pipe.refusing import refused
 from pipe.sampling import parts_of
 from pipe.store.transaction import Tx
 
@@ -56,7 +57,7 @@ async def accept(host: Host, name: str, reason: str) -> dict[str, Any]:
             said = {"accepted_at": tx.now, "accepted_by": host.actor, "reason": reason, "changed_at": None}
             tx.execute(table.update().where(at).values(data=orjson.dumps(watched.data()).decode(), **said))
         if not texts:
-            raise Conflict(f"nothing of {name} has changed", hint=f"`pipe drift {name}` tells what is watched")
+            raise refused(Conflict, "nothing_changed", hint=f"`pipe drift {name}` tells what is watched", name=name)
         tx.audit(
             "drift.accepted", after={"changes": texts[:MOST_IN_AUDIT], "reason": reason}, target=name, actor=host.actor
         )

@@ -46,6 +46,7 @@ class Turn(NamedTuple):
     at: float
     state: str
     reason: str
+    code: str | None = None
 
 
 def points_of(

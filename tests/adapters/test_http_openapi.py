@@ -11,13 +11,13 @@ import yaml
 
 from adapters.http_client import HttpClient, HttpSubscription
 from adapters.http_openapi import operation_at, outline_of
+from pipe.app import catalogue, read_configuration
 from pipe.config.findings import ConfigInvalid
 from pipe.errors import NotAuthorised, Refused, ReplyInvalid
 from pipe.outline import Leaf
 from pipe.testing import FakeServices
 from tests.adapters.http_bench import client, target
 from tests.adapters.raw_server import RawServer, reply, says, serving
-from tests.pipe.config.test_readers import KNOWN, read_configuration
 
 DOCUMENT: dict[str, Any] = {
     "openapi": "3.0.3",
@@ -114,7 +114,7 @@ async def test_the_document_is_fetched_as_the_connection_and_beside_our_copy(
             ' auth: {bearer: "${env:KEY}"}, drift: {openapi: {get: /openapi.json, file: crm.yaml}}}\n'
         )
         (tmp_path / "c.yaml").write_text(text, encoding="utf-8")
-        configuration = read_configuration(tmp_path / "c.yaml", KNOWN)
+        configuration = read_configuration(tmp_path / "c.yaml", catalogue())
         config = configuration.connections["crm"].config
         async with client(server) as plain:
             assert plain.described_at() is None
@@ -133,7 +133,7 @@ async def test_the_document_is_fetched_as_the_connection_and_beside_our_copy(
     assert HttpClient.operation(HttpSubscription(get="/persons/7"), ["GET /persons/{id}"]) == "GET /persons/{id}"
     (tmp_path / "crm.yaml").write_text("openapi: 2", encoding="utf-8")
     with pytest.raises(ConfigInvalid) as caught:
-        read_configuration(tmp_path / "c.yaml", KNOWN)
+        read_configuration(tmp_path / "c.yaml", catalogue())
     assert str(caught.value.findings[0]).startswith("c.yaml:3: bad-value `file`: `crm.yaml` is no OpenAPI 3 document")
 
 
@@ -142,8 +142,7 @@ async def test_the_document_is_fetched_as_the_connection_and_beside_our_copy(
 )
 async def test_what_is_not_served_is_an_error_with_a_name(answer: bytes, error: type[Exception]) -> None:
     """And no change of the interface."""
-    async with serving(RawServer({"*": says(answer)})) as server:
-        keys = {"drift": {"openapi": {"get": "/openapi.json"}}}
-        async with client(server, **keys) as made:
-            with pytest.raises(error):
-                await made.interface()
+    keys = {"openapi": {"get": "/openapi.json"}}
+    async with serving(RawServer({"*": says(answer)})) as server, client(server, drift=keys) as made:
+        with pytest.raises(error):
+            await made.interface()

@@ -59,6 +59,7 @@ class Turned(BaseModel):
     at: float = Field(description="When.")
     state: str = Field(description="What it became.")
     reason: str = Field(description="Why.")
+    code: str | None = Field(description="Of the error, or a word for another cause.")
     lasted_s: float = Field(description="How long it was so.")
 
 
@@ -278,7 +279,7 @@ async def one(call: Call, ask: Period) -> One:
             ],
             p99_s=max((each.p99 for each in seen.gauges if each.connection == name and each.p99), default=None),
             turns=[
-                Turned(at=each.at, state=each.state, reason=each.reason, lasted_s=ended - each.at)
+                Turned(at=each.at, state=each.state, reason=each.reason, code=each.code, lasted_s=ended - each.at)
                 for each, ended in zip(turns, ends, strict=False)
             ],
             failures=_failures(connection, stations, call.now),
