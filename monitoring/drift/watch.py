@@ -56,6 +56,7 @@ class Drift:
         self._uses: tuple[Configuration, list[Use]] | None = None
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._writing = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
     # --- what others ask
@@ -227,6 +228,10 @@ class Drift:
             self._take_up(await self._engine.store.read(partial(_rows, connection=name)))
 
     async def _written(self, *, now: bool = False) -> None:
+        async with self._writing:  # who asks for it to be written reads it next
+            await self._write(now=now)
+
+    async def _write(self, *, now: bool) -> None:
         at = self._engine.clock.monotonic()
         if not self._dirty or (not now and at - self._written_at < KEPT_EVERY_S):
             return
