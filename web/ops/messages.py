@@ -188,7 +188,7 @@ async def content(call: Call) -> Content:
     return Content(
         story=found, original=text_of(shown), cut=bool(shown.get("body_cut")), wire=text_of(wire) if wire else None,
         headers={name: str(value) for name, value in shown["headers"].items()}, steps=steps,
-        why=traced["why"], replies=kept,
+        why=traced["why_uk" if call.words.language == "uk" else "why"], replies=kept,
     )  # fmt: skip
 
 

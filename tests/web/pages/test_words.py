@@ -24,7 +24,7 @@ BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "ev
          "ops.ledger.", "ops.alerts.severity.", "ops.alerts.state.", "ops.queues.",
          "ops.fact.", "ops.event.", "ops.act.", "ops.work.", "ops.dead.period_", "ops.period.", "ops.switch.",
          "ops.doctor.", "ops.check.", "ops.promise.", "ops.rule.", "ops.alerts.", "ops.routes.",
-         "ops.connections.", "ops.cure.", "ops.drift.", "drift.",
+         "ops.connections.", "ops.cure.", "ops.drift.", "drift.", "untraced.",
          "refused.hint.", "refused.term.", "code.way.", "exchanges.by.", "exchanges.outcomes.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
