@@ -50,9 +50,10 @@ class Sampling:
 
     def offer(self, connection: str | None, sample: str, body: Any) -> None:
         """A message passed. Its body is held until somebody takes it, at most one of a kind."""
-        at = (connection or "", sample)
-        now = self._now()
-        if not self.looked_at or now < self._due.get(at, 0.0) or connection is None:
+        if not self.looked_at or connection is None:
+            return
+        at, now = (connection, sample), self._now()
+        if now < self._due.get(at, 0.0):
             return
         pause = self._pause(connection)
         self._due[at] = now + (UNWATCHED_S if pause is None else pause)
