@@ -101,7 +101,7 @@ class Breaking(BaseModel):
     opens_over: float = Field(description="It opens from this share of failures on, 0 to 1.")
 
 
-class Reader(BaseModel):
+class DriftStep(BaseModel):
     """A step that a change concerns."""
 
     route: str = Field(description="Its route.")
@@ -110,7 +110,7 @@ class Reader(BaseModel):
     makes: bool = Field(description="Whether it makes what is sent; else it reads what comes.")
 
 
-class Changed(BaseModel):
+class DriftChange(BaseModel):
     """A field that is not what it was."""
 
     path: str = Field(description="The field; empty where it is an operation as a whole.")
@@ -118,10 +118,10 @@ class Changed(BaseModel):
     breaks: bool = Field(description="Whether a mapping may break of it.")
     text: str = Field(description="In a sentence.")
     text_uk: str = Field(description="The same in Ukrainian.")
-    uses: list[Reader] = Field(description="Steps that read the field, or make it.")
+    uses: list[DriftStep] = Field(description="Steps that read the field, or make it.")
 
 
-class Watching(BaseModel):
+class DriftWatched(BaseModel):
     """A description that the partner publishes, or messages of one kind."""
 
     what: str = Field(description="`wsdl`, `openapi` or `sample`.")
@@ -138,10 +138,10 @@ class Watching(BaseModel):
     accepted_at: float | None = Field(description="When a person made a change the known shape.")
     accepted_by: str | None = Field(description="Who.")
     reason: str | None = Field(description="Why.")
-    changes: list[Changed] = Field(description="What differs.")
+    changes: list[DriftChange] = Field(description="What differs.")
 
 
-class Accepted(BaseModel):
+class DriftAccepted(BaseModel):
     """What is known from here on."""
 
     connection: str = Field(description="The connection.")
@@ -170,7 +170,7 @@ class One(BaseModel):
     failures: list[Failure] = Field(description="Attempts of the last week that failed, alike ones together.")
     waiting: list[Waiting] = Field(description="The first messages that wait for it.")
     drift: str = Field(description="`same`, `changed`, `learning`, `unknown` or `off`.")
-    watched: list[Watching] = Field(description="What of its data is watched for changes.")
+    watched: list[DriftWatched] = Field(description="What of its data is watched for changes.")
 
     @property
     def latency(self) -> Chart:
@@ -284,7 +284,7 @@ async def one(call: Call, ask: Period) -> One:
             ],
             failures=_failures(connection, stations, call.now),
             waiting=_waiting(connection, stations) if call.may("message.read", GATEWAY) else [],
-            drift=drift["state"], watched=[Watching.model_validate(each) for each in drift["watched"]],
+            drift=drift["state"], watched=[DriftWatched.model_validate(each) for each in drift["watched"]],
         )  # fmt: skip
 
     return await call.read(read)
@@ -319,14 +319,14 @@ async def resume(call: Call, form: MaybeWhy) -> Done:
 
 @AREA.action(
     "/ops/connections/{name}/drift", permission="alert.edit", on=one, api="POST /connections/{name}/drift",
-    result=Accepted,
+    result=DriftAccepted,
 )  # fmt: skip
 async def accept(call: Call, form: Why) -> Done:
     """What it gives now is the known shape; the alert is over."""
     call.require(READ, GATEWAY)
     name = call.params["name"]
     told = await acted(call, drifting.accept(call.host(), name, form.reason))
-    return Done(f"/ops/connections/{name}", "ops.drift", {"name": name}, Accepted.model_validate(told))
+    return Done(f"/ops/connections/{name}", "ops.drift", {"name": name}, DriftAccepted.model_validate(told))
 
 
 async def switched(call: Call, kind: str, act: str, reason: str) -> Done:
