@@ -30,8 +30,8 @@ from flows.access.tables import (
     telegram,
     totp,
 )
-from flows.refusing import Term, refused
 from pipe.errors import BadRequest, NotFound
+from pipe.refusing import Term, refused
 
 PERSONAL = ("name", "email", "phone")
 

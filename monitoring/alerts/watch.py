@@ -18,6 +18,7 @@ from monitoring.alerts.listeners import Nobody, People, configured, tell, wants
 from monitoring.alerts.looking import GATEWAY, Looker
 from monitoring.alerts.tables import alert as table
 from monitoring.alerts.tables import silence
+from pipe import saying
 from pipe.config.alerts import Listener
 from pipe.engine import Engine
 from pipe.errors import PipeError, StoreError
@@ -42,11 +43,15 @@ class Alarms:
         engine: Engine,
         host: Callable[[], Host],
         turned: Callable[[Alert], None] = lambda alert: None,
+        drift: Callable[[], Mapping[str, tuple[str, str]]] = dict,
         people: People | None = None,
     ) -> None:
-        """`turned` hears of each that fires, and of each that is over; `people` are those who subscribed."""
+        """`turned` hears of each that fires, and of each that is over; `drift` tells what has changed at whom.
+
+        `people` are those who subscribed.
+        """
         self._engine, self._turned, self._people = engine, turned, people or Nobody()
-        self._looker = Looker(engine, host)
+        self._looker = Looker(engine, host, drift)
         self._book = Book()
         self._unwritten: dict[str, Alert] = {}
         """what changed and is not in the store yet"""
@@ -138,7 +143,16 @@ class Alarms:
         self._knocked = True
         text = f"the store fails: {error.text}"
         now = self._engine.clock.now()
-        alert = Alert("emergency", "disk", GATEWAY, "critical", text, f"сховище не працює: {error.text}", now, now)
+        alert = Alert(
+            "emergency",
+            "disk",
+            GATEWAY,
+            "critical",
+            text,
+            f"сховище не працює: {saying.because(error.code, error.text, 'uk')}",
+            now,
+            now,
+        )
         self._knocking = asyncio.create_task(_run_program(command, summary([alert.told()])), name="emergency")
 
 

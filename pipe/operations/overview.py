@@ -62,7 +62,7 @@ async def connections(host: Host) -> list[dict[str, Any]]:
                 "type": connection.config.type,
                 "state": health.state,
                 "reason": mask(health.reason, ()),
-                "code": connection.code,
+                "code": health.code or None,
                 "since": connection.since,
                 "opens_at": connection.opens_at,
                 "last_ok": connection.last_ok,

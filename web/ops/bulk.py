@@ -13,6 +13,7 @@ from pipe.operations import dead_letters, rehearsal
 from pipe.operations.dead_letters import Acted
 from pipe.operations.host import Host
 from pipe.operations.selection import D, Which
+from pipe.refusing import in_language
 from pipe.store.schema import DEAD, EXPIRED, delivery
 from pipe.store.transaction import Tx
 from web.ops.hiding import said
@@ -23,7 +24,7 @@ GROUP = 100
 """deliveries in one commit"""
 _IN = 500
 """numbers in one question to the store"""
-GONE = "it is no longer kept"
+GONE = {"text": "it is no longer kept", "text_uk": "його вже не зберігають"}
 
 
 async def begin(call: Call, verb: str, numbers: list[int], options: dict[str, Any] | None = None) -> Work:
@@ -57,7 +58,7 @@ def doing(host: Host, verb: str, options: Any) -> Do:
 
 
 def _gain(numbers: Sequence[int], told: list[Acted]) -> Gain:
-    refused = [why for _, _, why in told if why is not None]
+    refused = [{"text": why.text, "text_uk": in_language(why, "uk")} for _, _, why in told if why is not None]
     gone = len(numbers) - len(told)
     return Gain(acted=len(told) - len(refused), refused=[*refused, *[GONE] * gone])
 

@@ -8,10 +8,12 @@ import orjson
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from pipe import saying
 from pipe.operations import dead_letters, selection
 from pipe.operations.selection import LETTERS, D, L, M, Which
 from pipe.store.schema import dead_letter, delivery, message
 from web.ops import bulk
+from web.ops.asking import in_words
 from web.ops.hiding import said, sees_bodies
 from web.pages.call import Call
 from web.pages.forms import Input, Invalid, Said
@@ -384,7 +386,9 @@ async def _progress(call: Call, work: Work) -> Progress:
     return Progress(
         id=work.id, verb=work.verb, actor=work.actor, began_at=work.began_at, ended_at=work.ended_at,
         reason=work.options.get("reason", ""), total=work.total, done=work.done, acted=gained.acted,
-        stopped=work.stopped, waits=work.waits, resumed_by=work.resumed_by, failed=work.failed, refused=gained.refused,
+        stopped=work.stopped, waits=work.waits, resumed_by=work.resumed_by,
+        failed=saying.because(work.code, work.failed, call.words.language),
+        refused=[in_words(call, each) for each in gained.refused],
         outcome=await bulk.outcome(call, work) if work.verb == "replay" else {},
         passing=gained.passed, failing=gained.failing, unknown=gained.unknown, changed=gained.changed,
         why=[Failing(code=code, place=place, text=text, n=n) for (code, place, text), n in why],

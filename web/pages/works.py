@@ -19,7 +19,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from monitoring.pulse import TOPIC
 from pipe.clock import Clock
-from pipe.errors import Conflict, NotFound, PipeError
+from pipe.errors import Conflict, GatewayDefect, NotFound, PipeError
 from pipe.store.store import Store
 from pipe.store.transaction import Tx
 from web.pages.works_tables import part, work
@@ -41,8 +41,8 @@ class Gain:
     """What came of some of it."""
 
     acted: int = 0
-    refused: list[str] = field(default_factory=list)
-    """why, of the first that were"""
+    refused: list[dict[str, str]] = field(default_factory=list)
+    """why, of the first that were: `text` and `text_uk`"""
     passing: list[int] = field(default_factory=list)
     """of a part alone; the whole has their number"""
     passed: int = 0
@@ -84,6 +84,8 @@ class Work:
     ended_at: float | None
     stopped: bool
     failed: str
+    code: str
+    """of that failure"""
     resumed_at: float | None
     resumed_by: str | None
     runs: bool
@@ -126,7 +128,7 @@ class Works:
             raise Conflict("this piece of work does not wait: it runs, or is over")
 
         def resumed(tx: Tx) -> None:
-            values = {"failed": "", "resumed_at": tx.now, "resumed_by": actor}
+            values = {"failed": "", "code": "", "resumed_at": tx.now, "resumed_by": actor}
             tx.execute(update(work).where(work.c.id == id, work.c.ended_at.is_(None)).values(**values))
             tx.audit("work.resumed", after={"verb": found.verb, "done": found.done}, target=id, actor=actor)
 
@@ -187,9 +189,9 @@ class Works:
     async def _run(self, id: str, do: Do, per_second: int | None) -> None:
         try:
             async with self._places:
-                failed = await self._through(id, do, per_second)
-            if failed:
-                await self._store.write(partial(_broke, id, failed))
+                broken = await self._through(id, do, per_second)
+            if broken is not None:
+                await self._store.write(partial(_broke, id, *broken))
         except PipeError as error:  # the store takes nothing: it waits for a person all the same
             logger.bind(action="work", work=id, error=error.text).error("a piece of work broke off")
         finally:
@@ -197,8 +199,8 @@ class Works:
         with suppress(PipeError):
             await self._store.write(lambda tx: tx.publish(TOPIC, {}) and None)
 
-    async def _through(self, id: str, do: Do, per_second: int | None) -> str:
-        """Part after part; why it broke off, where it did."""
+    async def _through(self, id: str, do: Do, per_second: int | None) -> tuple[str, str] | None:
+        """Part after part; words and code of what broke it off, where something did."""
         try:
             while (found := await self._store.read(partial(_next, id))) is not None:
                 n, numbers = found
@@ -207,11 +209,11 @@ class Works:
                 if per_second:
                     await self._clock.sleep(len(numbers) / per_second)
         except PipeError as error:
-            return error.text
+            return error.text, error.code
         except Exception as error:  # boundary: whoever began it must see that it broke off
             logger.bind(action="work", work=id).opt(exception=error).error("a piece of work has a defect")
-            return type(error).__name__
-        return ""
+            return type(error).__name__, GatewayDefect.code
+        return None
 
     def _did(self, id: str, n: int, size: int, unit: Callable[[Tx], Gain], tx: Tx) -> None:
         """One part, in one transaction with the note that it is done; nothing where a person wants no more of it."""
@@ -245,7 +247,7 @@ def _written(id: str, verb: str, actor: str, total: int, options: Mapping[str, A
     _forget(tx, work.c.ended_at <= since)
     row = {
         "id": id, "verb": verb, "actor": actor, "options": orjson.dumps(options).decode(), "began_at": tx.now,
-        "total": total, "done": 0, "gained": "{}", "stopped": False, "failed": "",
+        "total": total, "done": 0, "gained": "{}", "stopped": False, "failed": "", "code": "",
     }  # fmt: skip
     tx.insert(work, **row)
     tx.audit("work.begun", after={"verb": verb, "total": total, **options}, target=id, actor=actor)
@@ -259,8 +261,8 @@ def _halted(id: str, actor: str, tx: Tx) -> None:
         tx.publish(TOPIC, {})
 
 
-def _broke(id: str, failed: str, tx: Tx) -> None:
-    tx.execute(update(work).where(work.c.id == id, work.c.ended_at.is_(None)).values(failed=failed))
+def _broke(id: str, failed: str, code: str, tx: Tx) -> None:
+    tx.execute(update(work).where(work.c.id == id, work.c.ended_at.is_(None)).values(failed=failed, code=code))
 
 
 def _forget(tx: Tx, which: Any) -> None:

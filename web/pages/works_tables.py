@@ -20,6 +20,7 @@ work = Table(
     Column("ended_at", Float(53), index=True),
     Column("stopped", Boolean, nullable=False),  # a person wants no more of it; what is done stays done
     Column("failed", Text, nullable=False),  # why it broke off
+    Column("code", String, nullable=False),  # of that failure
     Column("resumed_at", Float(53)),
     Column("resumed_by", String),
 )
