@@ -88,7 +88,7 @@ async def run(address: str, cookie: str, paths: Sequence[str]) -> Told:
     async with aiohttp.ClientSession(address, connector=connector, headers=headers, timeout=patience) as client:
         pages = [Page(client, path, told) for path in paths]
         staying = [asyncio.create_task(page.stay()) for page in pages]
-        opened = asyncio.gather(*(page.open.wait() for page in pages))
+        opened = asyncio.create_task(_all_open(pages))
         await asyncio.wait([opened, *staying], return_when=asyncio.FIRST_COMPLETED)
         _raise_of(staying)
         sys.stdout.write("open\n")
@@ -101,6 +101,11 @@ async def run(address: str, cookie: str, paths: Sequence[str]) -> Told:
             each.cancel()
         await asyncio.gather(ending, *staying, return_exceptions=True)
     return told
+
+
+async def _all_open(pages: Sequence[Page]) -> None:
+    for page in pages:
+        await page.open.wait()
 
 
 def _raise_of(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -100,7 +100,7 @@ def pages(seen: Mapping[str, str]) -> dict[str, str]:
         "routes": "/ops/routes",
         "a route": f"/ops/routes/{plain(1)}",
         "one on which much waits": f"/ops/routes/{plain(5)}",
-        "the same, a month": f"/ops/routes/{plain(5)}?period=month",
+        "that route, a month": f"/ops/routes/{plain(5)}?period=month",
         "a message": f"/ops/messages/{seen['finished']}",
         "one that waits": f"/ops/messages/{seen['pending']}",
         "a dead one": f"/ops/messages/{seen['dead']}",

@@ -41,8 +41,8 @@ class Copier:
         self._originals = {row["route"]: row for row in self._rows("SELECT * FROM message")}
         for route, its in self._deliveries.items():
             if its["state"] in (READY, RETRY):
-                its |= UNTRIED
-                self._originals[route] |= UNMADE
+                its.update(UNTRIED)
+                self._originals[route].update(UNMADE)
         self._ledger: Counter[tuple[str, str]] = Counter()
 
     def copy(self, route: str, number: int, vary: Vary) -> None:
@@ -106,7 +106,8 @@ def asked_of(data: Path) -> dict[str, str]:
 
         of = "SELECT m.id FROM delivery d JOIN message m ON m.seq = d.message WHERE d.{} ORDER BY d.id DESC LIMIT 1"
         text = one(
-            "SELECT CAST(body AS TEXT) FROM message WHERE kind = 'bytes' AND route LIKE 'appeals%' ORDER BY seq DESC LIMIT 1"
+            "SELECT CAST(body AS TEXT) FROM message"
+            " WHERE kind = 'bytes' AND route LIKE 'appeals%' ORDER BY seq DESC LIMIT 1"
         )
         return {
             "finished": one(of.format("state = 'delivered'")),

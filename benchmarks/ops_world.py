@@ -17,8 +17,8 @@ from typing import Any
 import orjson
 
 from benchmarks.load import BODY
-from benchmarks.processes import until
 from benchmarks.ops_rows import Copier, Vary, newest_of
+from benchmarks.processes import until
 from benchmarks.rows import Row, bare, refilled
 from benchmarks.subjects import Gateway, asked
 from monitoring.history.tables import MINUTE, QUARTER, sample

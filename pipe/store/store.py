@@ -23,6 +23,7 @@ from pipe.store.full_text import FullText, full_text
 from pipe.store.loading import Loader
 from pipe.store.lock import FolderLock, usable
 from pipe.store.migrations import Migration, migrate
+from pipe.store.moments import Moments
 from pipe.store.transaction import Tx
 from pipe.store.vault import Vault
 from pipe.store.writer import Committed, Writer
@@ -62,6 +63,7 @@ class Store:
         self.url = url or database.default_url(data)
         self.blobs = data / "blobs"
         self.full_text: FullText = full_text(self.url, data)
+        self.moments = Moments()
         self._lock = FolderLock(data)
         self._guard: Connection | None = None
         self.vault: Vault

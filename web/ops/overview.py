@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, PrivateAttr
 
+from monitoring.history.hour import HOUR_S
 from pipe.operations.ledger import NAMES
 from pipe.store.schema import FINAL
 from web.ops.charts import Chart, chart, spark
 from web.ops.flow import Flow, flow
-from web.ops.looking import HOUR_S, Look, look, ways
+from web.ops.looking import Look, look, ways
 from web.pages.call import Call
 from web.pages.router import Area, Nav
 

@@ -16,6 +16,7 @@ class Kept:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._lasting: dict[str, Any] = {}
         self._known: dict[str, tuple[float, int, asyncio.Future[Any]]] = {}
 
     async def get(self, name: str, mark: int, for_s: float, make: Callable[[], Awaitable[T]]) -> T:
@@ -32,3 +33,10 @@ class Kept:
         # Whoever goes away takes it from nobody else.
         result: T = await asyncio.shield(answer)
         return result
+
+    def lasting(self, name: str, make: Callable[[], T]) -> T:
+        """One thing for as long as the pages are served; made when it is first asked for."""
+        if name not in self._lasting:
+            self._lasting[name] = make()
+        found: T = self._lasting[name]
+        return found
