@@ -19,8 +19,11 @@ import aiohttp
 import orjson
 import uvloop
 
+from web.pages.refreshing import HEADER
+
 _LIVE = re.compile(r'data-live="([^"]*)" data-after="([0-9]+)"')
 _RIGHTS = re.compile(r'data-rights="([^"]*)"')
+AGAIN = {HEADER: "parts"}
 _PAUSE_S = 0.5
 """that app.js waits where an event came while it was asking"""
 
@@ -44,7 +47,7 @@ class Page:
 
     async def stay(self) -> None:
         """Opens the page and follows its feed until it is cancelled."""
-        first = await self._ask()
+        first = await self._ask({})
         live, rights = _LIVE.search(first), _RIGHTS.search(first)
         assert rights is not None, f"{self._path} has no menu: {first[:500]}"
         ask = {"topics": live[1] if live else "", "rights": rights[1], "after": live[2] if live else ""}
@@ -63,14 +66,14 @@ class Page:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._ask()
+            await self._ask(AGAIN)
             self._told.asked += 1
             if self._changed.is_set():
                 await asyncio.sleep(_PAUSE_S)
 
-    async def _ask(self) -> str:
+    async def _ask(self, headers: dict[str, str]) -> str:
         began = time.monotonic()
-        async with self._client.get(self._path) as answer:
+        async with self._client.get(self._path, headers=headers) as answer:
             text = await answer.text()
             assert answer.status == 200, f"{self._path} answered {answer.status}: {text[:500]}"
         self._told.bytes += len(text)

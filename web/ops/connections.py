@@ -176,7 +176,7 @@ class Switched(BaseModel):
 
 
 @AREA.page(
-    "/ops/connections", "ops/connections.html", permission=READ, api="GET /connections",
+    "/ops/connections", "ops/connections.html", permission=READ, alike=True, api="GET /connections",
     nav=Nav("nav.ops", "ops.connections.title", "plug", -19),
 )  # fmt: skip
 async def everything(call: Call) -> Connections:
@@ -187,7 +187,7 @@ async def everything(call: Call) -> Connections:
     return Connections(after=seen.after, now=seen.status["now"], connections=tiles)
 
 
-@AREA.page("/ops/connections/{name}", "ops/connection.html", permission=READ, api="GET /connections/{name}")
+@AREA.page("/ops/connections/{name}", "ops/connection.html", permission=READ, alike=True, api="GET /connections/{name}")
 async def one(call: Call, ask: Period) -> One:
     """One connection: state, history, certificates, breaker, errors, what waits for it."""
     name, host = call.params["name"], call.host()

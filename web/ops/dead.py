@@ -155,7 +155,7 @@ class Discarded(Chosen):
 
 
 @AREA.page(
-    "/ops/dead", "ops/dead.html", permission=READ, api="GET /dead",
+    "/ops/dead", "ops/dead.html", permission=READ, alike=True, api="GET /dead",
     nav=Nav("nav.ops", "ops.dead.title", "tray", -16),
 )  # fmt: skip
 async def letters_by_cause(call: Call, ask: Ask) -> Dead:
@@ -182,7 +182,7 @@ async def letters_by_cause(call: Call, ask: Ask) -> Dead:
     return await call.read(read)
 
 
-@AREA.page("/ops/dead/letters", "ops/letters.html", permission=READ, api="GET /dead/letters")
+@AREA.page("/ops/dead/letters", "ops/letters.html", permission=READ, alike=True, api="GET /dead/letters")
 async def letters(call: Call, ask: LetterAsk) -> Letters:
     """Dead letters one by one, the newest first."""
     sees, loader = sees_bodies(call), call.site.store.loader
@@ -273,7 +273,7 @@ class Uncertain(BaseModel):
     letters: list[Letter] = Field(description="The newest first.")
 
 
-@AREA.page("/ops/uncertain", "ops/uncertain.html", permission=READ, api="GET /uncertain")
+@AREA.page("/ops/uncertain", "ops/uncertain.html", permission=READ, alike=True, api="GET /uncertain")
 async def uncertain(call: Call) -> Uncertain:
     """Deliveries of which nobody knows whether they arrived."""
     sees, loader = sees_bodies(call), call.site.store.loader

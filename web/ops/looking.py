@@ -11,6 +11,7 @@ from monitoring.alerts.operations import find as alerts_of
 from monitoring.history import Gauge, Point
 from monitoring.history.hour import HOUR_S, Hour
 from monitoring.history.tables import MINUTE
+from monitoring.pulse import BEAT_S, TOPIC
 from pipe.config.models import RouteConfig
 from pipe.config.walk import every_target
 from pipe.operations import overview
@@ -19,13 +20,13 @@ from pipe.operations.selection import DEAD_ONES
 from pipe.store.schema import control, dead_letter, delivery
 from web.ops.flow import Calm, Out, Way
 from web.pages.call import Call
-from web.pages.live import ends
+from web.pages.live import ends, newest
 
 SETTLED_S = 2.0
 """after the end of a minute its row is written within so long"""
 _HOUR_LIMIT_S = 20.0
-KEPT_S = 1.0
-"""how long one look holds for all pages that are open"""
+KEPT_S = BEAT_S
+"""how long one look holds for all pages: until open ones hear of a change, at most"""
 
 
 @dataclass(slots=True)
@@ -60,9 +61,9 @@ class Look:
 
 
 async def look(call: Call) -> Look:
-    """The look of this moment, shared by all who ask in the same second."""
-    _, after = await call.read(ends)
-    return await call.site.kept.get("look", after, KEPT_S, lambda: _looked(call, after))
+    """The look that all share who ask in the same few seconds; what somebody has just done is in it."""
+    after, told = await call.read(lambda connection: (ends(connection)[1], newest(connection, TOPIC)))
+    return await call.site.kept.get("look", told, KEPT_S, lambda: _looked(call, after))
 
 
 async def _looked(call: Call, after: int) -> Look:

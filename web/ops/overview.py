@@ -185,7 +185,14 @@ class Overview(BaseModel):
         return chart([[each.p95_s for each in self.minutes], [each.median_s for each in self.minutes]], 0.1)
 
 
-@AREA.page("/ops", "ops/overview.html", permission=READ, api="GET /ops", nav=Nav("nav.ops", "ops.nav", "overview", -20))
+@AREA.page(
+    "/ops",
+    "ops/overview.html",
+    permission=READ,
+    alike=True,
+    api="GET /ops",
+    nav=Nav("nav.ops", "ops.nav", "overview", -20),
+)
 async def overview(call: Call) -> Overview:
     """The gateway at one look: verdict, connections, queues, dead letters, the last hour."""
     return made(call, await look(call))

@@ -121,7 +121,7 @@ class One(BaseModel):
 
 
 @AREA.page(
-    "/ops/routes", "ops/routes.html", permission=READ, api="GET /routes",
+    "/ops/routes", "ops/routes.html", permission=READ, alike=True, api="GET /routes",
     nav=Nav("nav.ops", "ops.routes.title", "route", -18),
 )  # fmt: skip
 async def everything(call: Call) -> Routes:
@@ -148,7 +148,7 @@ async def everything(call: Call) -> Routes:
     return Routes(after=seen.after, routes=lines)
 
 
-@AREA.page("/ops/routes/{name}", "ops/route.html", permission=READ, api="GET /routes/{name}")
+@AREA.page("/ops/routes/{name}", "ops/route.html", permission=READ, alike=True, api="GET /routes/{name}")
 async def one(call: Call, ask: Period) -> One:
     """One route: steps, targets, promise, queue, latest messages."""
     name, host = call.params["name"], call.host()

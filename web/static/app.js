@@ -124,6 +124,7 @@ function keepLive(place) {
   const sign = document.querySelector("[data-live-sign]");
   let asking = false;
   let again = false;
+  let whole = false;
 
   async function refresh() {
     if (asking) {
@@ -131,8 +132,11 @@ function keepLive(place) {
       return;
     }
     asking = true;
+    // Only what is shown, not what stands around it, unless the menu has changed.
+    const headers = whole ? { Accept: "text/html" } : { Accept: "text/html", "X-Refresh": "parts" };
+    whole = false;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const answer = await fetch(location.href, { headers });
       if (answer.redirected || answer.status === 403) {
         location.reload();
         return;
@@ -174,7 +178,10 @@ function keepLive(place) {
   const hear = {
     event: refresh,
     reset: refresh,
-    rights: refresh,
+    rights: () => {
+      whole = true;
+      refresh();
+    },
     // A form that ends the session itself, such as signing out, leads on by itself.
     end: () => document.querySelector("form[data-sent]") || location.reload(),
     state: (up) => {
