@@ -20,6 +20,7 @@ from benchmarks.bodies import body, csv
 from benchmarks.catalogue import PARTS, chosen
 from benchmarks.costs import cost
 from benchmarks.dead_partner import dead_partner
+from benchmarks.ops import ops
 from benchmarks.optional import Missing
 from benchmarks.options import Options
 from benchmarks.profiling import profile
@@ -28,7 +29,7 @@ from benchmarks.storm import storm
 from benchmarks.throughput import throughput
 
 pytestmark = pytest.mark.timeout(300)  # a part starts up to five gateways
-SMALL = Options(rounds=1, seconds=0.2, waiting=200, pending=300, finished=300, rows=700, starts=1, pairs=1)
+SMALL = Options(rounds=1, seconds=0.2, waiting=200, pending=300, finished=300, rows=700, shown=5000, starts=1, pairs=1)
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +101,21 @@ def test_a_gateway_with_much_finished_stands_beside_an_empty_one() -> None:
     rows = rows_of(finished(SMALL))
     assert number(rows["processor a message, µs"][0]) > 0
     assert number(rows["300 finished"][3]) > 0
+
+
+def test_every_page_of_operations_is_asked_and_twenty_stay_open() -> None:
+    """Each with its time and size; what was found is more than an empty page."""
+    rows = rows_of(ops(SMALL))
+    asked = {name: cells for name, cells in rows.items() if name.startswith(("page: ", "search: "))}
+    assert len(asked) == 51
+    assert all(number(cells[0]) > 0 < number(cells[2]) for cells in asked.values())
+    size = {name: number(cells[3]) for name, cells in asked.items()}
+    for much, little in (
+        ("by code", "by a code that nothing has"),
+        ("by order key", "by an order key that nothing has"),
+    ):
+        assert size[f"search: {much}"] > size[f"search: {little}"]
+    assert number(rows["processor a message, µs"][0]) > 0
 
 
 def test_a_body_of_ten_megabytes_passes() -> None:

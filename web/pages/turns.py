@@ -11,7 +11,7 @@ from pipe.clock import Clock
 from pipe.store.spent import SPENT, Spent
 
 T = TypeVar("T")
-REST = 40.0
+REST = 60.0
 """times as long as the work took the next one waits, while there is traffic"""
 UNITS_BUSY = 20.0
 """units of work in a second from which on there is traffic"""
@@ -70,7 +70,7 @@ class Turns:
         now, units = self._clock.monotonic(), self._units()
         at, before = self._seen
         self._seen = now, units
-        return units - before >= UNITS_BUSY * (now - at)
+        return units - before > UNITS_BUSY * (now - at)
 
 
 class Timed(Generic[T]):
