@@ -114,7 +114,9 @@ class Site:
         """
         if call.session is None:
             return await self._identify(call)
-        found = await self.streams.kept.get(call.session.id, mark, LOOK_S, lambda: self._entered(call))
+        # Rights turn a moment before the event that tells of it.
+        known = (self.access.version << 48) + mark
+        found = await self.streams.kept.get(call.session.id, known, LOOK_S, lambda: self._entered(call))
         if found is not None:
             call.session, call.person, call.must = found
         return found is not None

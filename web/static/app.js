@@ -125,6 +125,8 @@ function keepLive(place) {
   let asking = false;
   let again = false;
   let whole = false;
+  // Parts that wait until they are left: a pointer may rest on one for days.
+  const used = new WeakSet();
 
   async function refresh() {
     if (asking) {
@@ -161,9 +163,12 @@ function keepLive(place) {
   }
 
   function replace(part, next) {
-    const used = part.matches(":hover") || part.contains(document.activeElement);
-    if (used || part.querySelector("dialog[open], .tick:checked")) {
+    const touched = part.matches(":hover") || part.contains(document.activeElement);
+    if (touched || part.querySelector("dialog[open], .tick:checked")) {
+      if (used.has(part)) return;
+      used.add(part);
       const later = () => {
+        used.delete(part);
         part.removeEventListener("pointerleave", later);
         part.removeEventListener("focusout", later);
         setTimeout(refresh, 50);

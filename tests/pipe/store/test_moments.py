@@ -24,13 +24,11 @@ async def test_no_message_of_a_time_is_outside_of_its_numbers(house: House, monk
         low, high = since if since is not None else 0.0, until if until is not None else 9e9
         of = select(delivery.c.id).join(message, message.c.seq == delivery.c.message)
         exact = set(
-
-                await house.store.read(
-                    lambda c: (
-                        c.execute(of.where(message.c.received_at >= low, message.c.received_at < high)).scalars().all()
-                    )
+            await house.store.read(
+                lambda c: (
+                    c.execute(of.where(message.c.received_at >= low, message.c.received_at < high)).scalars().all()
                 )
-
+            )
         )
         for asked in (known, moments.Moments()):
             found = await house.store.read(lambda c, asked=asked: asked.deliveries(c, since, until))  # type: ignore[misc]
