@@ -18,6 +18,7 @@ from benchmarks.race_files import SIZE, Runner, measured
 from benchmarks.report import circumstances, table
 from benchmarks.resampled import ratio
 from benchmarks.subjects import folder
+from pipe import memory
 from tests.adapters.files_bench import FolderPlace, Openssh, Place, Vsftpd
 
 KINDS: tuple[tuple[str, type[Place], type[Runner]], ...] = (
@@ -43,6 +44,7 @@ def adapters_files(options: Options, size: int = SIZE) -> str:
     """Both in every round, one after the other; every other round the other way round. Raises Missing."""
     rows: list[Row] = []
     before = os.getloadavg()[0]
+    memory.settle()  # as the gateway does
     for name, kind, bare in KINDS:
         try:
             rows += uvloop.run(_rows(name, kind, bare, options.rounds, size))

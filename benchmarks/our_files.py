@@ -71,7 +71,7 @@ class Ours(Runner):
 
     async def take(self) -> None:
         """See Runner."""
-        options = {"get": "in/take", "every": "20ms", "ready": {"marker": ".ready"}}
+        options = {"get": "in/take", "every": "5ms", "ready": {"marker": ".ready"}}
         door = Entrance(FileSubscription.model_validate(options), max_body=self.size)
         (self.disk / "in" / "take.ready").touch()
         source = asyncio.create_task(self._adapter.run(FakeDoors(door)))

@@ -33,7 +33,8 @@ Read = Callable[[], Configuration | None]
 class Partners:
     """The stand-ins of one data folder. Made by `start`, ended by `close`."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, stay: Callable[[], bool] = lambda: True) -> None:
+        self.stay = stay
         self.stand_ins: dict[str, Partner] = {}
         self.redirects: dict[str, dict[str, Any]] = {}
         """what connections must say to reach their stand-ins, by dotted key"""
@@ -113,6 +114,8 @@ class Partners:
 
     async def obey(self, name: str, verb: str, arguments: list[str]) -> dict[str, Any]:
         """Does what `tell` says and returns how the stand-in is then. Raises BadRequest."""
+        if (name, verb) == ("", "stay"):  # a gateway asks that is about to join
+            return {"stay": self.stay()}
         stand_in = self.stand_ins.get(name)
         if stand_in is None:
             raise BadRequest(f"there is no stand-in `{name}`; there are {', '.join(self.stand_ins)}")
@@ -168,15 +171,17 @@ async def start(
     fsync: bool = False,
     read: Read | None = None,
     base: int = 0,
+    stay: Callable[[], bool] = lambda: True,
 ) -> Partners:
     """Brings up the stand-ins on loopback; `ports` says where (default PORTS, 0 = any free one).
 
     With `read`, which reads a configuration, there is one for each partner of it: those written by hand where it leads
     to them, and others made of the connection, from port `base` on (0 = any free one). The environment of this process
     is set for it. Requests are recorded under `data/partners/NAME/seen.jsonl`, the addresses in `data/partners.json`.
+    `stay` says whether they are there for a gateway to join, or about to end.
     Raises OSError where a port is taken, ConfigInvalid.
     """
-    partners = Partners(data)
+    partners = Partners(data, stay)
     try:
         await partners.open(PORTS if ports is None else ports, fsync=fsync, read=read, base=base)
     except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import sys
 from pathlib import Path
@@ -22,8 +23,14 @@ async def run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+
+    def stay() -> bool:
+        gone = with_parent and select.select([sys.stdin], [], [], 0)[0]
+        return not (gone or stopped.is_set())
+
     ports = {name: port_base and port_base + place for place, name in enumerate(PORTS)}
-    async with await start(data, ports, fsync=fsync, read=read, base=port_base and port_base + len(PORTS)) as partners:
+    base = port_base and port_base + len(PORTS)
+    async with await start(data, ports, fsync=fsync, read=read, base=base, stay=stay) as partners:
         for name, address in partners.addresses.items():
             sys.stdout.write(f"{name} {address}\n")
         sys.stdout.flush()

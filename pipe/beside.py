@@ -42,13 +42,30 @@ class StandIns:
         os.environ.update(told["environment"])
 
     async def _run_already(self) -> bool:
+        """Whether they run and stay: those of a gateway that was killed are about to end, and that is waited for."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while (stay := await self._stay()) is False:  # noqa: ASYNC110 — another process ends
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            raise ConfigError(f"the stand-ins of a gateway that is gone did not end within {PATIENCE_S:g} s") from None
+        return stay is not None
+
+    async def _stay(self) -> bool | None:
+        """What those say that run on the folder; None where there are none."""
         try:
             with reachable(self._data / SOCKET) as path:
-                _, writer = await asyncio.open_unix_connection(path)
+                reader, writer = await asyncio.open_unix_connection(path)
         except OSError:
+            return None
+        try:
+            writer.write(b'{"name": "", "verb": "stay", "arguments": []}\n')
+            answer = await reader.readline()
+        except ConnectionError:
             return False
-        writer.close()
-        return True
+        finally:
+            writer.close()
+        return bool(answer and orjson.loads(answer)["stay"])
 
     async def _spawn(self) -> None:
         command = ("-m", "pipe", "partners", "--config", str(self._config), "--data", str(self._data))

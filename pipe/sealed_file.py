@@ -16,6 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from pipe.errors import RowDamaged
+from pipe.write_back import WriteBack
 
 PIECE = 256 << 10
 """bytes of a body that are sealed together"""
@@ -34,33 +35,36 @@ class SealedWriter:
     def __init__(self, path: Path, key: bytes) -> None:
         self.file: BinaryIO = path.open("xb")
         self._cipher = AESGCM(key)
-        self._waiting = bytearray()
+        self._waiting: list[memoryview] = []
+        """up to a piece; not sealed, as it may be the last"""
+        self._waits = 0
+        """bytes of these"""
         self._pieces = 0
+        self._back = WriteBack(self.file.fileno())
 
     def write(self, data: bytes) -> None:
-        """Takes the next bytes, as many as there are."""
-        view = memoryview(data)
-        if self._waiting:
-            missing = PIECE - len(self._waiting)
-            self._waiting += view[:missing]
-            view = view[missing:]
-            if view:  # never the last one: that is told apart in `finish`
-                self._seal(self._waiting, _MORE)
-                self._waiting.clear()
-        while len(view) > PIECE:
-            self._seal(view[:PIECE], _MORE)
-            view = view[PIECE:]
-        self._waiting += view
+        """Takes the next bytes, as many as there are; they are kept as they are, and must not change."""
+        rest = memoryview(data)
+        while self._waits + len(rest) > PIECE:
+            if missing := PIECE - self._waits:
+                self._waiting.append(rest[:missing])
+            self._seal(_MORE)
+            rest = rest[missing:]
+        self._waiting.append(rest)
+        self._waits += len(rest)
 
     def finish(self) -> None:
         """Writes what is left and syncs the file; it stays open."""
-        self._seal(self._waiting, _LAST)
-        self._waiting.clear()
+        self._seal(_LAST)
         self.file.flush()
         os.fsync(self.file.fileno())
 
-    def _seal(self, plain: bytes | bytearray | memoryview, which: bytes) -> None:
+    def _seal(self, which: bytes) -> None:
+        plain = self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting)
         self.file.write(self._cipher.encrypt(_nonce(self._pieces), plain, which))
+        self._back.wrote(len(plain) + _TAG)
+        self._waiting.clear()
+        self._waits = 0
         self._pieces += 1
 
 

@@ -1,9 +1,12 @@
 """What holds for every test: where nothing may be skipped, when the long sweeps run, and the one PostgreSQL server."""
 
+import gc
 import os
 from collections.abc import Generator, Iterator
 
 import pytest
+
+from tests import order
 
 MUST_RUN = os.environ.get("PIPE_NO_SKIP") == "1"
 DEEP = os.environ.get("PIPE_DEEP") == "1"
@@ -18,8 +21,26 @@ def postgres_folder() -> Iterator[str]:
         yield folder
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Ten thousand tests are no garbage: looking for some while they are collected takes as long as to collect them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many workers `-n auto` means."""
+    return order.workers()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves the long sweeps out unless they are asked for (`./dev test --deep`)."""
+    """Long files first; leaves the long sweeps out unless they are asked for (`./dev test --deep`)."""
+    items.sort(key=lambda item: order.place(item.nodeid))
     if DEEP:
         return
     deep = [item for item in items if item.get_closest_marker("deep")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tomllib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,12 @@ def test_a_block_that_says_which_file_it_is_is_that_file(block: Block) -> None:
     assert block.text == (ROOT / block.file).read_text(encoding="utf-8")
 
 
+@cache
+def pipe() -> Any:
+    """The command with all that it knows; to make it takes a moment, and every page asks."""
+    return typer.main.get_command(app)
+
+
 def commands(block: Block) -> list[list[str]]:
     """The `./dev …` commands of a block, split into words."""
     text = block.text.replace("\\\n", " ")
@@ -112,7 +119,7 @@ def test_every_command_and_option_exists(block: Block) -> None:
     for words in commands(block):
         assert f"\n  {words[0]} " in usage
         if words[0] == "pipe":
-            command: Any = typer.main.get_command(app)
+            command = pipe()
             rest = words[1:]
             while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
                 command = command.commands[rest.pop(0)]
@@ -123,9 +130,8 @@ def test_every_command_and_option_exists(block: Block) -> None:
 @pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_in_the_text_exist(page: Path) -> None:
     """Every `pipe COMMAND` in backquotes names a command."""
-    command: Any = typer.main.get_command(app)
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"`(?:\./dev )?pipe ([a-z]+)(?: ([a-z][a-z-]*))?", text)
-    groups = {name: getattr(each, "commands", {}) for name, each in command.commands.items()}
+    groups = {name: getattr(each, "commands", {}) for name, each in pipe().commands.items()}
     assert [name for name, _ in named if name not in groups] == []
     assert [f"{name} {sub}" for name, sub in named if sub and groups[name] and sub not in groups[name]] == []

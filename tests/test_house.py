@@ -13,6 +13,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests import order
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("pipe", "adapters", "transformers", "flows", "monitoring", "web", "partners")
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
@@ -112,6 +114,13 @@ def test_every_dependency_is_locked_within_its_range(wanted: str) -> None:
     assert [version for version in versions if version not in requirement.specifier] == []
 
 
+def test_the_files_that_are_begun_first_exist() -> None:
+    """One that was renamed would come last, and run alone."""
+    assert [file for file in order.FIRST if not (ROOT / "tests" / file).is_file()] == []
+    begun = sorted(["tests/pipe/test_log.py::test_a", f"tests/{order.FIRST[1]}::test_b"], key=order.place)
+    assert begun[-1] == "tests/pipe/test_log.py::test_a"
+
+
 def test_dev_says_the_cure_for_an_old_python(tmp_path: Path) -> None:
     """One line names what was found, what is needed and the command that mends it."""
     code, output, words = House(tmp_path, OLD_PYTHON).run("pipe")
@@ -204,15 +213,17 @@ class Suite:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        shutil.copy(ROOT / "tests" / "conftest.py", folder)
+        (folder / "tests").mkdir()
+        for name in ("__init__.py", "conftest.py", "order.py"):
+            shutil.copy(ROOT / "tests" / name, folder / "tests")
         (folder / "pytest.ini").write_text("[pytest]\nmarkers = deep: long\n", encoding="utf-8")
 
     def outcome(self, source: str, **environment: str) -> tuple[int, str]:
         """Pytest's exit code and words for a test file of this source."""
-        (self.folder / "test_it.py").write_text(f"import pytest\n{source}", encoding="utf-8")
+        (self.folder / "tests" / "test_it.py").write_text(f"import pytest\n{source}", encoding="utf-8")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIPE_", "PYTEST_"))}
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA", "test_it.py"],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA", "tests/test_it.py"],
             cwd=self.folder,
             # No plugin plays a part here, and to load them all takes longer than the tests.
             env={**clean, **environment, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},

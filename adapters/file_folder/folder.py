@@ -19,9 +19,10 @@ from adapters.files.remote import Entry, Missing, Remote, Segments, Taken
 from pipe import blocking
 from pipe.contract import ConnectionConfig, Rung, Services, Timeout, path_beside
 from pipe.errors import BadHeader, NotAuthorised, PeerFailed, PipeError, Refused, Unreachable
+from pipe.write_back import WriteBack
 
 R = TypeVar("R")
-AT_ONCE = 1 << 20
+AT_ONCE = 2 << 20
 """bytes that are read by one call in a thread: each call costs as much as some hundred KiB"""
 PIECES = 4
 """how many are written by one call"""
@@ -112,12 +113,13 @@ class Folder:
         file = await self._do(self._files.create, at)
         try:
             waiting: list[bytes] = []
+            back = WriteBack(file.fileno())
             async for piece in pieces:
                 waiting.append(piece)
                 if len(waiting) == PIECES:
-                    await self._do(_write_all, file, waiting)
+                    await self._do(_write_all, file, waiting, back)
                     waiting = []
-            await self._do(_write_all, file, waiting)
+            await self._do(_write_all, file, waiting, back)
             await self._do(_synced, file, patience=SYNCS)
         finally:
             file.close()
@@ -185,11 +187,12 @@ class Folder:
             raise meaning(error, self._name) from error
 
 
-def _write_all(file: FileIO, pieces: list[bytes]) -> None:
+def _write_all(file: FileIO, pieces: list[bytes], back: WriteBack) -> None:
     for piece in pieces:
         rest = memoryview(piece)
         while rest:
             rest = rest[file.write(rest) :]
+        back.wrote(len(piece))
 
 
 def _synced(file: FileIO) -> None:

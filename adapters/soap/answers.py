@@ -32,12 +32,14 @@ class Answers:
     """The answers to one request; what is learnt of it on the way makes them fit better."""
 
     def __init__(self, service: Service, security: Wsse | None = None, clock: Clock | None = None) -> None:
-        """`security` goes on what the operation answers; faults, which anybody may get, go without."""
+        """`security` goes on what the operation answers, and on faults once it is clear who called."""
         self._service, self._security, self._clock = service, security, clock
         self.version: Version = service.ports[0].version
         self.operation: Operation | None = None
         self.mtom = False
         """whether binaries leave the XML, as they came"""
+        self.known = False
+        """whether the caller has shown who they are, where they must: nobody else makes us sign, which takes time"""
 
     async def reply(self, accepted: Accepted, pool: str) -> web.Response:
         """The route's answer in the operation's output. Raises ReplyInvalid where it does not fit the WSDL."""
@@ -47,7 +49,7 @@ class Answers:
             headers["Idempotent-Replayed"] = "true"
         try:
             if isinstance(receipt.status, int) and receipt.status >= 400:
-                return self._told_fault(receipt, headers)
+                return await self._told_fault(receipt, headers, pool)
             values = read_reply(receipt)
             apart = weight(values) > LARGE or self._security is not None
             body, kind = await blocking.run(pool, self._output, values, apart) if apart else self._output(values, apart)
@@ -61,12 +63,15 @@ class Answers:
         assert self.operation.output is not None
         validator = self._service.validator(apart=apart)
         built = build(self._service, self.version, self.operation.output, values, validator)
-        if self._security is not None and self._clock is not None:
-            secured(built.envelope, self.version, self._security, self._clock.now())
+        self._secure(built.envelope)
         parts = excluded(built.binaries) if self.mtom else ()
         return packed(written(built.envelope), self.version, "", [*parts, *built.attachments], mtom=self.mtom)
 
-    def _told_fault(self, receipt: Receipt, headers: dict[str, str]) -> web.Response:
+    def _secure(self, envelope: Any) -> None:
+        if self._security is not None and self._clock is not None:
+            secured(envelope, self.version, self._security, self._clock.now())
+
+    async def _told_fault(self, receipt: Receipt, headers: dict[str, str], pool: str) -> web.Response:
         """A failure that the route itself answers by its `faults:`."""
         fault = read_fault(receipt)
         envelope = fault_envelope(
@@ -74,9 +79,9 @@ class Answers:
         )
         if self._service.small.mistakes(envelope):
             raise Unencodable("the `detail` that `faults:` made does not fit the WSDL")
-        return self._fault(envelope, fault["code"], headers)
+        return await self._fault(envelope, fault["code"], headers, pool)
 
-    def refusal(self, error: PipeError) -> web.Response:
+    async def refusal(self, error: PipeError, pool: str) -> web.Response:
         """A failure of ours, with `X-Pipe-Error` and the code and hint in its detail."""
         title = (error.__doc__ or "").splitlines()[0]
         code = code_of(error)
@@ -88,14 +93,21 @@ class Answers:
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1.0)))
         if isinstance(error, NoCredentials) and subcode is None:
             headers["WWW-Authenticate"] = str(error.facts.get("challenge", "Bearer"))
-            return self._fault(envelope, code, headers, status=401)
+            return await self._fault(envelope, code, headers, pool, status=401)
         if error.status == 405:
             headers["Allow"] = str(error.facts.get("allow", ""))
-            return self._fault(envelope, code, headers, status=405)
-        return self._fault(envelope, code, headers)
+            return await self._fault(envelope, code, headers, pool, status=405)
+        return await self._fault(envelope, code, headers, pool)
 
-    def _fault(self, envelope: Any, code: Code, headers: dict[str, str], status: int | None = None) -> web.Response:
+    async def _fault(
+        self, envelope: Any, code: Code, headers: dict[str, str], pool: str, status: int | None = None
+    ) -> web.Response:
         """SOAP 1.1 knows one status for faults; 1.2 tells the sender's own apart."""
+        if self.known and self._security is not None:
+            try:
+                await blocking.run(pool, self._secure, envelope)
+            except PipeError as error:  # the caller is told all the same; one who checks will not believe it
+                logger.error("A fault goes out unsigned: {}", error, action="soap")
         usual = 400 if self.version is SOAP12 and code == "Client" else 500
         kind = f"{self.version.media_type}; charset=utf-8"
         return web.Response(status=status or usual, body=written(envelope), headers={**headers, "Content-Type": kind})

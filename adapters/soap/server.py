@@ -234,7 +234,7 @@ class SoapServer:
                 raise MethodNotAllowed("calls are POST; GET with ?wsdl gives the WSDL", allow="GET, POST")
             return await self._answer(request, service, answers)
         except PipeError as error:
-            return answers.refusal(error)
+            return await answers.refusal(error, self._pool)
 
     async def _answer(self, request: web.Request, service: Service, answers: Answers) -> web.StreamResponse:
         caller = await self._known_by_http(request)
@@ -253,6 +253,7 @@ class SoapServer:
         once = None
         if caller is None:
             name, once = await self._known_by_message(message)
+        answers.known = True
         wire = kept(body, request.headers.get("Content-Type", ""), message)
         if self._rates is not None:
             self._rates.spend(name or request.remote or "")

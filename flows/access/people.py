@@ -18,8 +18,8 @@ from flows.access import words
 from flows.access.changes import Actor, Unit, changed, differing
 from flows.access.rows import plain, reason_of
 from flows.access.tables import company, external, grant, key, membership, password, person, session, telegram, totp
-from flows.refusing import Term, refused
 from pipe.errors import BadRequest, NotFound
+from pipe.refusing import Term, refused
 
 PERSONAL = ("name", "email", "phone")
 

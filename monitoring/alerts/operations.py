@@ -13,6 +13,7 @@ from monitoring.alerts.tables import alert, silence
 from pipe.config.alerts import RULES, RuleName, loudness
 from pipe.errors import BadRequest, NotFound
 from pipe.operations.host import Host, reason_given
+from pipe.refusing import refused
 from pipe.store.transaction import Tx
 
 MOST = 1000
@@ -35,7 +36,7 @@ async def acknowledge(host: Host, id: str, note: str = "") -> dict[str, Any]:
         if row is None:
             raise NotFound(f"there is no alert {id}; `pipe alerts` lists them")
         if row["ended_at"] is not None:
-            raise BadRequest(f"the alert {id} is over")
+            raise refused(BadRequest, "alert_over", id=id)
         care = {"acked_at": tx.now, "acked_by": host.actor, "note": note or None}
         tx.execute(alert.update().where(alert.c.id == id).values(**care))
         tx.audit("alert.acknowledged", after={"note": note or None, "text": row["text"]}, target=id, actor=host.actor)
@@ -50,11 +51,11 @@ async def silence_for(
     """Nobody is told of a rule, of a subject, or of both together, for so long. Raises BadRequest."""
     reason = reason_given(reason)
     if rule is None and subject is None:
-        raise BadRequest("say what is to be silent: a rule, a connection or route, or both")
+        raise refused(BadRequest, "silence_of_what")
     if rule is not None and rule not in RULES:
-        raise BadRequest(f"there is no rule `{rule}`; there are: {', '.join(get_args(RuleName))}")
+        raise refused(BadRequest, "no_rule", rule=rule, rules=", ".join(get_args(RuleName)))
     if seconds <= 0:
-        raise BadRequest("a silence lasts for some time: `--for 2h`")
+        raise refused(BadRequest, "silence_no_time")
 
     def unit(tx: Tx) -> dict[str, Any]:
         row = {"id": tx.new_id(), "rule": rule, "subject": subject, "until": tx.now + seconds, "reason": reason}
@@ -83,10 +84,10 @@ async def test(host: Host) -> dict[str, Any]:
     """Sends a test alert through every route that tells alerts; returns which. Raises BadRequest where none does."""
     engine = host.engine
     if engine is None:
-        raise BadRequest("no gateway runs on this folder: start it with `pipe run`")
+        raise refused(BadRequest, "no_gateway")
     routes = [name for name, route in engine.routes.items() if route.config.source.kind == "alerts"]
     if not routes:
-        raise BadRequest("no route tells alerts: give one `from: {alerts: warning}`")
+        raise refused(BadRequest, "nobody_told", source="{alerts: warning}")
 
     def unit(tx: Tx) -> dict[str, str]:
         text = f"this is a test by {host.actor}; nothing is wrong"

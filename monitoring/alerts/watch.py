@@ -17,6 +17,7 @@ from monitoring.alerts.book import ROUTE_RULES, Alert, Book, Silence, heard, res
 from monitoring.alerts.looking import GATEWAY, Looker
 from monitoring.alerts.tables import alert as table
 from monitoring.alerts.tables import silence
+from pipe import saying
 from pipe.config.alerts import loudness
 from pipe.config.models import FromConfig
 from pipe.config.walk import every_target
@@ -39,11 +40,15 @@ class Alarms:
     """One task. It belongs to a running gateway."""
 
     def __init__(
-        self, engine: Engine, host: Callable[[], Host], turned: Callable[[Alert], None] = lambda alert: None
+        self,
+        engine: Engine,
+        host: Callable[[], Host],
+        turned: Callable[[Alert], None] = lambda alert: None,
+        drift: Callable[[], Mapping[str, tuple[str, str]]] = dict,
     ) -> None:
-        """`turned` hears of each that fires, and of each that is over."""
+        """`turned` hears of each that fires, and of each that is over; `drift` tells what has changed at whom."""
         self._engine, self._turned = engine, turned
-        self._looker = Looker(engine, host)
+        self._looker = Looker(engine, host, drift)
         self._book = Book()
         self._unwritten: dict[str, Alert] = {}
         """what changed and is not in the store yet"""
@@ -152,7 +157,16 @@ class Alarms:
         self._knocked = True
         text = f"the store fails: {error.text}"
         now = self._engine.clock.now()
-        alert = Alert("emergency", "disk", GATEWAY, "critical", text, f"сховище не працює: {error.text}", now, now)
+        alert = Alert(
+            "emergency",
+            "disk",
+            GATEWAY,
+            "critical",
+            text,
+            f"сховище не працює: {saying.because(error.code, error.text, 'uk')}",
+            now,
+            now,
+        )
         self._knocking = asyncio.create_task(_run_program(command, summary([alert.told()])), name="emergency")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from monitoring.history.hour import Hour
 from monitoring.history.reading import Gauge, Point, Turn, points_of, turns_of
 from monitoring.history.recorder import Recorder
-from monitoring.history.tables import create
+from monitoring.history.tables import codes, create
 
 __all__ = ["MIGRATIONS", "Gauge", "Hour", "Point", "Recorder", "Turn", "points_of", "turns_of"]
 
-MIGRATIONS = (create,)
+MIGRATIONS = (create, codes)

@@ -50,6 +50,7 @@ class Turn(NamedTuple):
     at: float
     state: str
     reason: str
+    code: str | None = None
 
 
 def points_of(
@@ -106,5 +107,5 @@ def _chosen(
 def turns_of(connection: Connection, name: str | None, since: float, limit: int = 200) -> list[Turn]:
     """The latest changes of state of a connection, the newest first."""
     where = [T.at >= since] + ([T.connection == name] if name is not None else [])
-    rows = connection.execute(select(T.at, T.state, T.reason).where(*where).order_by(T.at.desc()).limit(limit))
+    rows = connection.execute(select(T.at, T.state, T.reason, T.code).where(*where).order_by(T.at.desc()).limit(limit))
     return [Turn(*row) for row in rows]

@@ -15,8 +15,8 @@ from pipe.functions import KYIV
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 RuleName = Literal[
-    "connection_down", "connection_degraded", "connection_flapping", "certificate", "dead_letters", "queue_age",
-    "uncertain", "disk", "clock_step", "books", "audit",
+    "connection_down", "connection_degraded", "connection_flapping", "certificate", "drift", "dead_letters",
+    "queue_age", "uncertain", "disk", "clock_step", "books", "audit",
 ]  # fmt: skip
 
 
@@ -70,6 +70,7 @@ RULES: dict[RuleName, BuiltIn] = {
     "connection_degraded": BuiltIn("warning", 10 * _MIN, None, None),
     "connection_flapping": BuiltIn("warning", 0, 3, 15 * _MIN),
     "certificate": BuiltIn("warning", 0, None, 14 * _DAY),
+    "drift": BuiltIn("warning", 0, 0, None),
     "dead_letters": BuiltIn("warning", 0, 0, None),
     "queue_age": BuiltIn("warning", 0, None, 15 * _MIN),
     "uncertain": BuiltIn("warning", 5 * _MIN, 0, None),

@@ -25,6 +25,7 @@ from pipe.operations.selection import (
 )
 from pipe.operations.wires import wire_of
 from pipe.redact import mask
+from pipe.refusing import in_language, refused
 from pipe.store import codec
 from pipe.store.journal import Work
 from pipe.store.schema import DISCARDED, HELD, READY, attempt, audit, dead_letter, delivery, message
@@ -34,7 +35,7 @@ ALL = Which()
 AT_ONCE = 200
 SHOWN_REPLY = 64 << 10
 
-_Done = tuple[str, int, str | None]
+_Done = tuple[str, int, PipeError | None]
 """message, delivery, and why not"""
 
 
@@ -181,7 +182,7 @@ async def replay(
     is only passed over with `ignore_deadline`. Every one is written into the audit.
     """
 
-    def one(tx: Tx, work: Work) -> str | None:
+    def one(tx: Tx, work: Work) -> PipeError | None:
         return send_again(tx, host, work, ignore_deadline=ignore_deadline, reason=reason)
 
     return await _each(host, which, one, "replayed", rate)
@@ -193,12 +194,12 @@ async def discard(host: Host, which: Which, reason: str) -> dict[str, Any]:
     return await _each(host, which, lambda tx, work: close(tx, host, work, why), "discarded", None)
 
 
-def close(tx: Tx, host: Host, work: Work, reason: str) -> str | None:
+def close(tx: Tx, host: Host, work: Work, reason: str) -> PipeError | None:
     """Makes a dead delivery a discarded one; why not, where that cannot be."""
     note = f"discarded by {host.actor}: {reason}"
     changed = update(delivery).where(D.id == work.id, D.state.in_(LETTERS)).values(state=DISCARDED, note=note)
     if tx.execute(changed.returning(D.id)).first() is None:
-        return "it is no longer a dead letter"
+        return refused(BadRequest, "no_longer_dead")
     tx.count(work.route, work.state, -1)
     tx.count(work.route, DISCARDED)
     after = {"station": work.station, "delivery": work.id, "reason": reason}
@@ -206,21 +207,21 @@ def close(tx: Tx, host: Host, work: Work, reason: str) -> str | None:
     return None
 
 
-def send_again(tx: Tx, host: Host, work: Work, *, ignore_deadline: bool, reason: str) -> str | None:
+def send_again(tx: Tx, host: Host, work: Work, *, ignore_deadline: bool, reason: str) -> PipeError | None:
     """Makes a dead delivery pending again; why not, where that cannot be."""
     if host.engine is not None and host.station(work.route, work.station) is None:
-        return f"the route {work.route} has no {work.station} now"
+        return refused(BadRequest, "no_station", route=work.route, station=work.station)
     if host.never_again(work.route):
-        return f"{work.route} has `replay: never`: it is worth nothing later"
+        return refused(BadRequest, "never_again", route=work.route)
     row = tx.execute(
         select(D.state, D.expires_at, M.kind).join(message, M.seq == D.message).where(D.id == work.id)
     ).first()
     if row is None or row.state not in LETTERS:
-        return "it is no longer a dead letter"
+        return refused(BadRequest, "no_longer_dead")
     if row.kind == "gone":
-        return "its body is no longer kept"
+        return refused(BadRequest, "body_gone")
     if row.expires_at is not None and row.expires_at <= tx.now and not ignore_deadline:
-        return "its deadline has passed: --ignore-deadline sends it all the same"
+        return refused(BadRequest, "too_late")
     state = HELD if work.order_key is not None and _lane_is_busy(tx, work) else READY
     fresh = {"attempts": 0, "spent": 0.0, "crashes": 0, "cursor": 0, "code": None, "status": None, "note": None}
     late = {"expires_at": None} if ignore_deadline else {}
@@ -253,13 +254,13 @@ def _forget_output(tx: Tx, work: Work) -> None:
 
 
 async def _each(
-    host: Host, which: Which, one: Callable[[Tx, Work], str | None], verb: str, pace: Rate | None
+    host: Host, which: Which, one: Callable[[Tx, Work], PipeError | None], verb: str, pace: Rate | None
 ) -> dict[str, Any]:
     """Does `one` to every chosen delivery, a group in one commit; what was refused is told with its reason."""
     if which.empty:
-        raise BadRequest("say which: ids, or a filter such as --route; `--route ROUTE` alone means all of that route")
+        raise refused(BadRequest, "which_dead")
     chosen = await host.store.read(which.numbers, SEARCH_LIMIT_S)
-    done, refused = 0, []
+    done, not_done = 0, []
     step = AT_ONCE if pace is None else max(1, min(AT_ONCE, int(pace.count / pace.per)))
     for begin in range(0, len(chosen), step):
         numbers = chosen[begin : begin + step]
@@ -269,17 +270,20 @@ async def _each(
             if why is None:
                 done += 1
             else:
-                refused.append({"message_id": id_, "id": number, "text": why})
+                said = {"text": why.text, "text_uk": in_language(why, "uk")}
+                not_done.append({"message_id": id_, "id": number, **said})
         host.progress(begin + len(numbers), len(chosen), verb)
         if pace is not None and begin + step < len(chosen):
             await host.clock.sleep(len(numbers) * pace.per / pace.count)
-    return {"chosen": len(chosen), verb: done, "refused": refused}
+    return {"chosen": len(chosen), verb: done, "refused": not_done}
 
 
-def _group(host: Host, numbers: list[int], one: Callable[[Tx, Work], str | None]) -> Callable[[Tx], list[_Done]]:
+def _group(host: Host, numbers: list[int], one: Callable[[Tx, Work], PipeError | None]) -> Callable[[Tx], list[_Done]]:
     def unit(tx: Tx) -> list[_Done]:
         works, damaged = host.store.loader.works(tx.connection, D.id.in_(numbers))
         results: list[_Done] = [(work.message.id, work.id, one(tx, work)) for work in works]
-        return results + [(work.message.id, work.id, error.text) for work, error in damaged]
+        return results + [
+            (work.message.id, work.id, refused(BadRequest, "row_damaged", text=error.text)) for work, error in damaged
+        ]
 
     return unit

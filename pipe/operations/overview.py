@@ -84,7 +84,7 @@ async def _connections(host: Host, waiting: dict[tuple[str, str], int]) -> list[
                 "type": connection.config.type,
                 "state": health.state,
                 "reason": mask(health.reason, ()),
-                "code": connection.code,
+                "code": health.code or None,
                 "since": connection.since,
                 "opens_at": connection.opens_at,
                 "last_ok": connection.last_ok,

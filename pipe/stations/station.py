@@ -315,6 +315,8 @@ class Station:
     async def _read(self) -> None:
         """Reads what is ready in the store. What ends while it reads is left out, or it would be delivered twice."""
         self._ended = set()
+        # What is pushed from here on and not kept in memory sets it again: this reading may have passed it already.
+        self._behind = False
         # What is still in memory is wanted later: it would be left out as ended, and never be read again.
         wanted = set(list(self._wanted - self.owned)[:READ_AT_ONCE])
         self._wanted -= wanted
@@ -327,7 +329,7 @@ class Station:
             for work in works if more else (*works, *arrived):
                 if work.id not in self._ended and work.id not in self.owned:
                     self._take(work)
-            self._behind = more
+            self._behind |= more
         except Exception as error:  # boundary: what was not read must be read again, whatever the store said
             self._wanted |= wanted
             self._behind = True

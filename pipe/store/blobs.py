@@ -15,7 +15,7 @@ from pipe.errors import StoreError, StoreFull, StoreUnavailable, TooLarge
 from pipe.sealed_file import SealedWriter, new_key
 
 IN_MEMORY = 1 << 20
-AT_ONCE = 1 << 18
+AT_ONCE = 1 << 19
 """bytes that are handed to the threads together: each call of one costs as much as some hundred KiB"""
 
 
@@ -78,9 +78,11 @@ class BlobSpool:
         if self._file is None:
             self._begin(self._create)
             await self._settled()
-        pieces, self._pieces, self._waiting = self._pieces, [], 0
-        self._begin(self._append, pieces)
-        self._begin(self._add_to_hash, pieces)
+        # One piece for both: after each of many small ones a thread would have to wait for the interpreter.
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces, self._waiting = [], 0
+        self._begin(self._append, data)
+        self._begin(self._hash.update, data)
 
     def _begin(self, work: Callable[..., None], *arguments: object) -> None:
         self._under_way.append(asyncio.get_running_loop().run_in_executor(None, work, *arguments))
@@ -98,14 +100,9 @@ class BlobSpool:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = SealedWriter(self._path, self._key)
 
-    def _append(self, pieces: list[bytes]) -> None:
+    def _append(self, data: bytes) -> None:
         assert self._file is not None
-        for piece in pieces:
-            self._file.write(piece)
-
-    def _add_to_hash(self, pieces: list[bytes]) -> None:
-        for piece in pieces:
-            self._hash.update(piece)
+        self._file.write(data)
 
     def _sync(self) -> None:
         assert self._file is not None

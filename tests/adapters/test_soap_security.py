@@ -7,6 +7,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import trustme
 import xmlsec
@@ -18,10 +19,13 @@ from zeep.wsse.signature import verify_envelope as zeep_verifies
 
 from adapters.soap.names import DS, SECURITY, SOAP11, WSSE, WSU
 from adapters.soap.security import Wsse, secured
+from adapters.soap.signature import check_signature
 from pipe.clock import SystemClock
-from pipe.errors import NoCredentials, NotAuthorised, PeerError, ReplyInvalid
+from pipe.contract import Receipt
+from pipe.errors import BadRequest, NoCredentials, NotAuthorised, PeerError, ReplyInvalid
 from pipe.testing import FakeClock
 from tests.adapters.soap_bench import APPEAL, Door, T, called, calling, envelope, outgoing, partner, serving
+from tests.adapters.test_soap_server import REGISTER
 
 REMIND = f'<t:Remind xmlns:t="{T}"><t:id>7</t:id></t:Remind>'
 GOOD = {"number": 7, "state": "ok"}
@@ -358,6 +362,28 @@ async def test_our_answers_are_signed_where_sign_says_so(papers: Papers) -> None
     async with serving(Door("Register", GOOD), config=users(papers)) as served:
         with pytest.raises(ReplyInvalid, match="no Security header"):
             await called(served.address, "Register", APPEAL, auth={"wsse": wsse})
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Receipt(404, body=orjson.dumps({"text": "no such appeal"})), BadRequest("it is too old")],
+    ids=["told by the route", "a refusal"],
+)
+async def test_our_faults_are_signed_for_callers_we_know(papers: Papers, answer: Any) -> None:
+    """Whoever demands signed answers may believe a fault too; one whose password is wrong costs us no signature."""
+    locked(papers, "theirs")
+    sign = {"cert": papers.path("theirs.pem"), "key": papers.path("theirs.key"), "password": "${env:SECRET}"}
+    clock = FakeClock()
+    async with serving(Door("Register", answer), config=users(papers, sign=sign), clock=clock) as served:
+        for password, known in (("s3cret", True), ("wrong", False)):
+            _, _, raw = await served.post(envelope(REGISTER, header=token("olena", password, FRESH)))
+            root: Any = etree.fromstring(raw)
+            assert root.find(".//faultcode") is not None
+            security = root.find(f".//{SECURITY}")
+            assert (security is not None) is known
+            if known:
+                body = ("Body", root.find(SOAP11.tag("Body")))
+                check_signature(security, [body], (papers.folder / "theirs.pem").read_bytes(), clock.now())
 
 
 ANSWER = f'<t:RegisterResponse xmlns:t="{T}"><t:number>7</t:number><t:state>ok</t:state></t:RegisterResponse>'

@@ -136,6 +136,8 @@ async def played(terminal: Terminal, page: Path) -> list[str]:
 async def test_the_five_minutes_of_the_readme(terminal: Terminal) -> None:
     """All that the README shows happens: XML arrives, a kill loses nothing, a dead letter is replayed."""
     output = await played(terminal, README)
+    seen = terminal.folder / "data/partners/registry/seen.jsonl"
+    told = "\n".join([*output, (terminal.folder / "gateway.log").read_text(encoding="utf-8")[-8000:], seen.read_text()])
     rows = [
         orjson.loads(line) for line in (terminal.folder / "data/partners/registry/rows.jsonl").read_bytes().splitlines()
     ]
@@ -144,7 +146,7 @@ async def test_the_five_minutes_of_the_readme(terminal: Terminal) -> None:
         for path in (terminal.folder / "data/archive/appeals").rglob("*.xml")
     }
     texts = [archived[row["id"]].partition("<Text>")[2].partition("<")[0] for row in rows]
-    assert texts == ["Немає води", "one", "two", "three", "Це відхилять"], "\n".join(output)
+    assert texts == ["Немає води", "one", "two", "three", "Це відхилять"], told
     assert "<Text>Немає води</Text>" in "".join(output)
     assert "The books are right" in output[-1]
 

@@ -160,7 +160,7 @@ async def test_turns_of_a_connection_are_kept_with_their_reason(house: House) ->
     await recorder.once()
     found = await house.store.read(lambda c: turns_of(c, "out", 0.0))
     assert [each.state for each in found] == ["unknown", "paused"]
-    assert found[1].reason == "paused by a person"
+    assert (found[1].reason, found[1].code) == ("paused by a person", "paused")
     await house.pass_time(91 * DAY)
     await recorder.once()
     assert await house.store.read(lambda c: c.execute(select(func.count()).select_from(turn)).scalar()) == 0

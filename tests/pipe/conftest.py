@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.main
+import typer.testing
 
 from pipe.clock import Clock, SystemClock
 from pipe.testing import FakeClock
 from tests.pipe import postgres
 from tests.pipe.house import House, opened
+
+# A runner makes the whole command for each call, which takes longer than most of what it is called for.
+typer.testing._get_command = cache(typer.main.get_command)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])

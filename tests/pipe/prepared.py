@@ -38,8 +38,8 @@ def _file(version: Version) -> bytes:
 
 
 _DONE: set[str] = set()
-_MADE: dict[Version, list[tuple[str, Any]]] = {}
-"""the statements that made the tables of the first database of a version"""
+_MADE: dict[Version, bytes] = {}
+"""the statements that made the tables of the first database of a version, to be sent at once"""
 
 
 def _in_postgres(url: str) -> None:
@@ -50,20 +50,19 @@ def _in_postgres(url: str) -> None:
     with psycopg.connect(url) as connection:
         row = connection.execute("SELECT to_regclass('schema_version')").fetchone()
         if row == (None,):
-            for statement, parameters in made:
-                connection.execute(statement, parameters)
+            connection.execute(made)
 
 
-def _recorded(url: str) -> list[tuple[str, Any]]:
-    made: list[tuple[str, Any]] = []
+def _recorded(url: str) -> bytes:
+    made: list[str] = []
     engine = database.open_writer(url)
 
     @event.listens_for(engine, "before_cursor_execute")
     def heard(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         if statement.lstrip().startswith(("CREATE", "INSERT", "UPDATE", "DROP")):
-            made.append((statement, parameters or None))
+            made.append(psycopg.ClientCursor(cursor.connection).mogrify(statement, parameters or None))
 
     with engine.begin() as connection:
         migrations.migrate(connection, [])
     engine.dispose()
-    return made
+    return ";\n".join(made).encode()

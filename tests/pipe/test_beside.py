@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -33,10 +34,17 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-async def test_stand_ins_end_when_whoever_started_them_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def environment() -> Iterator[None]:
+    """What stand-ins tell a gateway's environment is gone after the test."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+async def test_stand_ins_end_when_whoever_started_them_is_gone(tmp_path: Path) -> None:
     """Even kill -9: their standard input ends."""
-    for name in ("REGISTRY", "SMS", "PAYMENTS"):
-        monkeypatch.setenv(f"PIPE_PARTNER_{name}", "")
     beside = StandIns(tmp_path / "none.yaml", tmp_path)
     await beside.start()
     try:
@@ -58,11 +66,8 @@ async def test_stand_ins_that_cannot_start_say_why(tmp_path: Path) -> None:
         await beside.start()
 
 
-async def test_stand_ins_that_run_already_are_joined(
-    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_stand_ins_that_run_already_are_joined(config: Path, tmp_path: Path) -> None:
     """Started by `pipe partners` on the same folder; the gateway that joins them does not end them."""
-    monkeypatch.setenv("CRM_TOKEN", "")
     text = CONFIG.replace("  out:", '  crm: {type: http_client, url: "https://crm.example", auth: none}\n  out:')
     config.write_text(text.replace("{connection: out, put: x}", "{connection: crm, post: /x}"))
     first, second = StandIns(config, tmp_path / "data"), StandIns(config, tmp_path / "data")
@@ -77,6 +82,31 @@ async def test_stand_ins_that_run_already_are_joined(
         assert third.addresses == first.addresses
     finally:
         await first.stop()
+
+
+async def test_stand_ins_that_are_about_to_end_are_not_joined(tmp_path: Path) -> None:
+    """Those of a gateway that was killed a moment ago: whoever joined them would be left without partners."""
+    first, second = (StandIns(tmp_path / "none.yaml", tmp_path) for _ in range(2))
+    await first.start()
+    process = first._process
+    assert process is not None
+    assert process.stdin is not None
+    process.send_signal(signal.SIGSTOP)
+    process.stdin.close()
+    starting = asyncio.create_task(second.start())
+    try:
+        await asyncio.sleep(0.1)
+        assert not starting.done()
+        process.send_signal(signal.SIGCONT)
+        await starting
+        assert await asyncio.wait_for(process.wait(), 20) == 0
+        assert set(second.addresses.values()).isdisjoint(first.addresses.values())
+        assert (tmp_path / "partners.json").exists()
+        assert second._process is not None
+        assert second._process.returncode is None
+    finally:
+        await first.stop()
+        await second.stop()
 
 
 async def test_a_wrong_configuration_is_told_by_the_gateway(config: Path, tmp_path: Path) -> None:

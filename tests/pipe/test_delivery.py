@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from pipe.contract import Message, Outgoing, Receipt
+from pipe.engine import Engine
 from pipe.errors import Busy, NoAnswer, OutOfMemory, PeerFailed, Refused
 from pipe.stations.station import ASK_AGAIN_S
 from pipe.steps.pipeline import LARGE
@@ -89,6 +92,26 @@ async def test_a_large_body_goes_through_all_steps_beside_the_loop(
     await house.put("x" * size)
     await house.done(1)
     assert seen == {(Decode, where), (Encode, where)}
+
+
+async def test_a_large_body_that_comes_while_the_store_is_being_read_is_not_forgotten(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not kept in memory, and the reading had passed it already: it waited until the next start."""
+    passed, gate, load = asyncio.Event(), asyncio.Event(), Engine.load
+
+    async def slow(*arguments: Any) -> Any:
+        found = await load(*arguments)
+        passed.set()
+        await gate.wait()
+        return found
+
+    monkeypatch.setattr(Engine, "load", slow)
+    await house.start(ONE)
+    await passed.wait()
+    await house.put("x" * (LARGE + 1))
+    gate.set()
+    assert [row["state"] for row in await house.done(1)] == ["delivered"]
 
 
 async def test_a_send_that_breaks_may_have_been_delivered(house: House) -> None:

@@ -15,6 +15,7 @@ from tests.simulator.clients import KEYED
 from tests.simulator.disk import DISK
 from tests.simulator.looking import look, watch
 from tests.simulator.mutants import applied
+from tests.simulator.narrow import narrowed
 from tests.simulator.reckoning import reckon
 from tests.simulator.schedule import Operation, Schedule
 from tests.simulator.world import Broken, World
@@ -45,7 +46,7 @@ def play(schedule: Schedule, mutant: str | None = None) -> Report:
     collecting = gc.isenabled()
     _leave_alone_what_stays()
     gc.disable()  # what it finalises must not depend on when
-    with applied(mutant):
+    with applied(mutant), narrowed(schedule.seed):
         world = World(schedule.seed, schedule.house)
         try:
             report.findings = _play(world, schedule)

@@ -20,7 +20,6 @@ pytestmark = [
     pytest.mark.journey,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(900),
-    pytest.mark.xdist_group("client line"),
 ]
 
 STEP = 1 if DEEP else 23

@@ -20,7 +20,6 @@ pytestmark = [
     pytest.mark.journey,
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(120),
-    pytest.mark.xdist_group("repetitions"),
 ]
 
 PATH = "/pipe/well"

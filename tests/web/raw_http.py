@@ -43,14 +43,18 @@ async def connected(
 
 
 async def exchange(
-    address: tuple[str, int], *pieces: bytes, context: ssl.SSLContext | None = None, patience: float = 5
+    address: tuple[str, int],
+    *pieces: bytes,
+    context: ssl.SSLContext | None = None,
+    patience: float = 30,
+    notice: float = 0.3,
 ) -> RawReply:
-    """Sends the pieces one by one, reads one answer, and waits a moment to see whether the connection closes."""
+    """Sends the pieces one by one, reads one answer, and waits for `notice` s to see whether the connection closes."""
     async with asyncio.timeout(patience), connected(address, context) as (reader, writer):
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-        return await read_reply(reader)
+        return await read_reply(reader, notice)
 
 
 async def read_reply(reader: asyncio.StreamReader, notice: float = 0.3) -> RawReply:

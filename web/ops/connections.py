@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection as Reading
 from sqlalchemy import and_, or_, select
 
+from monitoring.drift import operations as drifting
 from monitoring.history import points_of, turns_of
 from monitoring.history.tables import MINUTE, QUARTER
 from pipe.config.walk import uses
@@ -62,6 +63,7 @@ class Turned(BaseModel):
     at: float = Field(description="When.")
     state: str = Field(description="What it became.")
     reason: str = Field(description="Why.")
+    code: str | None = Field(description="Of the error, or a word for another cause.")
     lasted_s: float = Field(description="How long it was so.")
 
 
@@ -103,6 +105,53 @@ class Breaking(BaseModel):
     opens_over: float = Field(description="It opens from this share of failures on, 0 to 1.")
 
 
+class DriftStep(BaseModel):
+    """A step that a change concerns."""
+
+    route: str = Field(description="Its route.")
+    step: str = Field(description="Where it stands in the route.")
+    place: str = Field(description="File and line of the configuration.")
+    makes: bool = Field(description="Whether it makes what is sent; else it reads what comes.")
+
+
+class DriftChange(BaseModel):
+    """A field that is not what it was."""
+
+    path: str = Field(description="The field; empty where it is an operation as a whole.")
+    how: str = Field(description="`gone`, `new`, `kind`, `list`, `required` or `optional`.")
+    breaks: bool = Field(description="Whether a mapping may break of it.")
+    text: str = Field(description="In a sentence.")
+    text_uk: str = Field(description="The same in Ukrainian.")
+    uses: list[DriftStep] = Field(description="Steps that read the field, or make it.")
+
+
+class DriftWatched(BaseModel):
+    """A description that the partner publishes, or messages of one kind."""
+
+    what: str = Field(description="`wsdl`, `openapi` or `sample`.")
+    name: str = Field(description="What it is called.")
+    name_uk: str = Field(description="The same in Ukrainian.")
+    where: str | None = Field(description="Where it is served.")
+    known: str | None = Field(description="Hash of the known shape; none while it is learned.")
+    seen: str | None = Field(description="Hash of what is served now.")
+    learned: int | None = Field(description="How many messages were looked at.")
+    learn: int | None = Field(description="How many make the shape known.")
+    looked_at: float | None = Field(description="When it was last looked at.")
+    changed_at: float | None = Field(description="Since when it differs.")
+    trouble: str | None = Field(description="Why it could not be read.")
+    accepted_at: float | None = Field(description="When a person made a change the known shape.")
+    accepted_by: str | None = Field(description="Who.")
+    reason: str | None = Field(description="Why.")
+    changes: list[DriftChange] = Field(description="What differs.")
+
+
+class DriftAccepted(BaseModel):
+    """What is known from here on."""
+
+    connection: str = Field(description="The connection.")
+    accepted: list[str] = Field(description="What had changed.")
+
+
 class One(BaseModel):
     """A connection."""
 
@@ -124,6 +173,8 @@ class One(BaseModel):
     turns: list[Turned] = Field(description="Changes of its state, the newest first.")
     failures: list[Failure] = Field(description="Attempts of the last week that failed, alike ones together.")
     waiting: list[Waiting] = Field(description="The first messages that wait for it.")
+    drift: str = Field(description="`same`, `changed`, `learning`, `unknown` or `off`.")
+    watched: list[DriftWatched] = Field(description="What of its data is watched for changes.")
 
     @property
     def latency(self) -> Chart:
@@ -197,6 +248,7 @@ async def one(call: Call, ask: Period) -> One:
     seen = await look(call)
     row = next(each for each in seen.status["connections"] if each["connection"] == name)
     live = host.engine.connections.get(name) if host.engine is not None else None
+    (drift,) = await drifting.find(host, name)
     span, grain, step = SPANS[ask.period or "hour"]
     until = call.now // step * step
     routes = {route.name: route for route in host.configuration().routes.values()}
@@ -231,11 +283,12 @@ async def one(call: Call, ask: Period) -> One:
             ],
             p99_s=max((each.p99 for each in seen.gauges if each.connection == name and each.p99), default=None),
             turns=[
-                Turned(at=each.at, state=each.state, reason=each.reason, lasted_s=ended - each.at)
+                Turned(at=each.at, state=each.state, reason=each.reason, code=each.code, lasted_s=ended - each.at)
                 for each, ended in zip(turns, ends, strict=False)
             ],
             failures=_failures(connection, stations, call.now),
             waiting=_waiting(connection, seen.waits, stations) if call.may("message.read", GATEWAY) else [],
+            drift=drift["state"], watched=[DriftWatched.model_validate(each) for each in drift["watched"]],
         )  # fmt: skip
 
     return await call.read(read)
@@ -266,6 +319,18 @@ async def pause(call: Call, form: Why) -> Done:
 async def resume(call: Call, form: MaybeWhy) -> Done:
     """Takes the pause back."""
     return await switched(call, "connection", "resume", form.reason)
+
+
+@AREA.action(
+    "/ops/connections/{name}/drift", permission="alert.edit", on=one, api="POST /connections/{name}/drift",
+    result=DriftAccepted,
+)  # fmt: skip
+async def accept(call: Call, form: Why) -> Done:
+    """What it gives now is the known shape; the alert is over."""
+    call.require(READ, GATEWAY)
+    name = call.params["name"]
+    told = await acted(call, drifting.accept(call.host(), name, form.reason))
+    return Done(f"/ops/connections/{name}", "ops.drift", {"name": name}, DriftAccepted.model_validate(told))
 
 
 async def switched(call: Call, kind: str, act: str, reason: str) -> Done:

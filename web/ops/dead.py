@@ -10,10 +10,12 @@ import orjson
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from pipe import saying
 from pipe.operations import dead_letters, selection
 from pipe.operations.selection import DEAD_ONES, D, L, Which
 from pipe.store.schema import dead_letter, delivery
 from web.ops import bulk
+from web.ops.asking import in_words
 from web.ops.hiding import said, sees_bodies
 from web.pages.call import Call
 from web.pages.forms import Input, Invalid, Said
@@ -364,8 +366,9 @@ async def _progress(call: Call, work: Work) -> Progress:
     facts = work.facts
     return Progress(
         id=work.id, verb=work.verb, actor=work.actor, began_at=work.began_at, ended_at=work.ended_at,
-        total=work.total, done=work.done, acted=facts.get("acted", 0), stopped=work.stopped, failed=work.failed,
-        refused=[str(each["text"]) for each in facts.get("refused", ())],
+        total=work.total, done=work.done, acted=facts.get("acted", 0), stopped=work.stopped,
+        failed=saying.because(work.code, work.failed, call.words.language),
+        refused=[in_words(call, each) for each in facts.get("refused", ())],
         outcome=await bulk.outcome(call, work) if work.verb == "replay" else {},
         passing=len(facts.get("passing", ())), failing=facts.get("failing", 0), unknown=facts.get("unknown", 0),
         changed=facts.get("changed", 0),

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup, escape
 
 from web.pages.static import Static
@@ -29,6 +30,26 @@ class Templates:
         return self._environments[words.language].get_template(name).render(context)
 
 
+class _Compiled(BytecodeCache):
+    """What one language's templates compile to; gateways of one process, as tests have them, share it."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        """Jinja compares the checksum of the template's text."""
+        if (code := self._code.get(bucket.key)) is not None:
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        """Called after each compilation."""
+        self._code[bucket.key] = bucket.bytecode_to_string()
+
+
+# One for each language: what filters make of constants is compiled in.
+_COMPILED = {language: _Compiled() for language in LANGUAGES}
+
+
 def _environment(words: Words, static: Static, folder: Path) -> Environment:
     environment = Environment(
         loader=FileSystemLoader(folder),
@@ -37,6 +58,7 @@ def _environment(words: Words, static: Static, folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         auto_reload=False,
+        bytecode_cache=_COMPILED[words.language],
     )
     environment.globals |= {
         "t": words,

@@ -1,6 +1,6 @@
 """What pages say, in Ukrainian and in English: one catalogue, both languages side by side.
 
-Files `web/texts/*.toml` and `flows/texts/*.toml`: a table a key, in it `uk` and `en`. A text with a number has forms
+Files `web/texts/*.toml` and `pipe/texts/*.toml`: a table a key, in it `uk` and `en`. A text with a number has forms
 by number instead:
 `uk = {one = "{n} сеанс", few = "{n} сеанси", many = "{n} сеансів"}`.
 """
@@ -13,18 +13,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-from flows.refusing import FOLDER, Term
+from pipe import saying
 from pipe.errors import PipeError
+from pipe.refusing import Term
 
-Language = Literal["uk", "en"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
+Language = saying.Language
+LANGUAGES = saying.LANGUAGES
 FIRST: Language = "uk"
-FOLDERS = (Path(__file__).resolve().parent.parent / "texts", FOLDER)
+FOLDERS = (Path(__file__).resolve().parent.parent / "texts", saying.FOLDER)
 KYIV = ZoneInfo("Europe/Kyiv")
 _NAME = re.compile(r"{(\w+)}")
 PLACES = {"Ґ": "Гӿ", "ґ": "гӿ", "Є": "Еӿ", "є": "еӿ", "І": "Иӿ", "і": "иӿ", "Ї": "Иӿӿ", "ї": "иӿӿ"}

@@ -11,7 +11,7 @@ from loguru import logger
 
 from monitoring.pulse import TOPIC
 from pipe.clock import Clock
-from pipe.errors import NotFound, PipeError
+from pipe.errors import GatewayDefect, NotFound, PipeError
 from pipe.store.store import Store
 
 KEPT_S = 3600.0
@@ -37,6 +37,8 @@ class Work:
     """a person wants no more of it; what is done stays done"""
     failed: str = ""
     """why it broke off"""
+    code: str = ""
+    """of that error"""
     facts: dict[str, Any] = field(default_factory=dict)
     """what came of it, as its maker keeps it"""
     told_at: float = float("-inf")
@@ -71,10 +73,10 @@ class Works:
             async with self._places:
                 await run(work)
         except PipeError as error:
-            work.failed = error.text
+            work.failed, work.code = error.text, error.code
         except Exception as error:  # boundary: whoever began it must see that it broke off
             logger.bind(action="work", verb=work.verb).opt(exception=error).error("a piece of work has a defect")
-            work.failed = type(error).__name__
+            work.failed, work.code = type(error).__name__, GatewayDefect.code
         finally:
             work.ended_at = self._clock.now()
         await self.told(work, at_once=True)

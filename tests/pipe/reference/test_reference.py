@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,12 @@ from pipe.store import schema
 
 ROOT = Path(__file__).resolve().parents[3]
 KNOWN = catalogue()
-FILES = reference(KNOWN.adapters, KNOWN.transformers, KNOWN.flows, typer.main.get_command(app), ROOT)
+
+
+@cache
+def files() -> dict[str, str]:
+    """What the reference says, made once and only where its tests run."""
+    return reference(KNOWN.adapters, KNOWN.transformers, KNOWN.flows, typer.main.get_command(app), ROOT)
 
 
 class Inner(Strict):
@@ -63,7 +69,7 @@ def test_a_key_is_shown_with_unit_default_and_example() -> None:
 @pytest.mark.parametrize("kind", KNOWN.adapters)
 def test_every_connection_has_a_page(kind: str) -> None:
     """With every key of its models on it."""
-    page = FILES[f"reference/connections/{kind}.md"]
+    page = files()[f"reference/connections/{kind}.md"]
     adapter = KNOWN.adapters[kind]
     models = [adapter.Config, getattr(adapter, "Subscription", None), getattr(adapter, "Target", None)]
     for model in models:
@@ -74,12 +80,12 @@ def test_every_connection_has_a_page(kind: str) -> None:
 
 def test_every_step_function_error_and_command_is_there() -> None:
     """What the code knows, the pages know."""
-    assert [name for name in KNOWN.transformers if f"## {name}\n" not in FILES["reference/steps.md"]] == []
-    assert [name for name in KNOWN.flows if f"`{name}`" not in FILES["reference/steps.md"]] == []
-    assert [f.signature for f in FUNCTIONS.values() if code(f.signature) not in FILES["reference/functions.md"]] == []
-    assert [kind.code for kind in every_error() if f"`{kind.code}`" not in FILES["errors.md"]] == []
+    assert [name for name in KNOWN.transformers if f"## {name}\n" not in files()["reference/steps.md"]] == []
+    assert [name for name in KNOWN.flows if f"`{name}`" not in files()["reference/steps.md"]] == []
+    assert [f.signature for f in FUNCTIONS.values() if code(f.signature) not in files()["reference/functions.md"]] == []
+    assert [kind.code for kind in every_error() if f"`{kind.code}`" not in files()["errors.md"]] == []
     assert [
-        c.name for c in app.registered_commands if f"## pipe {c.name}\n" not in FILES["reference/commands.md"]
+        c.name for c in app.registered_commands if f"## pipe {c.name}\n" not in files()["reference/commands.md"]
     ] == []
 
 
@@ -113,7 +119,7 @@ def test_fixed_numbers_are_found_with_what_is_said_about_them(tmp_path: Path) ->
 
 def test_the_editor_schema_is_among_the_files() -> None:
     """Editors find it by the first line of `connections.yaml`."""
-    assert "routes" in json.loads(FILES["reference/connections.schema.json"])["properties"]
+    assert "routes" in json.loads(files()["reference/connections.schema.json"])["properties"]
 
 
 def test_stale_pages_are_named(tmp_path: Path) -> None:
@@ -127,7 +133,7 @@ def test_stale_pages_are_named(tmp_path: Path) -> None:
 
 def test_the_pages_in_the_house_are_fresh() -> None:
     """`pipe docs` was run after the last change."""
-    assert stale(FILES, ROOT / "docs") == []
+    assert stale(files(), ROOT / "docs") == []
 
 
 def test_a_cell_cannot_break_its_table() -> None:

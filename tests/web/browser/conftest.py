@@ -1,4 +1,4 @@
-"""One Chromium for all of these tests, and a gateway whose pages it visits."""
+"""One Chromium for all of these tests of a process, and a gateway whose pages it visits."""
 
 from __future__ import annotations
 
@@ -31,10 +31,9 @@ WIDE, NARROW = (1440, 900), (360, 740)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs them all, so that one browser does."""
+    """They need Debian's Chromium."""
     for item in items:
         if "/web/browser/" in item.nodeid:
-            item.add_marker(pytest.mark.xdist_group("browser"))
             item.add_marker(pytest.mark.debian)
 
 

@@ -8,9 +8,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, expect
 
-from tests.web.browser.conftest import NARROW, WIDE
+from tests.web.browser.looking import DEEP, WAYS, Way, found_wrong_both_ways
 from tests.web.browser.ops_house import OpsHouse, ops_house
-from tests.web.browser.test_pages import found_wrong
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 PATIENCE_MS = 60_000
@@ -59,13 +58,10 @@ async def test_a_night_on_duty(duty: OpsHouse) -> None:
     await context.close()
 
 
-@pytest.mark.parametrize(
-    ("size", "theme", "language"), [(WIDE, "light", "uk"), (NARROW, "dark", "en")], ids=["wide", "narrow"]
-)
-async def test_pages_of_one_thing_are_for_everybody(
-    duty: OpsHouse, size: tuple[int, int], theme: str, language: str
-) -> None:
+@pytest.mark.parametrize("way", WAYS if DEEP else WAYS[:2], ids=lambda way: f"{way[0][0]}-{way[1]}-{way[2]}")
+async def test_pages_of_one_thing_are_for_everybody(duty: OpsHouse, way: Way) -> None:
     """With something on them: axe finds nothing, nothing is too wide, the console stays silent."""
+    size, theme, language = way
     before = len(await duty.ids("crm.sync", "dead"))
     duty.crm.status = 422
     await duty.hand_in("crm", 2)
@@ -78,19 +74,21 @@ async def test_pages_of_one_thing_are_for_everybody(
     page.on("pageerror", lambda error: said.append(str(error)))
     revision = duty.gateway.engine.configuration.revision
     wrong = {}
-    for path in (
+    paths = [
         "/ops", "/ops/connections", "/ops/connections/crm", "/ops/routes", "/ops/routes/appeals", "/ops/dead",
         "/ops/dead/letters?route=crm.sync", f"/ops/messages/{dead}", f"/ops/messages/{dead}/content",
         f"/ops/messages/{dead}/rehearsal", f"/ops/messages/{dead}/edit", "/ops/alerts", f"/ops/revisions/{revision}",
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for path in paths if DEEP else paths[WAYS.index(way) :: 2]:
         await page.goto(path)
-        if found := await found_wrong(page):
+        if found := await found_wrong_both_ways(page):
             wrong[path] = found
-    for path in ("/ops/connections/crm", "/ops/self"):
+    examined = ["/ops/connections/crm", "/ops/self"]
+    for path in examined if DEEP else examined[WAYS.index(way) :: 2]:
         await page.goto(path)
         await page.locator("form[action$=doctor] [type=submit]").click()
         await page.locator(".timeline").wait_for(timeout=PATIENCE_MS)
-        if found := await found_wrong(page):
+        if found := await found_wrong_both_ways(page):
             wrong[f"{path}/doctor"] = found
     assert wrong == {}
     assert said == []

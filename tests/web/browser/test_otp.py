@@ -14,7 +14,7 @@ from partners.manners import manner
 from tests.flows.otp.house import CODE
 from tests.flows.otp.house import house as otp_house
 from tests.web.browser.conftest import LOGIN, NARROW, PASSWORD, WIDE, House, begin
-from tests.web.browser.test_pages import found_wrong
+from tests.web.browser.looking import DEEP, found_wrong_both_ways
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -156,7 +156,7 @@ async def test_pages_fit_a_telephone_and_work_without_scripts(chromium: Browser,
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("size", "theme"), [(WIDE, "dark"), (NARROW, "light")])
+@pytest.mark.parametrize(("size", "theme"), [(WIDE, "dark"), *([(NARROW, "light")] if DEEP else [])])
 async def test_pages_are_for_everybody(chromium: Browser, tmp_path: Path, size: tuple[int, int], theme: str) -> None:
     """Axe finds nothing on the settings, the chat's page, the code's in its states, and the telephone."""
     async with otp_house(tmp_path) as otp:
@@ -168,7 +168,7 @@ async def test_pages_are_for_everybody(chromium: Browser, tmp_path: Path, size: 
         async def look(path: str = "") -> None:
             if path:
                 await page.goto(path)
-            if found := await found_wrong(page):
+            if found := await found_wrong_both_ways(page):
                 wrong[page.url] = found
 
         await look("/admin/otp/pensions")

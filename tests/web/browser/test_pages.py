@@ -6,12 +6,12 @@ import re
 import time
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from flows.access import people
 from flows.access.changes import Actor
 from tests.web.browser.conftest import LOGIN, NARROW, WIDE, House
+from tests.web.browser.looking import WAYS, Way, found_wrong, found_wrong_both_ways, share
 from web.catalogue import AREAS
 from web.pages.router import Router
 
@@ -22,32 +22,20 @@ PAGES = sorted(
     for each in Router(AREAS).operations
     if each.kind == "page" and "{" not in each.path and not each.path.startswith("/login")
 )
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
-async def found_wrong(page: Page) -> list[str]:
-    """What axe finds, and whether something is wider than the window."""
-    results = await Axe().run(page, options=RULES)
-    wrong = [f"{each['id']}: {node['html'][:120]}" for each in results.response["violations"] for node in each["nodes"]]
-    wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-    return [*wrong, *([f"{wide} px too wide"] if wide > 0 else [])]
-
-
-@pytest.mark.parametrize(
-    ("size", "theme", "language"),
-    [(WIDE, "light", "uk"), (NARROW, "dark", "en")],
-    ids=["wide-light-uk", "narrow-dark-en"],
-)
-async def test_pages_are_for_everybody(house: House, size: tuple[int, int], theme: str, language: str) -> None:
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: f"{way[0][0]}-{way[1]}-{way[2]}")
+async def test_pages_are_for_everybody(house: House, way: Way) -> None:
     """Axe finds nothing, nothing is wider than the window, and the console stays silent."""
+    size, theme, language = way
     context, page = await house.signed_in(size, theme=theme, language=language)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     wrong = {}
-    for path in (*PAGES, "/admin/people/nobody"):
+    for path in share([*PAGES, "/admin/people/nobody"], way):
         await page.goto(path)
-        if said_wrong := await found_wrong(page):
+        if said_wrong := await found_wrong_both_ways(page):
             wrong[path] = said_wrong
     assert wrong == {}
     assert [each for each in said if "404" not in each] == []
@@ -84,7 +72,9 @@ async def test_pages_are_made_quickly(house: House) -> None:
             answer = await page.request.get(path, headers={"Accept": "text/html"})
             times.append(time.perf_counter() - began)
             assert answer.status == 200
-        if min(times) > 0.1:
+            if times[-1] <= 0.1:
+                break
+        else:
             slow[path] = times
     assert slow == {}
     await context.close()

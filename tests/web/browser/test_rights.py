@@ -9,7 +9,7 @@ from flows.access import people
 from flows.access.changes import Actor, Unit
 from flows.signin import passwords
 from tests.web.browser.conftest import House
-from tests.web.browser.test_pages import found_wrong
+from tests.web.browser.looking import found_wrong
 from tests.web.pages.site import PASSWORD, QUICK
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]

@@ -1,4 +1,4 @@
-"""Refusals that people read: each has a key, and its words in both languages stand in `flows/texts/refusals.toml`."""
+"""Refusals that people read: each has a key, and its words in both languages stand in `pipe/texts/refusals.toml`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Any, TypeVar
 
+from pipe import saying
 from pipe.errors import PipeError
 
-FOLDER = Path(__file__).resolve().parent / "texts"
-"""the pages' catalogue is made of it, too"""
 E = TypeVar("E", bound=PipeError)
 _NAME = re.compile(r"{(\w+)}")
 
@@ -35,16 +33,22 @@ def refused(error: type[E], key: str, /, *, hint: str = "", facts: Mapping[str, 
     return made
 
 
+def in_language(error: PipeError, language: saying.Language) -> str:
+    """What a refusal says, without what helps; the error's own words where it has no key."""
+    key, values = error.said
+    return _filled(_texts()[key][language], values, language) if key else error.text
+
+
 @cache
 def _texts() -> Mapping[str, Any]:
-    found: Mapping[str, Any] = tomllib.loads((FOLDER / "refusals.toml").read_text(encoding="utf-8"))["refused"]
+    found: Mapping[str, Any] = tomllib.loads((saying.FOLDER / "refusals.toml").read_text(encoding="utf-8"))["refused"]
     return found
 
 
-def _filled(text: str, values: Mapping[str, Any]) -> str:
-    return _NAME.sub(lambda found: _word(values[found[1]]), text)
+def _filled(text: str, values: Mapping[str, Any], language: saying.Language = "en") -> str:
+    return _NAME.sub(lambda found: _word(values[found[1]], language), text)
 
 
-def _word(value: Any) -> str:
+def _word(value: Any, language: saying.Language) -> str:
     terms = _texts()["term"]
-    return str(terms[value]["en"]) if isinstance(value, Term) and value in terms else str(value)
+    return str(terms[value][language]) if isinstance(value, Term) and value in terms else str(value)
