@@ -115,6 +115,7 @@ class Staff:
     async def stop(self) -> None:
         """Ends open streams and what is waited for. Safe twice."""
         self.site.streams.stop()
+        self.site.refreshing.stop()
         await self.site.works.stop()
         tasks, self._tasks = self._tasks, []
         for task in tasks:

@@ -104,7 +104,7 @@ class Tested(BaseModel):
 
 
 @AREA.page(
-    "/ops/alerts", "ops/alerts.html", permission=READ, api="GET /alerts",
+    "/ops/alerts", "ops/alerts.html", permission=READ, alike=True, api="GET /alerts",
     nav=Nav("nav.ops", "ops.alerts.title", "bell", -15),
 )  # fmt: skip
 async def everything(call: Call) -> Alerts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -18,6 +19,7 @@ from pipe.contract import KeyedRate
 from pipe.errors import NotFound
 from pipe.operations import switching
 from pipe.operations.doctor.connections import doctor_connections
+from pipe.operations.ledger import Waits, first_of
 from pipe.operations.selection import D, M
 from pipe.store.schema import attempt, delivery, message
 from web.ops.asking import acted
@@ -32,10 +34,12 @@ from web.pages.router import Area, Nav
 
 AREA = Area("connections", whole=True)
 READ, SWITCH = "connection.read", "connection.switch"
-DAY_S = 86400.0
-SPANS = {"hour": (3600.0, MINUTE), "day": (DAY_S, QUARTER), "month": (30 * DAY_S, QUARTER)}
+HOUR, DAY_S = 3600, 86400.0
+SPANS = {"hour": (3600.0, MINUTE, MINUTE), "day": (DAY_S, QUARTER, QUARTER), "month": (30 * DAY_S, QUARTER, HOUR)}
+"""how long, the rows that are read, and what a point of the chart stands for, in seconds"""
 _ERRORS_SINCE_S = 7 * DAY_S
 _MOST = 50
+_SHOWN = 20
 _LOOKED_AT = 5000
 """failed attempts of all connections, the newest, among which those of one are looked for"""
 
@@ -224,7 +228,7 @@ class Switched(BaseModel):
 
 
 @AREA.page(
-    "/ops/connections", "ops/connections.html", permission=READ, api="GET /connections",
+    "/ops/connections", "ops/connections.html", permission=READ, alike=True, api="GET /connections",
     nav=Nav("nav.ops", "ops.connections.title", "plug", -19),
 )  # fmt: skip
 async def everything(call: Call) -> Connections:
@@ -235,7 +239,7 @@ async def everything(call: Call) -> Connections:
     return Connections(after=seen.after, now=seen.status["now"], connections=tiles)
 
 
-@AREA.page("/ops/connections/{name}", "ops/connection.html", permission=READ, api="GET /connections/{name}")
+@AREA.page("/ops/connections/{name}", "ops/connection.html", permission=READ, alike=True, api="GET /connections/{name}")
 async def one(call: Call, ask: Period) -> One:
     """One connection: state, history, certificates, breaker, errors, what waits for it."""
     name, host = call.params["name"], call.host()
@@ -246,8 +250,8 @@ async def one(call: Call, ask: Period) -> One:
     row = next(each for each in seen.status["connections"] if each["connection"] == name)
     live = host.engine.connections.get(name) if host.engine is not None else None
     (drift,) = await drifting.find(host, name)
-    span, grain = SPANS[ask.period or "hour"]
-    until = call.now // grain * grain
+    span, grain, step = SPANS[ask.period or "hour"]
+    until = call.now // step * step
     routes = {route.name: route for route in host.configuration().routes.values()}
     stations = [
         (route.name, station)
@@ -257,7 +261,7 @@ async def one(call: Call, ask: Period) -> One:
     ]
 
     def read(connection: Reading) -> One:
-        points = points_of(connection, until - span, until, grain=grain, partner=name)
+        points = points_of(connection, until - span, until, grain=grain, step=step, partner=name)
         turns = _with_the_last(turns_of(connection, name, call.now - 90 * DAY_S, _MOST), tile_of(row, seen))
         ends = [call.now, *(each.at for each in turns)]
         breaker = live.breaker() if live is not None else None
@@ -284,7 +288,7 @@ async def one(call: Call, ask: Period) -> One:
                 for each, ended in zip(turns, ends, strict=False)
             ],
             failures=_failures(connection, stations, call.now),
-            waiting=_waiting(connection, stations) if call.may("message.read", GATEWAY) else [],
+            waiting=_waiting(connection, seen.waits, stations) if call.may("message.read", GATEWAY) else [],
             drift=drift["state"], watched=[DriftWatched.model_validate(each) for each in drift["watched"]],
         )  # fmt: skip
 
@@ -375,15 +379,16 @@ def _failures(connection: Reading, stations: list[tuple[str, str]], now: float) 
     ]
 
 
-def _waiting(connection: Reading, stations: list[tuple[str, str]]) -> list[Waiting]:
-    if not stations:
-        return []
+def _waiting(connection: Reading, waits: Sequence[Waits], stations: list[tuple[str, str]]) -> list[Waiting]:
+    """The first ones. They are among the kinds that begin first, of which each is looked into by its index."""
+    mine = {(route, each) for route, station in stations for each in (station, f"gather:{station}")}
+    kinds = sorted((each for each in waits if (each.route, each.station) in mine), key=lambda each: each.first)[:_SHOWN]
+    numbers = sorted(number for kind in kinds for number in first_of(connection, kind, _SHOWN))[:_SHOWN]
     query = (
         select(M.id, D.route, D.state, M.received_at, D.next_at)
         .join(message, M.seq == D.message)
-        .where(_at(stations), D.done_at.is_(None))
+        .where(D.id.in_(numbers))
         .order_by(D.id)
-        .limit(20)
     )
     return [
         Waiting(id=row.id, route=row.route, state=row.state, received_at=row.received_at, next_at=row.next_at)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -10,8 +12,8 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from pipe import saying
 from pipe.operations import dead_letters, selection
-from pipe.operations.selection import LETTERS, D, L, M, Which
-from pipe.store.schema import dead_letter, delivery, message
+from pipe.operations.selection import DEAD_ONES, D, L, Which
+from pipe.store.schema import dead_letter, delivery
 from web.ops import bulk
 from web.ops.asking import in_words
 from web.ops.hiding import said, sees_bodies
@@ -158,7 +160,7 @@ class Discarded(Chosen):
 
 
 @AREA.page(
-    "/ops/dead", "ops/dead.html", permission=READ, api="GET /dead",
+    "/ops/dead", "ops/dead.html", permission=READ, alike=True, api="GET /dead",
     nav=Nav("nav.ops", "ops.dead.title", "tray", -16),
 )  # fmt: skip
 async def letters_by_cause(call: Call, ask: Ask) -> Dead:
@@ -168,24 +170,23 @@ async def letters_by_cause(call: Call, ask: Ask) -> Dead:
 
     def read(connection: Connection) -> Dead:
         after = ends(connection)[1]
-        where = _where(ask, call.now)
-        kind = func.coalesce(L["class"], D.state)
-        others = _where(ask.model_copy(update={"kind": ""}), call.now)
-        kinds = connection.execute(
-            _joined(kind, func.count()).where(*others).group_by(kind).order_by(func.count().desc())
-        )
-        routes = connection.execute(_joined(D.route).where(D.state.in_(LETTERS)).distinct().order_by(D.route))
-        groups = _groups(connection, where, call, sees=sees)
+        # All classes are counted in one pass; the list of those to choose from tells of them all.
+        alike = _alike(connection, _where(ask.model_copy(update={"kind": ""}), call.now))
+        kinds: Counter[str] = Counter()
+        for row in alike:
+            kinds[row.kind] += row.n
+        wanted = [row for row in alike if ask.kind in ("", row.kind)]
+        routes = connection.execute(select(D.route).where(DEAD_ONES).distinct().order_by(D.route))
         return Dead(
-            after=after, ask=ask, total=connection.execute(_joined(func.count()).where(*where)).scalar_one(),
-            kinds={row[0]: row[1] for row in kinds}, routes=list(routes.scalars()), groups=groups, works=told,
-            kept_days=round(configuration.retention.dead / 86400, 1),
+            after=after, ask=ask, total=sum(row.n for row in wanted), kinds=dict(kinds.most_common()),
+            routes=list(routes.scalars()), groups=_groups(connection, wanted[:MOST_GROUPS], call, sees=sees),
+            works=told, kept_days=round(configuration.retention.dead / 86400, 1),
         )  # fmt: skip
 
     return await call.read(read)
 
 
-@AREA.page("/ops/dead/letters", "ops/letters.html", permission=READ, api="GET /dead/letters")
+@AREA.page("/ops/dead/letters", "ops/letters.html", permission=READ, alike=True, api="GET /dead/letters")
 async def letters(call: Call, ask: LetterAsk) -> Letters:
     """Dead letters one by one, the newest first."""
     sees, loader = sees_bodies(call), call.site.store.loader
@@ -196,7 +197,7 @@ async def letters(call: Call, ask: LetterAsk) -> Letters:
 
     def read(connection: Connection) -> Letters:
         after = ends(connection)[1]
-        total = connection.execute(_joined(func.count()).where(*where)).scalar_one()
+        total = connection.execute(_letters(func.count()).where(*where)).scalar_one()
         query = selection.listed().where(*where, *older).order_by(D.id.desc()).limit(MOST_LETTERS)
         rows = [dead_letters.letter_of(row, loader) for row in connection.execute(query).mappings()]
         more = rows[-1]["id"] if len(rows) == MOST_LETTERS else None
@@ -293,7 +294,7 @@ class Uncertain(BaseModel):
     letters: list[Letter] = Field(description="The newest first.")
 
 
-@AREA.page("/ops/uncertain", "ops/uncertain.html", permission=READ, api="GET /uncertain")
+@AREA.page("/ops/uncertain", "ops/uncertain.html", permission=READ, alike=True, api="GET /uncertain")
 async def uncertain(call: Call) -> Uncertain:
     """Deliveries of which nobody knows whether they arrived."""
     sees, loader = sees_bodies(call), call.site.store.loader
@@ -311,13 +312,8 @@ async def uncertain(call: Call) -> Uncertain:
 # --- parts --------------------------------------------------------------------------------------------------------
 
 
-def _joined(*columns: Any) -> Any:
-    return (
-        select(*columns)
-        .select_from(delivery)
-        .join(message, M.seq == D.message)
-        .outerjoin(dead_letter, L.delivery == D.id)
-    )
+def _letters(*columns: Any) -> Any:
+    return select(*columns).select_from(delivery).outerjoin(dead_letter, L.delivery == D.id)
 
 
 def _where(ask: Ask, now: float) -> list[ColumnElement[bool]]:
@@ -327,14 +323,19 @@ def _where(ask: Ask, now: float) -> list[ColumnElement[bool]]:
     return [*found, func.coalesce(L["class"], D.state) == ask.kind] if ask.kind else found
 
 
-def _groups(connection: Connection, where: list[ColumnElement[bool]], call: Call, *, sees: bool) -> list[Group]:
+def _alike(connection: Connection, where: list[ColumnElement[bool]]) -> Sequence[Any]:
+    """How many are alike, since when, and which is the newest; the latest first."""
     kind = func.coalesce(L["class"], D.state).label("kind")
     alike = (D.route, D.station, kind, D.code, L.place)
-    counted = _joined(
+    counted = _letters(
         *alike, func.count().label("n"), func.min(D.done_at).label("first"), func.max(D.done_at).label("last"),
         func.max(D.id).label("newest"),
-    ).where(*where).group_by(*alike).order_by(func.max(D.done_at).desc()).limit(MOST_GROUPS)  # fmt: skip
-    rows = connection.execute(counted).all()
+    ).where(*where).group_by(*alike).order_by(func.max(D.done_at).desc())  # fmt: skip
+    rows: Sequence[Any] = connection.execute(counted).all()
+    return rows
+
+
+def _groups(connection: Connection, rows: Sequence[Any], call: Call, *, sees: bool) -> list[Group]:
     examples = selection.listed().where(D.id.in_([row.newest for row in rows]))
     loader = call.site.store.loader
     newest = {row["delivery"]: selection.told(row, loader) for row in connection.execute(examples).mappings()}
@@ -357,7 +358,7 @@ async def _numbers(call: Call, form: Chosen) -> list[int]:
     def read(connection: Connection) -> list[int]:
         found = set(form.deliveries) | set(passing)
         for where in chosen:
-            found |= set(connection.execute(_joined(D.id).where(*where)).scalars())
+            found |= set(connection.execute(_letters(D.id).where(*where)).scalars())
         return sorted(found)
 
     numbers = await call.read(read)
@@ -377,7 +378,7 @@ def _group_of(key: str) -> list[ColumnElement[bool]]:
         raise Invalid("groups", "form.error.other")
     pairs = ((D.route, route), (D.station, station), (func.coalesce(L["class"], D.state), kind), (D.code, code))
     same = [column == value if value is not None else column.is_(None) for column, value in (*pairs, (L.place, place))]
-    return [D.state.in_(LETTERS), *same]
+    return [DEAD_ONES, *same]
 
 
 async def _progress(call: Call, work: Work) -> Progress:

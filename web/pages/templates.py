@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -66,7 +67,7 @@ def _environment(words: Words, static: Static, folder: Path) -> Environment:
     environment.globals |= {
         "t": words,
         "static": static.url,
-        "icon": lambda *args, **more: _icon(static, *args, **more),
+        "icon": lru_cache(maxsize=1000)(partial(_icon, static)),
     }
     environment.filters |= {
         "moment": words.moment,

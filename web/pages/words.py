@@ -74,7 +74,8 @@ class Words:
 
     def __call__(self, key: str, /, **values: Any) -> str:
         """The text with its `{names}` filled in. Raises KeyError for a key or a name that is not there."""
-        return _NAME.sub(lambda found: self._say(values[found[1]]), self._text(key, values))
+        text = self._text(key, values)
+        return _NAME.sub(lambda found: self._say(values[found[1]]), text) if "{" in text else text
 
     def rich(self, key: str, /, **values: Any) -> Markup:
         """The same for pages where the text itself has tags, such as `<b>`; what is filled in is escaped."""

@@ -125,6 +125,9 @@ function keepLive(place) {
   const sign = document.querySelector("[data-live-sign]");
   let asking = false;
   let again = false;
+  let whole = false;
+  // Parts that wait until they are left: a pointer may rest on one for days.
+  const used = new WeakSet();
 
   async function refresh() {
     if (asking) {
@@ -132,8 +135,11 @@ function keepLive(place) {
       return;
     }
     asking = true;
+    // Only what is shown, not what stands around it, unless the menu has changed.
+    const headers = whole ? { Accept: "text/html" } : { Accept: "text/html", "X-Refresh": "parts" };
+    whole = false;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const answer = await fetch(location.href, { headers });
       if (answer.redirected || answer.status === 403) {
         location.reload();
         return;
@@ -158,9 +164,12 @@ function keepLive(place) {
   }
 
   function replace(part, next) {
-    const used = !part.hasAttribute("data-bare") && (part.matches(":hover") || part.contains(document.activeElement));
-    if (used || part.querySelector("dialog[open], .tick:checked")) {
+    const touched = !part.hasAttribute("data-bare") && (part.matches(":hover") || part.contains(document.activeElement));
+    if (touched || part.querySelector("dialog[open], .tick:checked")) {
+      if (used.has(part)) return;
+      used.add(part);
       const later = () => {
+        used.delete(part);
         part.removeEventListener("pointerleave", later);
         part.removeEventListener("focusout", later);
         setTimeout(refresh, 50);
@@ -175,7 +184,10 @@ function keepLive(place) {
   const hear = {
     event: refresh,
     reset: refresh,
-    rights: refresh,
+    rights: () => {
+      whole = true;
+      refresh();
+    },
     // A form that ends the session itself, such as signing out, leads on by itself.
     end: () => document.querySelector("form[data-sent]") || location.reload(),
     state: (up) => {
