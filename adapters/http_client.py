@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,6 +14,7 @@ from adapters.http_addresses import header_name, joined, path_of, query_of
 from adapters.http_examining import probe_rung, proxy_rung, token_rung, way_rungs
 from adapters.http_network import Allow, Mtls, Permissions, Proxy, Tls, TlsFiles, WebAddress, unlisted
 from adapters.http_oauth import OAuth2, Tokens
+from adapters.http_openapi import Published, operation_at, outline_of
 from adapters.http_outbound_auth import Auth, OutboundAuth, credentials
 from adapters.http_replies import failure, receipt
 from adapters.http_rungs import failed
@@ -26,9 +27,11 @@ from pipe.contract import (
     ConnectionConfig,
     Door,
     Doors,
+    Drift,
     Duration,
     Expression,
     Health,
+    Interface,
     Options,
     Outgoing,
     Probe,
@@ -40,11 +43,17 @@ from pipe.contract import (
     Timeout,
     turns,
 )
-from pipe.errors import Busy, PipeError, ReplyTooLarge, StoreError
+from pipe.errors import Busy, PeerFailed, PipeError, ReplyTooLarge, StoreError
 
 Header = Annotated[str, AfterValidator(header_name)]
 _DEFAULTS = {"Accept": "*/*", "Accept-Encoding": "gzip, deflate", "User-Agent": "pipe-gateway"}
 _METHODS = ("get", "post", "put", "patch", "delete")
+
+
+class HttpDrift(Drift):
+    """Watching the OpenAPI document that the partner serves, and the shape of its answers."""
+
+    openapi: Published | None = Field(default=None, description="Which document describes the partner's interface.")
 
 
 class HttpConfig(ConnectionConfig):
@@ -63,6 +72,10 @@ class HttpConfig(ConnectionConfig):
     )
     max_reply: Size = Field(default=Size(10 << 20), description="Largest answer, counted unpacked.")
     probe: Probe | None = Field(default=None, description="A cheap question that tells whether the partner is there.")
+    drift: HttpDrift | Literal[False] = Field(
+        default=HttpDrift(),
+        description="Whether its document and its answers are what they were; `false`: nobody looks.",
+    )
 
     @property
     def oauth2(self) -> OAuth2 | None:
@@ -194,10 +207,11 @@ class HttpClient:
                 return Health("up")
             reply = await self._probed(self.config.probe.get)
         except PipeError as error:
-            return Health("down", error.text)
+            return Health("down", error.text, error.code)
         if reply.status < 500:
             return Health("up")
-        return Health("down", f"the probe {self.config.probe.get} of {self._transport.where} answered {reply.status}")
+        said = f"the probe {self.config.probe.get} of {self._transport.where} answered {reply.status}"
+        return Health("down", said, PeerFailed.code)
 
     def certificates(self) -> list[Certificate]:
         """The partner's and ours."""
@@ -225,6 +239,32 @@ class HttpClient:
 
     async def _probed(self, path: str) -> Reply:
         return await self._authorised(Request("GET", joined(self._base, path), dict(_DEFAULTS)), "probe", self.timeout)
+
+    def described_at(self) -> tuple[str, str] | None:
+        """The OpenAPI document, where one is configured."""
+        published = self.config.drift.openapi if self.config.drift else None
+        return None if published is None else ("openapi", self.config.url.rstrip("/") + published.get)
+
+    async def interface(self) -> Interface:
+        """The document it serves, read as ours is. Raises what is in the way, ReplyInvalid for no document."""
+        published, at = self.config.drift.openapi if self.config.drift else None, self.described_at()
+        assert published is not None
+        assert at is not None
+        reply = await self._probed(published.get)
+        self._judged(reply)
+        pool = f"openapi {self.name}"
+        try:
+            served = await blocking.run(pool, outline_of, reply.body, at[1])
+        finally:
+            blocking.close(pool)
+        return Interface("openapi", at[1], served, published.file.outline if published.file is not None else None)
+
+    @staticmethod
+    def operation(options: Any, known: Iterable[str]) -> str | None:
+        """The one that a target, or a poll, asks for."""
+        if isinstance(options, HttpTarget):
+            return operation_at(options.method, options.path.text, known)
+        return operation_at("GET", options.get, known) if isinstance(options, HttpSubscription) else None
 
     def natural(self, target: Any) -> bool:
         """GET, PUT and DELETE may be repeated by HTTP's own rules."""

@@ -31,6 +31,7 @@ def arguments_of(command: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--waiting", type=int, default=of.waiting, help="messages of `storm` (default %(default)s)")
     parser.add_argument("--pending", type=int, default=of.pending, help="messages of `pending` (default %(default)s)")
     parser.add_argument("--finished", type=int, default=of.finished, help="of `finished` (default %(default)s)")
+    parser.add_argument("--shown", type=int, default=of.shown, help="of `ops` (default %(default)s)")
     parser.add_argument("--rows", type=int, default=of.rows, help="rows of `csv` (default %(default)s)")
     parser.add_argument("--no-write", action="store_true", help="leave docs/benchmarks.md as it is")
     return parser.parse_args(command)
@@ -50,7 +51,7 @@ def main(command: Sequence[str] | None = None) -> int:
     except LookupError as error:
         print(f"bench: {error.args[0]}", file=sys.stderr)
         return 2
-    sizes = {name: getattr(arguments, name) for name in ("waiting", "pending", "finished", "rows")}
+    sizes = {name: getattr(arguments, name) for name in ("waiting", "pending", "finished", "shown", "rows")}
     options = Options(arguments.rounds, arguments.seconds, **sizes)
     if arguments.no_write:
         options = replace(options, picture=Path(tempfile.gettempdir()) / options.picture.name)

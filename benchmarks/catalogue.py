@@ -16,6 +16,7 @@ from benchmarks.backlog import finished, pending
 from benchmarks.bodies import body, csv
 from benchmarks.costs import cost
 from benchmarks.dead_partner import dead_partner
+from benchmarks.ops import ops
 from benchmarks.options import Options
 from benchmarks.profiling import profile
 from benchmarks.storm import storm
@@ -51,6 +52,7 @@ PARTS = (
     Part("body", "memory while a body of 10 MiB passes", body),
     Part("csv", "memory while 1,000,000 rows are split (--rows)", csv),
     Part("dead-partner", "p99 of a route while the partner of another hangs, or refuses", dead_partner),
+    Part("ops", "every page of operations over 1,000,000 finished messages (--shown), and twenty that stay open", ops),
     Part("access", "decisions beside cedarpy on the same data, lists of 100,000 rows with and without rights", access),
     Part("cost", "processor, commits and disk of a message", cost),
     Part("adapters-soap", "SOAP out: the adapter, and a durable route, beside a loop of bare zeep", adapters_soap),

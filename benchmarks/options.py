@@ -22,6 +22,8 @@ class Options:
     pending: int = 1_000_000
     finished: int = 10_000_000
     rows: int = 1_000_000
+    shown: int = 1_000_000
+    """finished messages behind the pages of operations; a tenth as many wait"""
     starts: int = 3
     """of each gateway whose restart is timed"""
     pairs: int = 4

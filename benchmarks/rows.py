@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +25,41 @@ _PREFIX = 20
 """signs of an id that all copies share; the other six count"""
 _OF_AN_ATTEMPT = ("next_at", "output_kind", "output", "code", "status", "note", "ms")
 Row = dict[str, Any]
+UNTRIED: Row = {"state": READY, "attempts": 0, **dict.fromkeys(_OF_AN_ATTEMPT)}
+"""a delivery that may have been tried: what its steps made carries its id, and none of its copies was tried"""
+UNMADE: Row = dict.fromkeys(("output_kind", "output"))
+"""its message"""
 
 
 def multiply(data: Path, number: int, *, age_s: float = 0, gone: bool = False) -> None:
     """Writes so many copies of the newest message, `age_s` seconds older than it is; `gone`: with its body pruned."""
-    with closing(sqlite3.connect(data / "pipe.db", isolation_level=None)) as connection:
-        connection.row_factory = sqlite3.Row
-        for pragma in _QUICK:
-            connection.execute(f"PRAGMA {pragma}").fetchall()
-        connection.execute("BEGIN")
-        indexes = connection.execute(
-            "SELECT name, sql FROM sqlite_master"
-            " WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ('message', 'delivery')"
-        ).fetchall()
-        for name, _ in indexes:
-            connection.execute(f"DROP INDEX {name}")
+    with closing(bare(data)) as connection, refilled(connection):
         _copy(connection, number, age_s=age_s, gone=gone)
-        for _, sql in indexes:
-            connection.execute(sql)
-        connection.execute("COMMIT")
+
+
+def bare(data: Path) -> sqlite3.Connection:
+    """A connection to the tables of a gateway that stands still, which writes fast and not safely."""
+    connection = sqlite3.connect(data / "pipe.db", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    for pragma in _QUICK:
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    return connection
+
+
+@contextmanager
+def refilled(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction in which messages and deliveries have no indexes; they are made anew at its end."""
+    connection.execute("BEGIN")
+    indexes = connection.execute(
+        "SELECT name, sql FROM sqlite_master"
+        " WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN ('message', 'delivery')"
+    ).fetchall()
+    for name, _ in indexes:
+        connection.execute(f"DROP INDEX {name}")
+    yield
+    for _, sql in indexes:
+        connection.execute(sql)
+    connection.execute("COMMIT")
 
 
 def _copy(connection: sqlite3.Connection, number: int, *, age_s: float, gone: bool) -> None:
@@ -51,9 +67,8 @@ def _copy(connection: sqlite3.Connection, number: int, *, age_s: float, gone: bo
     its_delivery = _newest(connection, delivery, "id")
     assert its_delivery["message"] == original["seq"], "the newest message has one delivery"
     if its_delivery["state"] in PENDING:
-        # It may have been tried; what its steps made carries its id, and none of its copies was tried.
-        its_delivery |= {"state": READY, "attempts": 0, **dict.fromkeys(_OF_AN_ATTEMPT)}
-        original |= dict.fromkeys(("output_kind", "output"))
+        its_delivery |= UNTRIED
+        original |= UNMADE
     if gone:
         original |= {"kind": GONE, "body": b"", "envelope": b"{}"}
     original["received_at"] -= age_s
@@ -62,7 +77,7 @@ def _copy(connection: sqlite3.Connection, number: int, *, age_s: float, gone: bo
     body, envelope = bytes(original["body"]), bytes(original["envelope"])
     first, first_delivery = original["seq"] + 1, its_delivery["id"] + 1
     places = range(number)
-    checked = ((first + at, id_, codec.checksum(id_, body, envelope)) for at, id_ in zip(places, _ids(), strict=False))
+    checked = ((first + at, id_, codec.checksum(id_, body, envelope)) for at, id_ in zip(places, ids(), strict=False))
     _insert(connection, message, original, ("seq", "id", "checksum"), checked)
     numbered = ((first_delivery + at, first + at) for at in places)
     _insert(connection, delivery, its_delivery, ("id", "message"), numbered)
@@ -88,7 +103,7 @@ def _insert(
     connection.executemany(statement, (row + values for row in rows))
 
 
-def _ids() -> Iterator[str]:
+def ids() -> Iterator[str]:
     """Ids as of now, each higher than the one before, so that their index grows at its end."""
     prefix = new_id()[:_PREFIX]
     for at in range(1 << 30):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows import access, appeals, otp, signin
+from flows import access, appeals, duty, otp, signin
 from pipe.contract import Flow
 
-FLOWS: tuple[Flow, ...] = (access.FLOW, appeals.FLOW, signin.FLOW, otp.FLOW)
+FLOWS: tuple[Flow, ...] = (access.FLOW, appeals.FLOW, signin.FLOW, otp.FLOW, duty.FLOW)

@@ -6,7 +6,7 @@ Labels come from the configuration or from closed lists, never from messages, so
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import get_args
 
@@ -45,11 +45,17 @@ class Metrics:
     """One gateway's numbers, in a registry of its own."""
 
     def __init__(
-        self, engine: Engine, *, open_to_all: bool, admit: Admit = nobody, alerts: Callable[[], Iterable[Alert]] = tuple
+        self,
+        engine: Engine,
+        *,
+        open_to_all: bool,
+        admit: Admit = nobody,
+        alerts: Callable[[], Iterable[Alert]] = tuple,
+        drift: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         """`open_to_all`: whether only this machine, or callers with a certificate, reach the listener.
 
-        Where others do, `admit` decides. `alerts` are those that are not over.
+        Where others do, `admit` decides. `alerts` are those that are not over, `drift` the changes by connection.
         """
         self._engine = engine
         self._open, self._admit = open_to_all, admit
@@ -57,7 +63,7 @@ class Metrics:
         self._arrivals: dict[tuple[str, str], tuple[Count, Spread]] = {}
         self._attempts: dict[tuple[str, str | None, str], tuple[tuple[Count, ...], tuple[Spread, ...]]] = {}
         self._counters()
-        self._waiting = Waiting(engine, alerts)
+        self._waiting = Waiting(engine, alerts, drift)
         self.registry.register(self._waiting)
         self.registry.register(StoreWork(engine.store))
         engine.events.subscribe(self.saw)
@@ -144,8 +150,10 @@ class Metrics:
 class Waiting(Collector):
     """What is read when Prometheus asks: queues, connections, the store, the disk."""
 
-    def __init__(self, engine: Engine, alerts: Callable[[], Iterable[Alert]]) -> None:
-        self._engine, self._alerts = engine, alerts
+    def __init__(
+        self, engine: Engine, alerts: Callable[[], Iterable[Alert]], drift: Callable[[], Mapping[str, int]]
+    ) -> None:
+        self._engine, self._alerts, self._drift = engine, alerts, drift
         self._totals: dict[str, dict[str, int]] = {}
         self._oldest: dict[str, float] = {}
         self._unknown: dict[str, int] = {}
@@ -181,7 +189,7 @@ class Waiting(Collector):
         states = [
             ((name, connection.config.type, state), int(now == state))
             for name, connection in connections
-            for now in (condition(connection)[0],)
+            for now in (condition(connection).state,)
             for state in STATES
         ]
         yield _gauge("gw_connection_state", "1 for the state it is in.", ("connection", "kind", "state"), states)
@@ -193,6 +201,8 @@ class Waiting(Collector):
         yield _gauge(
             "gw_certificate_days", "Days until the certificate ends that ends first.", ("connection", "whose"), days
         )
+        changes = [((name,), n) for name, n in sorted(self._drift().items())]
+        yield _gauge("gw_drift", "Changes of what a partner gives that may break a mapping.", ("connection",), changes)
         yield _gauge("gw_inflight", "Tasks that work now.", (), [((), engine.at_work)])
         yield _gauge("gw_disk_free_bytes", "Free where the data folder lies.", (), [((), store.free_bytes())])
         low = int(engine.room.disk_low is not None)

@@ -8,7 +8,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,11 +23,11 @@ import flows
 from adapters import ADAPTERS, http_keys
 from adapters.http_auth import Authenticator, Method
 from adapters.http_network import Networks
-from adapters.soap.fetching import Fetcher, Pinned, Way, pin
+from adapters.soap.fetching import Fetcher, Pinned, Way, pin, way_of
 from adapters.telegram.config import TelegramConfig
 from flows.access import companies, standard
 from flows.otp import wiring
-from monitoring import alerts, events, history
+from monitoring import alerts, drift, events, history
 from monitoring.alerts.prometheus import rule_file
 from monitoring.health import Health
 from monitoring.metrics import Metrics, nobody
@@ -63,6 +63,7 @@ from transformers import TRANSFORMERS, json_format
 from web.lent import Lent
 from web.listener import Listeners, is_loopback
 from web.openapi import Api
+from web.pages import works_tables
 from web.pages.bots import Bot
 from web.reading import only_read
 from web.staff import Staff
@@ -89,8 +90,11 @@ def catalogue() -> Catalogue:
 
 
 def tables() -> tuple[tuple[str, Sequence[Migration]], ...]:
-    """The migrations of what has tables of its own: monitoring, and flows."""
-    watching = ("monitoring", alerts.MIGRATIONS), ("history", history.MIGRATIONS), ("events", events.MIGRATIONS)
+    """The migrations of what has tables of its own: monitoring, pages, and flows."""
+    watching = (
+        ("monitoring", alerts.MIGRATIONS), ("history", history.MIGRATIONS), ("events", events.MIGRATIONS),
+        ("drift", drift.MIGRATIONS), ("web", works_tables.MIGRATIONS),
+    )  # fmt: skip
     return *watching, *((flow.name, flow.migrations) for flow in flows.FLOWS)
 
 
@@ -163,10 +167,8 @@ def _way_of(configuration: Configuration, connection: str, more: Way) -> Way:
     if spec is None or spec.type not in {"http_client", "soap_client"}:
         raise ConfigError(f"`{connection}` is no connection to an HTTP or SOAP partner")
     home = settings.address if spec.type == "soap_client" else settings.url
-    listed = settings.allow.hosts if settings.allow and settings.allow.hosts else [URL(home).host or ""]
-    networks = [*(settings.allow.networks if settings.allow else ()), *more.networks]
-    auth = settings.auth if settings.auth != "none" else None
-    return Way([*listed, *more.hosts], networks, settings.tls, settings.proxy, auth, home)
+    way = way_of(settings, home, settings.auth if settings.auth != "none" else None)
+    return replace(way, hosts=[*way.hosts, *more.hosts], networks=[*way.networks, *more.networks])
 
 
 class Offline:
@@ -206,6 +208,7 @@ class Offline:
         """What monitoring and flows can be asked."""
         return {
             **alerts.OPERATIONS,
+            **drift.OPERATIONS,
             **events.OPERATIONS,
             **{name: each for flow in flows.FLOWS for name, each in flow.operations.items()},
         }
@@ -300,7 +303,8 @@ class Gateway:
         self.checkpointing: Checkpointing | None = None
         self.alarms: alerts.Alarms | None = None
         self.event_log: events.EventLog
-        self._watchers: tuple[history.Recorder, Pulse, Traces, events.EventLog] | tuple[()] = ()
+        self.drift: drift.Drift
+        self._watchers: tuple[history.Recorder, Pulse, Traces, events.EventLog, drift.Drift] | tuple[()] = ()
         self.started_at = 0.0
         self._stopping = asyncio.Event()
         self._exit = 0
@@ -355,11 +359,12 @@ class Gateway:
             act=self.engine.act, bots=self._bots, host=self._host, events=self.engine.events,
         )  # fmt: skip
         self.pages_served = self.staff.serve(self.lent.listeners, configuration.listeners, self.settings.listen)
-        if self.pages_served:
-            await self.staff.start()
+        await self.staff.start(served=self.pages_served)
+        self.drift = drift.Drift(self.engine)
         self._watch(self.lent.listeners)
         self.event_log = events.EventLog(self.engine)
-        self._watchers = history.Recorder(self.engine), Pulse(self.engine), Traces(self.engine), self.event_log
+        watchers = history.Recorder(self.engine), Pulse(self.engine), Traces(self.engine)
+        self._watchers = *watchers, self.event_log, self.drift
         await self.engine.start(configuration)
         for watcher in self._watchers:
             await watcher.start()
@@ -372,7 +377,7 @@ class Gateway:
         await self.lent.listeners.start()
         self.started_at = self.clock.now()
         host = partial(self._host, "alerts", lambda done, all_, word: None)
-        self.alarms = alerts.Alarms(self.engine, host, self.event_log.alert)
+        self.alarms = alerts.Alarms(self.engine, host, self.event_log.alert, self.drift.texts, self.staff.site.duty)
         await self.alarms.start()
         await self.control.start()
         self._write_addresses()
@@ -436,6 +441,7 @@ class Gateway:
             open_to_all=listeners.secured(None),
             admit=self._admit_to_metrics,
             alerts=lambda: self.alarms.open if self.alarms is not None else (),
+            drift=self.drift.count,
         )
         operations = self.staff.site.router.operations if self.pages_served else ()
         api = Api(lambda: self.engine.configuration, operations, open_to_all=listeners.secured(None))

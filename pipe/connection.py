@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from loguru import logger
@@ -70,7 +71,7 @@ class Connection:
         self.state: State = "unknown"
         self.reason = ""
         self.code: str | None = None
-        """of the error that closed it"""
+        """of the error that it is so for, or a word of `[ops.cause]`"""
         self.since = clock.now()
         self.last_ok: float | None = None
         self.last_error: tuple[float, str] | None = None
@@ -124,10 +125,10 @@ class Connection:
         first = next(iter(self.certificates()), None)
         if self.state == "up" and first is not None and first.ends < time.time() + self.config.warn_before:
             whose = "the partner's" if first.whose == "partner" else "our"
-            return Health("degraded", f"{whose} certificate for {first.name}: {first.left}")
+            return Health("degraded", f"{whose} certificate for {first.name}: {first.left}", "certificate")
         if self.state == "up" and isinstance(self.adapter, Troubled) and (troubles := self.adapter.troubles()):
-            return Health("degraded", sayable("; ".join(troubles)))
-        return Health(self.state, self.reason)
+            return Health("degraded", sayable("; ".join(troubles)), "troubles")
+        return Health(self.state, self.reason, self.code or "")
 
     def breaker(self) -> tuple[int, int, int] | None:
         """Failures among the last attempts, how many of these there are, and the most it looks at; None without one."""
@@ -237,11 +238,10 @@ class Connection:
     # --- closing and opening ---
 
     def _close(self, seconds: float, state: State, reason: str, code: str) -> None:
-        self.code = code
         until = self._clock.monotonic() + min(seconds, LONGEST_PAUSE_S)
         self._closed_until = max(self._closed_until, until)
         self._half_open = True
-        self._turn(state, reason)
+        self._turn(state, reason, code)
         if self._reopening is None or self._reopening.done():
             self._reopening = asyncio.create_task(self._reopen(), name=f"reopen {self.name}")
 
@@ -256,7 +256,7 @@ class Connection:
                 self._ask_first = False  # not yet open where it was closed for longer meanwhile
                 continue
             self._closed_until = self._clock.monotonic() + self._next_backoff()
-            self._turn("down", health.reason or self.reason)
+            self._turn("down", health.reason or self.reason, health.code or self.code or "")
         self._wake()
 
     async def _look(self) -> Health:
@@ -267,14 +267,14 @@ class Connection:
                     self.opened = True
                 health: Health = await self.adapter.check()
         except PipeError as error:
-            return Health("down", error.text)
+            return Health("down", error.text, error.code)
         except TimeoutError:
-            return Health("down", f"its check did not end within {LOOK_S:g} s")
+            return Health("down", f"its check did not end within {LOOK_S:g} s", "check_late")
         except Exception as error:  # boundary of the adapter: whom nobody asks any more stays closed
             logger.bind(action="check_broke", connection=self.name).opt(exception=error).error(
                 "the connection's check has a defect; it is asked again"
             )
-            return Health("down", f"its check broke: {type(error).__name__}")
+            return Health("down", f"its check broke: {type(error).__name__}", "check_broke")
         return health
 
     async def _probe(self, every: float) -> None:
@@ -283,13 +283,13 @@ class Connection:
             if self.opened and not self.paused and not self._half_open:
                 health = await self._look()
                 served = self.last_ok is not None and self.last_ok > self._clock.now() - every
-                self.note(Health("degraded", health.reason) if health.state == "down" and served else health)
+                self.note(replace(health, state="degraded") if health.state == "down" and served else health)
             await self._clock.sleep(every)
 
     def pause(self) -> None:
         """Closes it by a person's hand."""
         self.paused = True
-        self._turn("paused", "paused by a person")
+        self._turn("paused", "paused by a person", "paused")
 
     def resume(self) -> None:
         """Opens it by a person's hand."""
@@ -301,7 +301,7 @@ class Connection:
         """Takes up what a probe saw, where no traffic says otherwise."""
         if self.paused or self._half_open:
             return
-        self._turn(health.state, health.reason)
+        self._turn(health.state, health.reason, health.code)
 
     async def retire(self, patience_s: float) -> None:
         """Lets what is being sent end, then closes. Whoever still waits for a turn hears that none will come."""
@@ -328,21 +328,20 @@ class Connection:
         for callback in list(self._waiters):
             callback()
 
-    def _turn(self, state: State, reason: str) -> None:
+    def _turn(self, state: State, reason: str, code: str = "") -> None:
         if self.paused and state != "paused":
             return  # what was on its way when a person paused it ends, and says nothing against the pause
         # It goes into alerts, events and the history, all of which a sign that no database takes would stop.
         changed, reason = state != self.state, sayable(reason)
         before, self.state, self.reason = self.state, state, reason
-        if state in ("up", "unknown"):
-            self.code = None
+        self.code = code or None
         if changed:
             self.since = self._clock.now()
             log = logger.bind(
                 action="connection_state", connection=self.name, state=state, before=before, reason=reason
             )
             log.log("WARNING" if state in ("down", "degraded") else "INFO", "the connection changed its state")
-            self._events.tell(Turned(self.name, state, reason, before))
+            self._events.tell(Turned(self.name, state, reason, before, code))
 
 
 _OF_THE_MESSAGE = {"PIPE-2006", "PIPE-2010", "PIPE-2012", "PIPE-2013", "PIPE-2015"}

@@ -20,6 +20,7 @@ from pipe.clock import Clock
 from pipe.config.blocks import (
     Breaker,
     ConnectionConfig,
+    Drift,
     KeyedRate,
     Options,
     Probe,
@@ -31,6 +32,7 @@ from pipe.config.blocks import (
 )
 from pipe.config.units import Duration, Percent, Rate, Secret, Size
 from pipe.expression import Expression, Template
+from pipe.outline import Described, Fields, Interface, Leaf, Outline, answer_of, request_of
 from pipe.tracing import onward
 
 if TYPE_CHECKING:
@@ -40,11 +42,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WIRE_KEPT", "Accepted", "Adapter", "Arrival", "Blob", "Breaker", "Caller", "Certificate", "Certified", "Clock",
-    "ConnectionConfig", "Door", "Doors", "Duration", "Examinable", "Expression", "Flow", "FlowStep", "Health",
-    "KeyedRate", "Listening", "Message", "Options", "Outgoing", "Percent", "PlainHandler", "PlainRequest", "Probe",
-    "Rate", "Receipt", "Reconnect", "Rung", "Secret", "Services", "Sink", "Size", "Source", "Spool", "State", "Strict",
-    "Template", "Timeout", "Transaction", "Transformer", "Troubled", "Wire", "path_beside", "pieces", "read_beside",
-    "step", "turns",
+    "ConnectionConfig", "Described", "Door", "Doors", "Drift", "Duration", "Examinable", "Expression", "Fields",
+    "Flow", "FlowStep", "Health", "Interface", "KeyedRate", "Leaf", "Listening", "Message", "Options", "Outgoing",
+    "Outline", "Percent", "PlainHandler", "PlainRequest", "Probe", "Rate", "Receipt", "Reconnect", "Rung", "Secret",
+    "Services", "Sink", "Size", "Source", "Spool", "State", "Strict", "Template", "Timeout", "Transaction",
+    "Transformer", "Troubled", "Wire", "answer_of", "path_beside", "pieces", "read_beside", "request_of", "step",
+    "turns",
 ]  # fmt: skip
 
 
@@ -194,6 +197,8 @@ class Health:
 
     state: State
     reason: str = ""
+    code: str = ""
+    """of the error that says so, or a word of `[ops.cause]`: people read it in their own language"""
 
 
 class Door(Protocol):

@@ -21,6 +21,7 @@ from pipe.errors import (
     TooLarge,
 )
 from pipe.events import Arrived
+from pipe.sampling import message_of
 from pipe.steps.pipeline import StepStopped
 from pipe.store import journal, schema
 from pipe.store.batch import Rows
@@ -120,6 +121,7 @@ class RouteDoor:
             failure = stop if isinstance(stop, StepStopped) else None
             return await self._bury(route, message, arrival, error, failure)
         stored = await self._store(route, arrival, entry, scope)
+        engine.sampling.offer(route.config.source.connection, message_of(route.name), decoded.body)
         if route.synchronous and not stored.replayed:
             return await engine.answering.answer(route, stored.works, scope)
         if not stored.replayed:

@@ -33,6 +33,7 @@ from pipe.outcomes import Outcomes, listeners_of
 from pipe.prepared import Prepared
 from pipe.room import Room, waiting
 from pipe.route import GATHER, Route
+from pipe.sampling import Sampling
 from pipe.scheduler import BEING_FOUND_OUT, Scheduler
 from pipe.sources import RunningSource
 from pipe.stations.flow import FlowStation, GatewayTransaction
@@ -108,6 +109,7 @@ class Engine:
         self.answering, self.confirming, self.enriching = Answering(self), Confirming(self), Enriching(self)
         self.scheduler, self.upkeep = Scheduler(self), Upkeep(self)
         self.prepared = Prepared()
+        self.sampling = Sampling(clock.monotonic, self._sample_pause)
         self.in_flight = InFlight(store.data / "inflight")
         self.running = False
         self.draining = False
@@ -334,6 +336,11 @@ class Engine:
             outcome = Outcome(DEAD, code=error.code, note=error.text, error=error, at=self.clock.now(), attempted=False)
             await self.store.write(partial(self.outcomes.end, work=work, outcome=outcome, taps=[]))
         return works, more, left
+
+    def _sample_pause(self, connection: str) -> float | None:
+        known = self.connections.get(connection)
+        samples = known.config.drift and known.config.drift.samples if known is not None else False
+        return float(samples.every) if samples else None
 
     # --- what others ask ---
 

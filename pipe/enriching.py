@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pipe.config.models import EnrichConfig
 from pipe.contract import Message, Outgoing, Receipt
 from pipe.errors import MappingFailed, PipeError, ReplyRejected
+from pipe.sampling import answer_in
 from pipe.setting import put
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Enriching:
             return _judged(config, message, answer)
 
         receipt, _ = await connection.send(begin, judge)
+        sample = answer_in(message.route, f"enrich {config.into}")
+        self._engine.sampling.offer(config.connection, sample, receipt.body)
         return message.but(body=put(message.body, config.into.removeprefix("body."), receipt.body))
 
 

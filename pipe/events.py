@@ -45,6 +45,8 @@ class Turned(NamedTuple):
     state: str
     reason: str
     before: str
+    code: str = ""
+    """see `pipe.contract.Health`"""
 
 
 Event = Attempted | Arrived | Turned

@@ -161,6 +161,11 @@ class Expression(_FromText):
         """Whether the value is true in JMESPath's sense: not null, not false, not empty; zero is true."""
         return not jmes.is_false(self(message, **extra))
 
+    @property
+    def plain_path(self) -> str | None:
+        """The dotted path that it is, lists on the way left out; None where it is anything else."""
+        return jmes.dotted(self._tree)
+
     def paths(self) -> frozenset[str]:
         """The dotted paths that it reads from the root, for lint: `body.sum`, `headers.x`; lists leave no mark."""
         return frozenset(jmes.paths(self._tree))

@@ -84,10 +84,13 @@ class Outcomes:
 
     # --- emissions ---
 
-    def begin(self, tx: Tx, route: Route, body: Any) -> str:
-        """A message that the gateway makes of its own accord, for the start of a route; returns its id."""
+    def begin(self, tx: Tx, route: Route, body: Any, sensitive: tuple[str, ...] = ()) -> str:
+        """A message that the gateway makes of its own accord, for the start of a route; returns its id.
+
+        `sensitive` are values in it that nobody may see in logs and pages, whatever the route says; they are sealed.
+        """
         message = Message(tx.new_id(), route.name, body, received_at=tx.now)
-        self.store(tx, route, message, 0)
+        self.store(tx, route, message, 0, sensitive, secret=bool(sensitive))
         return message.id
 
     def emit_to(

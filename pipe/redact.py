@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 MASK = "***"
 SHORT = 4
@@ -16,19 +16,39 @@ SHORT = 4
 
 LONG = 8
 """values of so many signs are also looked for in Base64"""
-Shapes = tuple[tuple[re.Pattern[str], str], ...]
+
+
+class Shape(NamedTuple):
+    """How secrets of one kind look."""
+
+    pattern: re.Pattern[str]
+    instead: str
+    hints: tuple[str, ...]
+    """a text without any of these, whatever their case, has none: to look for them costs next to nothing"""
+
+
+Shapes = tuple[Shape, ...]
 _SHAPES: Shapes = (
-    (re.compile(r"(?i)\b(bearer|basic|token)(\s+)[A-Za-z0-9._~+/=:-]{6,}"), rf"\1\2{MASK}"),
-    (re.compile(r"\bpipe_[A-Za-z0-9_-]{20,}"), MASK),
-    (re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@:]+:[^\s/@]+@"), rf"\1{MASK}@"),
-    (re.compile(r"\b(bot)?\d{6,12}:[A-Za-z0-9_-]{30,}"), MASK),
-    (
+    Shape(
+        re.compile(r"(?i)\b(bearer|basic|token)(\s+)[A-Za-z0-9._~+/=:-]{6,}"),
+        rf"\1\2{MASK}",
+        ("bearer", "basic", "token"),
+    ),
+    Shape(re.compile(r"\bpipe_[A-Za-z0-9_-]{20,}"), MASK, ("pipe_",)),
+    Shape(re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^\s/@:]+:[^\s/@]+@"), rf"\1{MASK}@", ("://",)),
+    Shape(re.compile(r"\b(bot)?\d{6,12}:[A-Za-z0-9_-]{30,}"), MASK, (":",)),
+    Shape(
         re.compile(
             r"(?i)(\"?(?:password|passwd|secret|api[_-]?key|access_token|refresh_token|client_secret)\"?\s*[:=]\s*\"?)[^\s\"&,;}]+"
         ),
         rf"\1{MASK}",
+        ("passw", "secret", "api", "_token"),
     ),
-    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL), MASK),
+    Shape(
+        re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.DOTALL),
+        MASK,
+        ("-----begin",),
+    ),
 )
 
 
@@ -65,9 +85,20 @@ def _text(text: str, pattern: re.Pattern[str] | None, shapes: Shapes) -> str:
         masked = pattern.sub(MASK, readable)
         # Where nothing was found the text stays as it was written.
         text = masked if masked != readable else text
-    for shape, instead in shapes:
-        text = shape.sub(instead, text)
+    if shapes:
+        folded = _folded(text)
+        for shape in shapes:
+            if any(hint in folded for hint in shape.hints):
+                text = shape.pattern.sub(shape.instead, text)
     return text
+
+
+def _folded(text: str) -> str:
+    """In small letters, also those that patterns without case take for `i` and `s`."""
+    folded = text.lower()
+    if not folded.isascii():
+        folded = folded.replace("ı", "i").replace("ſ", "s").replace("\u0307", "")
+    return folded
 
 
 _ESCAPED = re.compile(

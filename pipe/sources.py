@@ -72,15 +72,15 @@ class RunningSource:
             try:
                 self.connection.note(Health("up"))
                 await self.connection.adapter.run(self.doors)
-                reason = "the source ended by itself"
+                reason, code = "the source ended by itself", "source_ended"
             except PipeError as error:
-                reason = error.text
+                reason, code = error.text, error.code
             except Exception as error:  # boundary: a defect of one source must not stop the gateway
                 logger.bind(action="source_broke", connection=self.connection.name).opt(exception=error).error(
                     "the source has a defect"
                 )
-                reason = f"{type(error).__name__}: {error}"
-            self.connection.note(Health("down", reason))
+                reason, code = f"{type(error).__name__}: {error}", "source_broke"
+            self.connection.note(Health("down", reason, code))
             if self._engine.clock.monotonic() - begun > reconnect.max:
                 pause = float(reconnect.first)
             await self._engine.clock.sleep(pause)

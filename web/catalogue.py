@@ -24,7 +24,7 @@ from web.admin import (
     rules,
     sessions,
 )
-from web.ops import alerts, connections, dead, exchanges, itself, messages, overview, revisions, routes
+from web.ops import alerts, connections, dead, exchanges, itself, messages, overview, revisions, routes, subscriptions
 from web.pages import common
 from web.pages.bots import FEED as BOTS
 from web.pages.live import Topic
@@ -39,7 +39,7 @@ AREAS: tuple[Area, ...] = (
     roles.AREA, grants.AREA, rules.AREA, questions.AREA, emergency.AREA,
     sessions.AREA, keys.AREA, audit.AREA, findings.AREA, otp.AREA,
     overview.AREA, exchanges.AREA, messages.AREA, dead.AREA, connections.AREA, routes.AREA,
-    alerts.AREA, revisions.AREA, itself.AREA,
+    alerts.AREA, subscriptions.AREA, revisions.AREA, itself.AREA,
 )  # fmt: skip
 TOPICS: tuple[Topic, ...] = (
     Topic("signin", "session.read"), Topic("access", "grant.read"), Topic(BOTS, "otp.read"),

@@ -85,10 +85,15 @@ class Staff:
             listeners.mount(name, prefix, handler)
         return True
 
-    async def start(self) -> None:
-        """Reads rights; makes the first password where nobody administers, and forgets it where somebody does."""
+    async def start(self, *, served: bool) -> None:
+        """Reads rights, by which people hear of alerts, too.
+
+        Where pages are served, makes the first password where nobody administers; forgets it where somebody does.
+        """
         await self.access.open()
         self._tasks.append(asyncio.create_task(self.access.run(), name="access"))
+        if not served:
+            return
         self._tasks.append(asyncio.create_task(self._tell_of_bots(), name="bots"))
         missing = await self._store.read(first.nobody_yet)
         if not missing:
@@ -110,6 +115,7 @@ class Staff:
     async def stop(self) -> None:
         """Ends open streams and what is waited for. Safe twice."""
         self.site.streams.stop()
+        self.site.refreshing.stop()
         await self.site.works.stop()
         tasks, self._tasks = self._tasks, []
         for task in tasks:

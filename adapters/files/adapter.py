@@ -81,9 +81,9 @@ class FileAdapter:
             async with self._sessions.one(self.patience) as remote:
                 await remote.alive()
         except PipeError as error:
-            return Health("down", error.text)
+            return Health("down", error.text, error.code)
         troubles = "; ".join(self.troubles())
-        return Health("degraded", troubles) if troubles else Health("up")
+        return Health("degraded", troubles, "troubles") if troubles else Health("up")
 
     def troubles(self) -> list[str]:
         """Files that cannot be had or cannot become messages, folders that are not there."""

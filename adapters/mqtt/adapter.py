@@ -105,12 +105,12 @@ class Mqtt:
             if self._sends and not self._closed:
                 await self._sending(self._timeout)
         except PipeError as error:
-            return Health("down", error.text)
+            return Health("down", error.text, error.code)
         finally:
             if self._closed:
                 blocking.close(self._pool)
         troubles = "; ".join(self.troubles())
-        return Health("degraded", troubles) if troubles else Health("up")
+        return Health("degraded", troubles, "troubles") if troubles else Health("up")
 
     def troubles(self) -> list[str]:
         """What had to be let go."""

@@ -57,7 +57,7 @@ class Smtp:
         try:
             self._keep(await self._session(self._timeout))
         except PipeError as error:
-            return Health("down", error.text)
+            return Health("down", error.text, error.code)
         finally:
             if self._closed:
                 blocking.close(self._pool)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
@@ -14,9 +15,10 @@ from adapters.http_outbound_auth import Auth, credentials
 from adapters.http_replies import failure, receipt
 from adapters.http_rungs import failed
 from adapters.http_transport import HttpTransport, Reply, Request
-from adapters.soap.config import WsdlFile, reviewed, service_at
+from adapters.soap.config import Published, WsdlFile, reviewed, service_at
 from adapters.soap.examining import partner_rungs, way_rungs
 from adapters.soap.faults import failure_of, fault_of
+from adapters.soap.fetching import Fetcher, fetched, way_of
 from adapters.soap.message import (
     HEADER,
     LARGE,
@@ -37,8 +39,10 @@ from pipe.contract import (
     Blob,
     Certificate,
     ConnectionConfig,
+    Drift,
     Expression,
     Health,
+    Interface,
     Options,
     Outgoing,
     Receipt,
@@ -47,9 +51,10 @@ from pipe.contract import (
     Size,
     Timeout,
 )  # fmt: skip
-from pipe.errors import PayloadError, PipeError, ReplyInvalid, ReplyTooLarge, Unencodable, Unreachable
+from pipe.errors import ConfigError, PayloadError, PipeError, ReplyInvalid, ReplyTooLarge, Unencodable, Unreachable
 
 if TYPE_CHECKING:
+    from adapters.soap.files import Wsdl
     from adapters.soap.service import Operation, Port, Service
 
 T = TypeVar("T")
@@ -68,6 +73,16 @@ class SoapAuth(Auth):
                 "`auth` takes at most one of bearer, basic, api_key, hmac, oauth2; wsse and mtls may stand beside it"
             )
         return self
+
+
+class SoapDrift(Drift):
+    """Watching the WSDL that the partner serves, and the shape of its answers."""
+
+    wsdl: Published | Literal[False] | None = Field(
+        default=None, description="Where the partner serves its WSDL now; by default where it was pinned from, if that "
+        "is allowed, else the address with `?wsdl`. `false`: it is not asked for.",
+        examples=["https://registry.partner.example/soap?wsdl"],
+    )  # fmt: skip
 
 
 class SoapConfig(ConnectionConfig):
@@ -91,6 +106,9 @@ class SoapConfig(ConnectionConfig):
         default=None, description="Where this connection may lead; without it only to the host of its address."
     )
     max_reply: Size = Field(default=Size(10 << 20), description="Largest answer, counted unpacked.")
+    drift: SoapDrift | Literal[False] = Field(
+        default=SoapDrift(), description="Whether its WSDL and its answers are what they were; `false`: nobody looks."
+    )
 
     @property
     def address(self) -> str:
@@ -210,7 +228,7 @@ class SoapClient:
         try:
             await self._transport.reach(self._timeout)
         except PipeError as error:
-            return Health("down", str(error))
+            return Health("down", error.text, error.code)
         return Health("up")
 
     async def examine(self, uses: Sequence[Any]) -> AsyncIterator[Rung]:
@@ -230,6 +248,44 @@ class SoapClient:
             yield failed("open", error)
         finally:
             await self.close()
+
+    def described_at(self) -> tuple[str, str] | None:
+        """The WSDL that the partner serves."""
+        drift, pinned = self.config.drift, self.config.wsdl.origin
+        if drift is False or drift.wsdl is False:
+            return None
+        if drift.wsdl is None and pinned and self._permissions().host(URL(pinned).host or ""):
+            return "wsdl", pinned
+        return "wsdl", drift.wsdl or str(URL(self.config.address).with_query("wsdl"))
+
+    async def interface(self) -> Interface:
+        """What it serves, read as ours is. Raises what stands in the way, and ReplyInvalid where it is of no use."""
+        at, config = self.described_at(), self.config
+        assert at is not None
+        token = partial(self._tokens.current, self._timeout) if self._tokens is not None else None
+        fetcher = Fetcher(way_of(config, config.address, config.http), self.clock, self._timeout, token)
+        try:
+            served = await fetched(at[1], fetcher)
+        finally:
+            await fetcher.close()
+        return await blocking.run(self._pool, self._compared, at[1], served)
+
+    def _compared(self, where: str, served: Wsdl) -> Interface:
+        from adapters.soap.outline import outline  # what it imports is slow to import
+
+        config = self.config
+        ours = service_at(config.wsdl, config.service, config.port)
+        try:
+            theirs = service_at(served, config.service, config.port)
+        except ConfigError as error:
+            raise ReplyInvalid(f"the WSDL at {where} cannot be used: {error.text}") from error
+        known = outline(config.wsdl, ours)
+        return Interface("wsdl", where, outline(served, theirs, ours), known, strict=True)
+
+    @staticmethod
+    def operation(options: Any, known: Iterable[str]) -> str | None:
+        """The one that a target calls."""
+        return options.call if isinstance(options, SoapTarget) and options.call in known else None
 
     def natural(self, target: Any) -> bool:
         """SOAP does not say of any operation that it may be repeated."""

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
+from yarl import URL
 
 from adapters.soap.files import Wsdl, read_wsdl
 from pipe.contract import read_beside
@@ -27,6 +28,15 @@ def _read(value: Any, info: ValidationInfo) -> Wsdl:
     return read_wsdl(posixpath.normpath(value), lambda path: read_beside(info, path))
 
 
+def _published(text: str) -> str:
+    url = URL(text)
+    if url.scheme not in {"http", "https"} or not url.host or url.raw_user is not None or url.raw_fragment:
+        raise ValueError(f"`{text}` is no address of a WSDL: write `https://host/path?wsdl`")
+    return text
+
+
+Published = Annotated[str, AfterValidator(_published)]
+"""an address on the web that a WSDL is served at"""
 WsdlFile = Annotated[Wsdl, PlainValidator(_read), WithJsonSchema({"type": "string"})]
 """a WSDL beside the YAML file, with all that it imports; it becomes part of the revision"""
 

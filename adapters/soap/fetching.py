@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from adapters.http_network import Allow, Permissions, Proxy, Tls, TlsFiles
 from adapters.http_outbound_auth import Auth, credentials
 from adapters.http_transport import HttpTransport, Request
 from adapters.soap.config import service_at
-from adapters.soap.files import KNOWN, MAX_FILES, PINS, links, pins_line, read_wsdl
+from adapters.soap.files import KNOWN, MAX_FILES, PINS, Wsdl, links, pins_line, read_wsdl
 from adapters.soap.names import WSDL
 from adapters.soap.xml import parsed
 from pipe.contract import Clock, Timeout
@@ -41,6 +41,13 @@ class Way:
     """the address of the connection; only its host ever sees the credentials"""
 
 
+def way_of(settings: Any, home: str, auth: Auth | None) -> Way:
+    """Where a connection's settings let it go, and as whom."""
+    allow = settings.allow
+    hosts = allow.hosts if allow and allow.hosts else [URL(home).host or ""]
+    return Way(hosts, allow.networks if allow else (), settings.tls, settings.proxy, auth, home)
+
+
 @dataclass(frozen=True, slots=True)
 class Pinned:
     """One document that was written."""
@@ -55,8 +62,11 @@ class Pinned:
 class Fetcher:
     """Fetches single documents, within the allow-list."""
 
-    def __init__(self, way: Way, clock: Clock, timeout: Timeout) -> None:
-        self._way, self._clock, self._timeout = way, clock, timeout
+    def __init__(
+        self, way: Way, clock: Clock, timeout: Timeout, token: Callable[[], Awaitable[str]] | None = None
+    ) -> None:
+        """`token` gives one of OAuth, where our way to prove who we are needs it."""
+        self._way, self._clock, self._timeout, self._token = way, clock, timeout, token
         self._transports: dict[str, HttpTransport] = {}
 
     async def fetch(self, url: str) -> bytes:
@@ -72,6 +82,8 @@ class Fetcher:
         request = Request("GET", address.raw_path_qs, {"Accept": "*/*", "User-Agent": "pipe-gateway"})
         if self._way.auth is not None and self._way.home and URL(self._way.home).origin() == address.origin():
             request.headers.update(credentials(self._way.auth, "pin", b"", self._clock.now()))
+            if self._token is not None:
+                request.headers["Authorization"] = f"Bearer {await self._token()}"
         reply = await transport.exchange(request, self._timeout)
         if reply.status != 200 or reply.cut is not None:
             moved = reply.headers.get("Location")
@@ -126,6 +138,15 @@ async def pin(url: str, file: Path, fetcher: Fetcher) -> list[Pinned]:
     return done
 
 
+async def fetched(url: str, fetcher: Fetcher) -> Wsdl:
+    """The WSDL at `url` with its imports, in memory only. Raises the PipeError that stood in the way."""
+    texts = await _all(url, fetcher)
+    main = Path("served.wsdl")
+    names = {each: _name(number, main, text) for number, (each, text) in enumerate(texts.items())}
+    lines = [pins_line(text, names[each], each) for each, text in texts.items()]
+    return _read({names[each]: text for each, text in texts.items()} | {main.name + PINS: "\n".join(lines)}, main.name)
+
+
 async def _all(url: str, fetcher: Fetcher) -> dict[str, str]:
     texts: dict[str, str] = {}
     waiting = [url]
@@ -171,7 +192,12 @@ def _name(number: int, file: Path, text: str) -> str:
 
 def _check(main: str, files: dict[str, str]) -> None:
     """Raises ReplyInvalid where what was fetched is no WSDL that the gateway can use."""
+    wsdl = _read(files, main)
+    for service in wsdl.services:
+        service_at(wsdl, service, None)
 
+
+def _read(files: dict[str, str], main: str) -> Wsdl:
     def read(path: str) -> str:
         name = posixpath.basename(path)
         if name not in files:
@@ -179,8 +205,6 @@ def _check(main: str, files: dict[str, str]) -> None:
         return files[name]
 
     try:
-        wsdl = read_wsdl(main, read)
+        return read_wsdl(main, read)
     except ValueError as error:
         raise ReplyInvalid(str(error)) from error
-    for service in wsdl.services:
-        service_at(wsdl, service, None)

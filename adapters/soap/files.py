@@ -45,6 +45,8 @@ class Wsdl:
     """of the first document, as the configuration says it"""
     documents: tuple[str, ...]
     """the first is the WSDL itself; links say `file:///wsdl/N`, N counted from 0"""
+    origin: str = field(default="", compare=False)
+    """the address that it was pinned from; empty where it was not"""
 
     def tree(self, number: int) -> Any:
         """A document, freshly parsed."""
@@ -98,7 +100,8 @@ def read_wsdl(path: str, read: Read) -> Wsdl:
     root = documents.root()
     if root.tag != f"{{{WSDL}}}definitions":
         raise ValueError(f"`{path}` is no WSDL 1.1: its first element is {root.tag}")
-    return Wsdl(path, documents.all())
+    origin = next((url for url, (name, _) in pins.items() if name == posixpath.basename(path)), "")
+    return Wsdl(path, documents.all(), origin)
 
 
 class _Documents:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal
 
@@ -34,6 +34,8 @@ class Text:
     kind: Kind
     item: Text | None = None
     """of a list"""
+    named: str = field(default="", compare=False)
+    """the {namespace}name of the type; one that the schema gives no name has that of its element"""
 
     def read(self, text: str | None, spaces: Mapping[str | None, str]) -> Any:
         """The value of a text that fits the schema; `spaces` are the prefixes in scope, for QNames."""

@@ -174,17 +174,18 @@ def _attributes(attributes: Iterable[Any]) -> Iterable[Any]:
 
 
 def _text(source: Any) -> Text:
+    named = source.qname.text if getattr(source, "qname", None) is not None else ""
     if isinstance(source, ListType):
         return Text("list", _text(source.item_type))
     if isinstance(source, UnionType):
-        return Text("token")
+        return Text("token", named=named)
     if isinstance(source, _LISTS):
         return Text("list", Text("token"))
     found: Kind | None = next((kind for known, kind in _KINDS if isinstance(source, known)), None)
     if found is None:
         keeps_spaces = isinstance(source, builtins.String) and not isinstance(source, _TOKENS)
         found = "text" if keeps_spaces or type(source) is AnySimpleType else "token"
-    return Text(found)
+    return Text(found, named=named)
 
 
 def _most(count: Any) -> int:

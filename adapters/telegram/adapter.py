@@ -89,10 +89,11 @@ class Telegram:
                 return Health("up")
             standing = await self._way.ask("getWebhookInfo", self._timeout)
         except PipeError as error:
-            return Health("down", error.text)
+            return Health("down", error.text, error.code)
         late = standing.get("last_error_date")
         if isinstance(late, int) and self._services.clock.now() - late < LATE_S:
-            return Health("degraded", f"Telegram cannot deliver updates: {standing.get('last_error_message', '')}")
+            said = f"Telegram cannot deliver updates: {standing.get('last_error_message', '')}"
+            return Health("degraded", said, "updates_undelivered")
         return Health("up")
 
     def certificates(self) -> list[Certificate]:

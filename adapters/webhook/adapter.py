@@ -99,7 +99,7 @@ class Webhook:
         try:
             await self._way.reach(self._timeout)
         except PipeError as error:
-            return Health("down", error.text)
+            return Health("down", error.text, error.code)
         return Health("up")
 
     def certificates(self) -> list[Certificate]:

@@ -6,4 +6,4 @@ from flows.access import tables
 from flows.access.operations import OPERATIONS
 from pipe.contract import Flow
 
-FLOW = Flow(name="access", migrations=(tables.create,), operations=OPERATIONS)
+FLOW = Flow(name="access", migrations=(tables.create, tables.subscriptions), operations=OPERATIONS)

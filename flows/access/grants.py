@@ -13,8 +13,8 @@ from flows.access import words
 from flows.access.changes import Actor, Unit, changed
 from flows.access.model import Grant
 from flows.access.rows import plain, reason_of, there
-from flows.refusing import Term, refused
 from pipe.errors import BadRequest, Denied, NotFound
+from pipe.refusing import Term, refused
 
 EMERGENCY_S = 3600.0
 """no emergency lasts longer"""

@@ -18,8 +18,8 @@ from flows.access.explaining import to_ask
 from flows.access.model import Grant, Object, Snapshot
 from flows.access.permissions import PERMISSIONS
 from flows.access.predicate import Allow, Region
-from flows.refusing import Term, refused
 from pipe.errors import BadRequest, Denied
+from pipe.refusing import Term, refused
 
 GIVE = "grant.give"
 MOVE = "person.move"

@@ -11,8 +11,8 @@ from flows.access import people, words
 from flows.access import tables as t
 from flows.access.changes import Actor, Unit, changed, differing
 from flows.access.rows import free, names_of, reason_of, there
-from flows.refusing import Term, refused
 from pipe.errors import BadRequest, NotFound
+from pipe.refusing import Term, refused
 
 Names = Mapping[str, str]
 """`{"uk": …, "en": …}`"""

@@ -17,9 +17,21 @@ from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 from flows.access import words
 from flows.access.changes import Actor, Unit, changed, differing
 from flows.access.rows import plain, reason_of
-from flows.access.tables import company, external, grant, key, membership, password, person, session, telegram, totp
-from flows.refusing import Term, refused
+from flows.access.tables import (
+    company,
+    external,
+    grant,
+    key,
+    membership,
+    password,
+    person,
+    session,
+    subscription,
+    telegram,
+    totp,
+)
 from pipe.errors import BadRequest, NotFound
+from pipe.refusing import Term, refused
 
 PERSONAL = ("name", "email", "phone")
 
@@ -165,7 +177,7 @@ def dismiss(tx: Unit, by: Actor, id: str, reason: str) -> Person:
     places = delete(membership).where(membership.c.person == id).returning(membership.c.kind, membership.c.of)
     lost = {"places": [f"{row.kind}/{row.of}" for row in tx.execute(places)], "grants": grants}
     tx.execute(update(key).where(key.c.person == id, key.c.revoked_at.is_(None)).values(**_ended(tx, by, "revoked")))
-    for table in (password, totp, telegram, external):
+    for table in (password, totp, telegram, external, subscription):
         tx.execute(delete(table).where(table.c.person == id))
     gone = [("grant", row["id"]) for row in grants]
     return _moved(tx, by, id, "left", reason, allowed=("active", "blocked"), lost=lost, rows=gone)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from flows.refusing import refused
 from pipe.errors import BadRequest
+from pipe.refusing import refused
 
 
 @dataclass(frozen=True, slots=True)

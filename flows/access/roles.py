@@ -12,8 +12,8 @@ from flows.access.changes import Actor, Unit, changed
 from flows.access.permissions import permission
 from flows.access.rows import free, names_of, reason_of, there
 from flows.access.tables import forbid, grant, role, role_include, role_permission
-from flows.refusing import refused
 from pipe.errors import BadRequest
+from pipe.refusing import refused
 
 
 def create(

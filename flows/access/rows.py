@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Table, select
 
 from flows.access.changes import Unit
-from flows.refusing import Term, refused
 from pipe.errors import BadRequest, NotFound
+from pipe.refusing import Term, refused
 
 
 def there(tx: Unit, table: Table, name: str, what: str) -> dict[str, Any]:

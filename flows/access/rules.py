@@ -12,8 +12,8 @@ from flows.access.changes import Actor, Unit, changed
 from flows.access.grants import check_holder, check_scope
 from flows.access.permissions import PERMISSIONS, permission
 from flows.access.rows import free, plain, reason_of, there
-from flows.refusing import refused
 from pipe.errors import BadRequest, NotFound
+from pipe.refusing import refused
 
 
 def forbid(

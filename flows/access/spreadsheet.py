@@ -15,8 +15,8 @@ from flows.access import organisation, people, words
 from flows.access.changes import Actor, Unit
 from flows.access.engine import Access, Need
 from flows.access.model import Snapshot
-from flows.refusing import Term, refused
 from pipe.errors import BadRequest, PipeError
+from pipe.refusing import Term, refused
 
 PLACES = ("position", "unit", "group")
 COLUMNS = (

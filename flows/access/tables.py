@@ -243,6 +243,23 @@ telegram = Table(
     Index("access_telegram_chat", "connection", "chat_key"),
 )
 
+subscription = Table(
+    "access_subscription",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("person", String, nullable=False, index=True),
+    Column("way", String, nullable=False),  # mail, telegram: to the address, or the chat, that the person has then
+    Column("language", String, nullable=False),  # uk, en
+    Column("severity", String, nullable=False),  # the least
+    Column("rules", Text, nullable=False),  # `|a|b|`; empty: all
+    Column("about", Text, nullable=False),  # JSON: names of connections and routes; empty: all
+    Column("hours", String),  # 08:00-20:00; empty: always
+    Column("made_at", Float(53), nullable=False),
+    Column("changed_at", Float(53), nullable=False),
+    Column("told_at", Float(53)),
+    Column("told", String),  # the message that told it last
+)
+
 external = Table(
     "access_external",
     metadata,
@@ -299,3 +316,8 @@ def create(connection: Connection) -> None:
     """First migration: all of it."""
     metadata.create_all(connection)
     connection.execute(insert(revision), {"id": 1, "n": 0})
+
+
+def subscriptions(connection: Connection) -> None:
+    """Second: what people subscribed to, where the tables were made before there was that."""
+    subscription.create(connection, checkfirst=True)

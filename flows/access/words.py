@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Literal, get_args
 
-from flows.refusing import refused
 from pipe.errors import BadRequest
+from pipe.refusing import refused
 
 Level = Literal[0, 1, 2, 3]
 """0 open, 1 internal, 2 personal data, 3 restricted"""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from flows.refusing import refused
 from pipe.errors import BadRequest
+from pipe.refusing import refused
 
 LANGUAGES = ("uk", "en")
 LONGEST = 1000

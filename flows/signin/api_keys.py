@@ -12,9 +12,9 @@ from sqlalchemy import Connection, select, update
 
 from flows.access.tables import key
 from flows.access.words import covers, joined, parted
-from flows.refusing import refused
 from flows.signin.sessions import hashed
 from pipe.errors import BadRequest
+from pipe.refusing import refused
 from pipe.store.transaction import Tx
 
 PREFIX = "pipeapi"

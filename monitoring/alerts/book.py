@@ -64,7 +64,7 @@ class Alert:
         }  # fmt: skip
 
 
-CONNECTION_RULES = frozenset({"connection_down", "connection_degraded", "connection_flapping", "certificate"})
+CONNECTION_RULES = frozenset({"connection_down", "connection_degraded", "connection_flapping", "certificate", "drift"})
 ROUTE_RULES = frozenset({"dead_letters", "queue_age", "uncertain"})
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Connection
 
 from monitoring.alerts.book import Alert, Finding
+from pipe import saying
 from pipe.config.alerts import Alerts, RuleName
 from pipe.connection import Connection as Connected
-from pipe.contract import State, Troubled
+from pipe.contract import Health, Troubled
 from pipe.engine import Engine
 from pipe.events import Event, Turned
 from pipe.operations import auditing, ledger
@@ -29,12 +30,14 @@ _MOST_BREAKS = 100
 class Looker:
     """Remembers between looks what a single one cannot see: how often a connection broke, and the last long checks."""
 
-    def __init__(self, engine: Engine, host: Callable[[], Host]) -> None:
-        """`host` makes what operations work on."""
-        self._engine, self._host = engine, host
+    def __init__(
+        self, engine: Engine, host: Callable[[], Host], drift: Callable[[], Mapping[str, tuple[str, str]]] = dict
+    ) -> None:
+        """`host` makes what operations work on; `drift` says in both languages what has changed of a connection."""
+        self._engine, self._host, self._drift = engine, host, drift
         self._breaks: dict[str, deque[float]] = {}
         self._began = engine.clock.now()
-        self._checked: dict[str, tuple[float, str | None]] = {}
+        self._checked: dict[str, tuple[float, Finding | None]] = {}
         engine.events.subscribe(self.saw)
 
     def saw(self, event: Event) -> None:
@@ -47,6 +50,7 @@ class Looker:
         engine, now = self._engine, self._engine.clock.now()
         waiting = await engine.store.read(lambda connection: _waiting(connection, now))
         found = [*self._connections(rules, now, open_), *self._routes(rules, waiting), *self._gateway(rules)]
+        found += [Finding("drift", name, text, text_uk) for name, (text, text_uk) in self._drift().items()]
         for name, check in (("books", self._books), ("audit", self._audit)):
             found += await self._long(name, check, rules, now)  # type: ignore[arg-type]
         return found
@@ -54,16 +58,17 @@ class Looker:
     def _connections(self, rules: Alerts, now: float, open_: Mapping[tuple[str, str], Alert]) -> Iterator[Finding]:
         at_present = self._engine.clock.monotonic()  # a wall clock that steps breaks no connection
         for name, connection in self._engine.connections.items():
-            state, said = condition(connection)
-            reason = mask(said, ())
+            health = condition(connection)
+            state, reason = health.state, mask(health.reason, ())
+            because = saying.because(health.code, reason, "uk")
             before = open_.get(("connection_down", name))
             if connection.state == "unknown" and before is not None:  # after a restart nobody has tried it yet
                 yield Finding("connection_down", name, before.text, before.text_uk)
             if state == "down":
-                yield Finding("connection_down", name, f"{name} is down: {reason}", f"{name} не працює: {reason}")
+                yield Finding("connection_down", name, f"{name} is down: {reason}", f"{name} не працює: {because}")
             elif state == "degraded":
                 text = f"{name} works badly: {reason}"
-                yield Finding("connection_degraded", name, text, f"{name} працює погано: {reason}")
+                yield Finding("connection_degraded", name, text, f"{name} працює погано: {because}")
             flapping = rules.rule("connection_flapping")
             if flapping is not None:
                 since = at_present - (flapping.age or 0)
@@ -112,23 +117,29 @@ class Looker:
         rule = rules.rule(name)
         if rule is None:
             return []
-        at, text = self._checked.get(name, (self._began, None))
+        at, finding = self._checked.get(name, (self._began, None))
         if now - at >= (rule.age or 0):
             finding = await check()
-            at, text = now, None if finding is None else finding.text
-            self._checked[name] = at, text
-        return [] if text is None else [Finding(name, GATEWAY, text, text)]
+            self._checked[name] = now, finding
+        return [] if finding is None else [finding]
 
     async def _books(self) -> Finding | None:
         wrong = (await ledger.verify(self._host(), chain=False))["wrong"]  # the audit has its own rule
-        return Finding("books", GATEWAY, f"the books are wrong: {wrong[0]}", "") if wrong else None
+        if not wrong:
+            return None
+        uk = f"облік не сходиться: pipe ledger verify покаже, де ({wrong[0]})"
+        return Finding("books", GATEWAY, f"the books are wrong: {wrong[0]}", uk)
 
     async def _audit(self) -> Finding | None:
         found = (await auditing.verify(self._host()))["findings"]
-        return Finding("audit", GATEWAY, f"the audit was altered: {found[0]['text']}", "") if found else None
+        if not found:
+            return None
+        text = found[0]["text"]
+        uk = f"журнал дій змінено: pipe audit verify покаже, де ({text})"
+        return Finding("audit", GATEWAY, f"the audit was altered: {text}", uk)
 
 
-def condition(connection: Connected) -> tuple[State, str]:
+def condition(connection: Connected) -> Health:
     """A connection's state and why; troubles that its adapter knows of make an `up` degraded.
 
     A certificate that ends soon does not: it has a rule of its own, and weeks.
@@ -136,8 +147,8 @@ def condition(connection: Connected) -> tuple[State, str]:
     if connection.state == "up" and isinstance(connection.adapter, Troubled):
         troubles = connection.adapter.troubles()
         if troubles:
-            return "degraded", "; ".join(troubles)
-    return connection.state, connection.reason
+            return Health("degraded", "; ".join(troubles), "troubles")
+    return Health(connection.state, connection.reason, connection.code or "")
 
 
 def held(engine: Engine, route: str) -> bool:

@@ -7,15 +7,18 @@ from typing import Any, get_args
 
 from sqlalchemy import Connection, select
 
-from monitoring.alerts.book import Alert, restored, summary
+from monitoring.alerts.book import Alert, restored
+from monitoring.alerts.listeners import Nobody, People, configured, tell
 from monitoring.alerts.looking import GATEWAY
 from monitoring.alerts.tables import alert, silence
-from pipe.config.alerts import RULES, RuleName, loudness
+from pipe.config.alerts import RULES, Listener, RuleName, loudness
 from pipe.errors import BadRequest, NotFound
 from pipe.operations.host import Host, reason_given
+from pipe.refusing import refused
 from pipe.store.transaction import Tx
 
 MOST = 1000
+NOBODY = Nobody()
 
 
 async def find(host: Host, *, past: bool = False, limit: int = 100) -> dict[str, Any]:
@@ -35,7 +38,7 @@ async def acknowledge(host: Host, id: str, note: str = "") -> dict[str, Any]:
         if row is None:
             raise NotFound(f"there is no alert {id}; `pipe alerts` lists them")
         if row["ended_at"] is not None:
-            raise BadRequest(f"the alert {id} is over")
+            raise refused(BadRequest, "alert_over", id=id)
         care = {"acked_at": tx.now, "acked_by": host.actor, "note": note or None}
         tx.execute(alert.update().where(alert.c.id == id).values(**care))
         tx.audit("alert.acknowledged", after={"note": note or None, "text": row["text"]}, target=id, actor=host.actor)
@@ -50,11 +53,11 @@ async def silence_for(
     """Nobody is told of a rule, of a subject, or of both together, for so long. Raises BadRequest."""
     reason = reason_given(reason)
     if rule is None and subject is None:
-        raise BadRequest("say what is to be silent: a rule, a connection or route, or both")
+        raise refused(BadRequest, "silence_of_what")
     if rule is not None and rule not in RULES:
-        raise BadRequest(f"there is no rule `{rule}`; there are: {', '.join(get_args(RuleName))}")
+        raise refused(BadRequest, "no_rule", rule=rule, rules=", ".join(get_args(RuleName)))
     if seconds <= 0:
-        raise BadRequest("a silence lasts for some time: `--for 2h`")
+        raise refused(BadRequest, "silence_no_time")
 
     def unit(tx: Tx) -> dict[str, Any]:
         row = {"id": tx.new_id(), "rule": rule, "subject": subject, "until": tx.now + seconds, "reason": reason}
@@ -80,27 +83,43 @@ async def speak(host: Host, id: str) -> dict[str, Any]:
 
 
 async def test(host: Host) -> dict[str, Any]:
-    """Sends a test alert through every route that tells alerts; returns which. Raises BadRequest where none does."""
+    """Sends a test alert through every route that tells alerts to whoever stands in it; returns which.
+
+    People who subscribed test their own subscriptions. Raises BadRequest where there is no such route.
+    """
     engine = host.engine
     if engine is None:
-        raise BadRequest("no gateway runs on this folder: start it with `pipe run`")
-    routes = [name for name, route in engine.routes.items() if route.config.source.kind == "alerts"]
-    if not routes:
-        raise BadRequest("no route tells alerts: give one `from: {alerts: warning}`")
+        raise refused(BadRequest, "no_gateway")
+    listeners = configured(engine.configuration)
+    if not listeners:
+        raise refused(BadRequest, "nobody_told", source="{alerts: warning}")
 
     def unit(tx: Tx) -> dict[str, str]:
-        text = f"this is a test by {host.actor}; nothing is wrong"
-        each = Alert(
-            tx.new_id(), "disk", GATEWAY, "info", text, f"це перевірка від {host.actor}, усе гаразд", tx.now, tx.now
-        )
-        body = {**summary([each.told()]), "test": True}
-        sent = {}
-        for name in routes:
-            sent[name] = engine.outcomes.begin(tx, engine.routes[name], body)
+        alert_ = _test(tx, host)
+        sent = {each.name: tell(tx, engine.outcomes, NOBODY, each, [alert_], test=True) for each in listeners}
         tx.audit("alert.tested", after=sent, target="alerts", actor=host.actor)
         return sent
 
     return {"sent": await host.store.write(unit)}
+
+
+async def test_one(host: Host, people: People, listener: Listener) -> str:
+    """Sends a test alert to one person who subscribed, the way of real ones; the id of the message."""
+    engine = host.engine
+    assert engine is not None  # pages are served by a running gateway
+
+    def unit(tx: Tx) -> str:
+        sent = tell(tx, engine.outcomes, people, listener, [_test(tx, host)], test=True)
+        tx.audit("alert.tested", after={"message": sent}, target=listener.name, actor=host.actor)
+        return sent
+
+    return await host.store.write(unit)
+
+
+def _test(tx: Tx, host: Host) -> Alert:
+    text = f"this is a test by {host.actor}; nothing is wrong"
+    uk = f"це перевірка від {host.actor}, усе гаразд"
+    return Alert(tx.new_id(), "disk", GATEWAY, "info", text, uk, tx.now, tx.now)
 
 
 OPERATIONS: Mapping[str, Callable[..., Awaitable[Any]]] = {

@@ -31,6 +31,10 @@ QUESTIONS: dict[RuleName, tuple[Question, str]] = {
         lambda rule: f"gw_certificate_days < {(rule.age or 0) / _DAY_S:g}",
         "{{ $labels.connection }}: a certificate ({{ $labels.whose }}) ends in {{ $value | humanize }} days",
     ),
+    "drift": (
+        lambda rule: f"gw_drift > {rule.over}",
+        "{{ $labels.connection }} gives other data than it did: `pipe drift {{ $labels.connection }}`",
+    ),
     "dead_letters": (
         lambda rule: f"gw_dead_letters > {rule.over}",
         "{{ $labels.pipe }} has {{ $value }} dead letters: `pipe dead list --route {{ $labels.pipe }}`",

@@ -13,13 +13,13 @@ import orjson
 from loguru import logger
 from sqlalchemy import Connection, select
 
-from monitoring.alerts.book import ROUTE_RULES, Alert, Book, Silence, heard, restored, summary
+from monitoring.alerts.book import Alert, Book, Silence, heard, restored, summary
+from monitoring.alerts.listeners import Nobody, People, configured, tell, wants
 from monitoring.alerts.looking import GATEWAY, Looker
 from monitoring.alerts.tables import alert as table
 from monitoring.alerts.tables import silence
-from pipe.config.alerts import loudness
-from pipe.config.models import FromConfig
-from pipe.config.walk import every_target
+from pipe import saying
+from pipe.config.alerts import Listener
 from pipe.engine import Engine
 from pipe.errors import PipeError, StoreError
 from pipe.lasting import ended
@@ -39,11 +39,19 @@ class Alarms:
     """One task. It belongs to a running gateway."""
 
     def __init__(
-        self, engine: Engine, host: Callable[[], Host], turned: Callable[[Alert], None] = lambda alert: None
+        self,
+        engine: Engine,
+        host: Callable[[], Host],
+        turned: Callable[[Alert], None] = lambda alert: None,
+        drift: Callable[[], Mapping[str, tuple[str, str]]] = dict,
+        people: People | None = None,
     ) -> None:
-        """`turned` hears of each that fires, and of each that is over."""
-        self._engine, self._turned = engine, turned
-        self._looker = Looker(engine, host)
+        """`turned` hears of each that fires, and of each that is over; `drift` tells what has changed at whom.
+
+        `people` are those who subscribed.
+        """
+        self._engine, self._turned, self._people = engine, turned, people or Nobody()
+        self._looker = Looker(engine, host, drift)
         self._book = Book()
         self._unwritten: dict[str, Alert] = {}
         """what changed and is not in the store yet"""
@@ -87,61 +95,44 @@ class Alarms:
         rules, now = engine.configuration.alerts, engine.clock.now()
         found = await self._looker.look(rules, self._book.open)
         self._unwritten |= {each.id: each for each in self._book.turn(found, now, rules, new_id)}
-        silences, cared = await engine.store.read(lambda reading: (_silences(reading, now), _cared_for(reading)))
+        configuration = engine.configuration
+        silences, cared, people = await engine.store.read(
+            lambda reading: (
+                _silences(reading, now), _cared_for(reading), self._people.listeners(reading, configuration, now)
+            )
+        )  # fmt: skip
         self._book.care(cared)
-        telling = {
-            name: chosen
-            for name, source in self._listeners().items()
-            if source.hears(now)
-            and (chosen := self._book.to_tell(name, now, rules, silences, partial(self._wants, source)))
-        }
+        listeners = {each.name: each for each in (*configured(configuration), *people)}
+        telling = {}
+        for name, listener in listeners.items():
+            if listener.hears(now):
+                wanted = partial(wants, listener, configuration=configuration)
+                chosen = self._book.to_tell(name, now, rules, silences, wanted)
+                if chosen:
+                    telling[name] = chosen
         told = {each.id: each for chosen in telling.values() for each in chosen}
         if self._unwritten or told:
             rows = [_row(each, telling, now) for each in (self._unwritten | told).values()]
-            bodies = {name: summary(each.told() for each in chosen) for name, chosen in telling.items()}
-            await engine.store.write(partial(self._keep, rows=rows, bodies=bodies))
+            messages = [(listeners[name], list(chosen)) for name, chosen in telling.items()]
+            await engine.store.write(partial(self._keep, rows=rows, messages=messages))
             for each in self._unwritten.values():
                 if each.fired_at is not None and now in (each.fired_at, each.ended_at):
                     self._turned(each)
             self._unwritten.clear()
             self._book.mark(telling, now)
             self._knocked = False
-        self._book.settle(self._listeners())
+        self._book.settle(listeners)
 
-    def _listeners(self) -> dict[str, FromConfig]:
-        """The routes that tell alerts, and which they want."""
-        routes = self._engine.routes.items()
-        return {name: route.config.source for name, route in routes if route.config.source.kind == "alerts"}
-
-    def _wants(self, source: FromConfig, alert: Alert) -> bool:
-        loud = loudness(alert.severity) >= loudness(source.severity)
-        return (
-            loud
-            and (not source.rules or alert.rule in source.rules)
-            and (not source.about or self._about(source, alert))
-        )
-
-    def _about(self, source: FromConfig, alert: Alert) -> bool:
-        """Whether it concerns what a listener asked for: a connection, or a route; also one that leads there."""
-        route = self._engine.routes.get(alert.subject)
-        names = {alert.subject}
-        if route is not None and alert.rule in ROUTE_RULES:
-            config = route.config
-            names |= {name for target in every_target(config) for name in (target.connection, target.route) if name}
-            names |= {config.source.connection or ""}
-        return not names.isdisjoint(source.about)
-
-    def _keep(self, tx: Tx, rows: Sequence[dict[str, Any]], bodies: dict[str, dict[str, Any]]) -> None:
+    def _keep(self, tx: Tx, rows: Sequence[dict[str, Any]], messages: Sequence[tuple[Listener, list[Alert]]]) -> None:
         for row in rows:
             this = table.c.id == row["id"]
             if row["fired_at"] is None and row["ended_at"] is not None:
                 tx.execute(table.delete().where(this))
             elif tx.execute(table.update().where(this).values(**row).returning(table.c.id)).first() is None:
                 tx.insert(table, **row)
-        for name, body in bodies.items():
-            route = self._engine.routes.get(name)
-            if route is not None:
-                self._engine.outcomes.begin(tx, route, body)
+        for listener, alerts in messages:
+            if listener.route in self._engine.routes:
+                tell(tx, self._engine.outcomes, self._people, listener, alerts)
         tx.execute(table.delete().where(table.c.ended_at < tx.now - self._engine.configuration.retention.metadata))
 
     def store_failed(self, error: PipeError) -> None:
@@ -152,7 +143,16 @@ class Alarms:
         self._knocked = True
         text = f"the store fails: {error.text}"
         now = self._engine.clock.now()
-        alert = Alert("emergency", "disk", GATEWAY, "critical", text, f"сховище не працює: {error.text}", now, now)
+        alert = Alert(
+            "emergency",
+            "disk",
+            GATEWAY,
+            "critical",
+            text,
+            f"сховище не працює: {saying.because(error.code, error.text, 'uk')}",
+            now,
+            now,
+        )
         self._knocking = asyncio.create_task(_run_program(command, summary([alert.told()])), name="emergency")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from monitoring.history.reading import Gauge, Point, Turn, gauges_of, points_of, turns_of
+from monitoring.history.hour import Hour
+from monitoring.history.reading import Gauge, Point, Turn, points_of, turns_of
 from monitoring.history.recorder import Recorder
-from monitoring.history.tables import create
+from monitoring.history.tables import codes, create
 
-__all__ = ["MIGRATIONS", "Gauge", "Point", "Recorder", "Turn", "gauges_of", "points_of", "turns_of"]
+__all__ = ["MIGRATIONS", "Gauge", "Hour", "Point", "Recorder", "Turn", "points_of", "turns_of"]
 
-MIGRATIONS = (create,)
+MIGRATIONS = (create, codes)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, select
 
 from monitoring.history.tables import MINUTE, sample, turn
 from monitoring.history.times import percentile, unpacked
 
 S, T = sample.c, turn.c
+COUNTS = ("came", "refused", "done", "failed", "dead")
+"""the sums of a gauge, in its order"""
 
 
 class Point(NamedTuple):
@@ -46,6 +50,7 @@ class Turn(NamedTuple):
     at: float
     state: str
     reason: str
+    code: str | None = None
 
 
 def points_of(
@@ -54,56 +59,38 @@ def points_of(
     until: float,
     *,
     grain: int = MINUTE,
+    step: int = 0,
     route: str | None = None,
     partner: str | None = None,
 ) -> list[Point]:
     """One point for each moment from `since` to `until`, those of which nothing is known as nought.
 
-    Of a route, of a connection (`partner`), or of everything.
+    Of a route, of a connection (`partner`), or of everything. `step` is the seconds of a moment where it is to hold
+    several rows of that grain.
     """
-    rows = connection.execute(
-        select(sample).where(*_chosen(since, until, grain, route, partner)).order_by(S.at)
-    ).mappings()
+    step = step or grain
+    rows = connection.execute(select(sample).where(*_chosen(since, until, grain, route, partner)).order_by(S.at))
     found: dict[int, list[Any]] = {}
     for row in rows:
-        found.setdefault(row["at"], []).append(row)
-    moments = range(int(since // grain * grain), int(until // grain * grain), grain)
-    return [_point(at, found.get(at, []), everything=route is None and partner is None) for at in moments]
+        found.setdefault(row.at // step * step, []).append(row)
+    moments = range(int(since // step * step), int(until // step * step), step)
+    everything = route is None and partner is None
+    return [point(at, found.get(at, []), at + step - grain, everything=everything) for at in moments]
 
 
-def _point(at: int, rows: list[Any], *, everything: bool) -> Point:
+def point(at: int, rows: Sequence[Any], last: int, *, everything: bool) -> Point:
+    """The rows of one moment, of a route or a connection, or of `everything`; what waits is that of the `last` row."""
     # Of the gateway as a whole, delivered is what reached a partner: a message that a flow took goes on.
-    sent = [row for row in rows if row["connection"]] if everything else rows
-    times = unpacked(row["times"] for row in sent)
-    done, failed, dead = (sum(row[name] for row in sent) for name in ("done", "failed", "dead"))
-    came, waiting = (sum(row[name] for row in rows) for name in ("came", "waiting"))
+    sent = [row for row in rows if row.connection] if everything else rows
+    times = unpacked(row.times for row in sent)
+    done, failed, dead = sum(row.done for row in sent), sum(row.failed for row in sent), sum(row.dead for row in sent)
+    came, waiting = sum(row.came for row in rows), sum(row.waiting for row in rows if row.at == last)
     return Point(at, came, done, failed, dead, waiting, percentile(times, 0.5), percentile(times, 0.95))
 
 
-def gauges_of(
-    connection: Connection,
-    since: float,
-    until: float,
-    *,
-    grain: int = MINUTE,
-    route: str | None = None,
-    partner: str | None = None,
-) -> list[Gauge]:
-    """The same, added up for each route and each of its connections."""
-    names = ("came", "refused", "done", "failed", "dead")
-    where = _chosen(since, until, grain, route, partner)
-    counted = select(S.route, S.connection, *(func.sum(S[name]).label(name) for name in names)).where(*where)
-    times: dict[tuple[str, str], list[str]] = {}
-    for route_, partner_, text in connection.execute(
-        select(S.route, S.connection, S.times).where(*where, S.times != "{}")
-    ):
-        times.setdefault((route_, partner_), []).append(text)
-    found = []
-    for row in connection.execute(counted.group_by(S.route, S.connection)).mappings():
-        taken = unpacked(times.get((row["route"], row["connection"]), []))
-        parts = [percentile(taken, share) for share in (0.5, 0.95, 0.99)]
-        found.append(Gauge(row["route"], row["connection"], *(int(row[name]) for name in names), *parts))
-    return found
+def gauge(route: str, connection: str, counts: Sequence[int], times: Counter[int]) -> Gauge:
+    """What came to these COUNTS and took these times."""
+    return Gauge(route, connection, *counts, *(percentile(times, share) for share in (0.5, 0.95, 0.99)))
 
 
 def _chosen(
@@ -120,5 +107,5 @@ def _chosen(
 def turns_of(connection: Connection, name: str | None, since: float, limit: int = 200) -> list[Turn]:
     """The latest changes of state of a connection, the newest first."""
     where = [T.at >= since] + ([T.connection == name] if name is not None else [])
-    rows = connection.execute(select(T.at, T.state, T.reason).where(*where).order_by(T.at.desc()).limit(limit))
+    rows = connection.execute(select(T.at, T.state, T.reason, T.code).where(*where).order_by(T.at.desc()).limit(limit))
     return [Turn(*row) for row in rows]

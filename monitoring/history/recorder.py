@@ -81,7 +81,13 @@ class Recorder:
         elif isinstance(event, Turned):
             at = self._engine.clock.now()
             self._turns.append(
-                {"connection": event.connection, "at": at, "state": event.state, "reason": mask(event.reason, ())}
+                {
+                    "connection": event.connection,
+                    "at": at,
+                    "state": event.state,
+                    "reason": mask(event.reason, ()),
+                    "code": event.code or None,
+                }
             )
 
     def _of(self, route: str, connection: str) -> Tally:

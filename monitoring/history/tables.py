@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Connection, Float, Index, Integer, MetaData, String, Table, Text, inspect, text
 
 from pipe.store.schema import Big
 
@@ -38,9 +38,16 @@ turn = Table(
     Column("at", Float(53), primary_key=True),
     Column("state", String, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("code", String),  # see pipe.contract.Health
 )
 
 
 def create(connection: Connection) -> None:
     """The tables as they were first."""
     metadata.create_all(connection)
+
+
+def codes(connection: Connection) -> None:
+    """Why a connection turned, as a code: the column, where the tables were made before there was one."""
+    if "code" not in {column["name"] for column in inspect(connection).get_columns(turn.name)}:
+        connection.execute(text(f"ALTER TABLE {turn.name} ADD COLUMN code VARCHAR"))

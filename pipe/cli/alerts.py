@@ -34,6 +34,13 @@ def alerts(
     leave(wrong=any(each["state"] == "firing" for each in found["alerts"]))
 
 
+@app.command("listeners")
+def listeners(config: Config = CONFIG, data: Data = DATA, json: Json = False) -> None:
+    """Who hears of what: routes that tell alerts, and people who subscribed; of these also why one hears nothing."""
+    frame = Frame(config, data, json)
+    frame.show(frame.ask("alerts.listeners"), _listeners)
+
+
 @app.command("prometheus")
 def prometheus(config: Config = CONFIG) -> None:
     """The rules as a rule file for Prometheus, over the numbers of `/metrics`; with the ones that only it can see."""
@@ -123,3 +130,31 @@ def _words(found: dict[str, Any]) -> str:
 
 def _sent(found: dict[str, Any]) -> str:
     return "\n".join(f"A test goes through {route}: pipe explain {message}" for route, message in found["sent"].items())
+
+
+_WHY = {
+    "no_right": "no: may not see alerts, or is shut out",
+    "no_route": "no: no route is `people:` of this way",
+    "no_address": "no: has no mail address",
+    "no_chat": "no: has no chat with the bot",
+    "blocked": "no: has blocked the bot",
+}
+
+
+def _listeners(found: list[dict[str, Any]]) -> str:
+    columns = ("who", "by", "route", "from", "rules", "of", "hours", "told", "hears")
+    rows = [
+        [
+            each["who"] or ("(those who subscribed)" if each["kind"] == "people" else "(whoever stands in the route)"),
+            each["way"] or "",
+            each["route"] or "",
+            each["severity"],
+            " ".join(each["rules"]) or "all",
+            " ".join(each["of"]) or "all",
+            each["hours"] or "always",
+            moment(each["told_at"]),
+            "yes" if each["hears"] else _WHY[each["why"]],
+        ]
+        for each in found
+    ]
+    return table(columns, rows) or "No route tells alerts: give one `from: {alerts: warning}`."

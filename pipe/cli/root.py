@@ -13,6 +13,7 @@ from pipe.cli import (
     configuration,
     credentials,
     dead,
+    drift,
     events,
     exchanges,
     health,
@@ -49,6 +50,7 @@ app.command("top")(top.top)
 app.command("connections")(overview.connections)
 app.command("routes")(overview.routes)
 app.add_typer(overview.ledger_app, name="ledger")
+app.add_typer(drift.app, name="drift")
 app.command("explain")(messages.explain)
 app.command("search")(messages.search)
 app.command("events")(events.events)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Any, Literal, NamedTuple, Self
 
@@ -15,8 +17,8 @@ from pipe.functions import KYIV
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: tuple[Severity, ...] = ("info", "warning", "critical")
 RuleName = Literal[
-    "connection_down", "connection_degraded", "connection_flapping", "certificate", "dead_letters", "queue_age",
-    "uncertain", "disk", "clock_step", "books", "audit",
+    "connection_down", "connection_degraded", "connection_flapping", "certificate", "drift", "dead_letters",
+    "queue_age", "uncertain", "disk", "clock_step", "books", "audit",
 ]  # fmt: skip
 
 
@@ -70,6 +72,7 @@ RULES: dict[RuleName, BuiltIn] = {
     "connection_degraded": BuiltIn("warning", 10 * _MIN, None, None),
     "connection_flapping": BuiltIn("warning", 0, 3, 15 * _MIN),
     "certificate": BuiltIn("warning", 0, None, 14 * _DAY),
+    "drift": BuiltIn("warning", 0, 0, None),
     "dead_letters": BuiltIn("warning", 0, 0, None),
     "queue_age": BuiltIn("warning", 0, None, 15 * _MIN),
     "uncertain": BuiltIn("warning", 5 * _MIN, 0, None),
@@ -143,3 +146,64 @@ def _has(rule: BuiltIn) -> str:
 def loudness(severity: Severity) -> int:
     """Larger is louder."""
     return SEVERITIES.index(severity)
+
+
+Way = Literal["mail", "telegram"]
+"""how a person hears of alerts: where a route of `people:` sends what it tells them"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What somebody wants to hear of: a route of `from: {alerts: …}`, or a person who subscribed."""
+
+    severity: Severity = "warning"
+    """the least"""
+    rules: tuple[RuleName, ...] = ()
+    """none: all"""
+    about: tuple[str, ...] = ()
+    """connections and routes; none: all"""
+    hours: Hours | None = None
+    """when they may be told"""
+
+    def hears(self, at: float) -> bool:
+        """Whether they may be told at a moment, seconds since 1970."""
+        return self.hours is None or self.hours.hold(at)
+
+    def wants(self, rule: str, severity: Severity, names: Collection[str]) -> bool:
+        """Whether it is for them; `names` are those of the connections and routes that it concerns."""
+        return (
+            loudness(severity) >= loudness(self.severity)
+            and (not self.rules or rule in self.rules)
+            and (not self.about or not set(self.about).isdisjoint(names))
+        )
+
+
+class Addressee(NamedTuple):
+    """A person who is told."""
+
+    subscription: str
+    to: str
+    """the mail address, or the number of the Telegram chat"""
+    language: Literal["uk", "en"]
+    bot: str | None = None
+    """the connection of the bot whose chat it is"""
+
+
+class Listener(NamedTuple):
+    """One who is told of alerts, through a route."""
+
+    name: str
+    """by which an alert remembers what it has heard"""
+    route: str
+    wishes: tuple[Wish, ...]
+    """all of them must want it: the route's, and a person's own"""
+    person: Addressee | None = None
+    """None: whoever stands in the configuration"""
+
+    def hears(self, at: float) -> bool:
+        """Whether it may be told at a moment."""
+        return all(wish.hears(at) for wish in self.wishes)
+
+    def wants(self, rule: str, severity: Severity, names: Collection[str]) -> bool:
+        """Whether it is for it."""
+        return all(wish.wants(rule, severity, names) for wish in self.wishes)

@@ -59,6 +59,27 @@ class KeyedRate(Strict):
     rate: Rate = Field(description="At most so many for each value.")
 
 
+class Samples(Strict):
+    """How the shape of messages is learned from those that pass: names and kinds of fields, never a value."""
+
+    every: Duration = Field(
+        default=Duration(10), gt=0, description="At most one message of a kind is looked at in so long."
+    )
+    learn: int = Field(default=30, ge=2, description="So many are looked at before their shape is taken for known.")
+    sure: int = Field(default=5, ge=1, description="So many in a row must differ alike before it is told.")
+
+
+class Drift(Strict):
+    """Watching whether what a partner sends or publishes is still what it was: see docs/howto/drift.md."""
+
+    every: Duration = Field(
+        default=Duration(6 * 3600), gt=0, description="Pause between two looks at what the partner publishes."
+    )
+    samples: Samples | Literal[False] = Field(
+        default=Samples(), description="How the shape of messages is learned; `false`: it is not."
+    )
+
+
 class ConnectionConfig(Strict):
     """Keys that every connection has."""
 
@@ -73,6 +94,9 @@ class ConnectionConfig(Strict):
     warn_before: Duration = Field(
         default=Duration(21 * 86_400),
         description="How long before the end of a certificate, the partner's or ours, the connection is degraded.",
+    )
+    drift: Drift | Literal[False] = Field(
+        default=Drift(), description="Whether its shape is still what it was; `false`: nobody looks."
     )
 
 

@@ -37,6 +37,7 @@ CODES: dict[str, str] = {
     "not-a-source": "The connection cannot receive messages.",
     "not-a-sink": "The connection cannot send messages.",
     "no-channel": "Nothing in this gateway serves the channels of companies.",
+    "no-bot": "A route tells people in their Telegram chats, and sends through no bot.",
     "not-internal": "Another route can only emit to a route of `from: internal`.",
     "not-a-caller": "The connection gives no reply, where one is needed.",
     "misplaced-step": "A step stands where it cannot run.",

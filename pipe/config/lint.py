@@ -11,7 +11,7 @@ from pipe.config.findings import Finding, Severity, nearest
 from pipe.config.models import Configuration, ConnectionSpec, Listener, Place, RouteConfig, SplitConfig
 from pipe.config.path_lint import paths_of
 from pipe.config.promise import promise_of
-from pipe.config.walk import emissions, every_step, every_target, found_in, has_step, uses
+from pipe.config.walk import bots_of, emissions, every_step, every_target, found_in, has_step, uses
 from pipe.contract import Adapter, Duration, Secret
 from pipe.errors import SecretMissing
 from pipe.retry import longest_span
@@ -22,7 +22,7 @@ Adapters = Mapping[str, type[Adapter]]
 def lint(configuration: Configuration, *, adapters: Adapters) -> list[Finding]:
     """Everything that is wrong or doubtful, errors and warnings, in the order of files and lines."""
     found: list[Finding] = []
-    for rule in (_unused, _circles, _internal, _channels, _listeners, _secrets):
+    for rule in (_unused, _circles, _internal, _channels, _people, _listeners, _secrets):
         found += rule(configuration)
     for rule_of_adapters in (_entrances, _open_connections, _reviews):
         found += rule_of_adapters(configuration, adapters)
@@ -137,6 +137,14 @@ def _channels(configuration: Configuration) -> Iterator[Finding]:
         for target in every_target(route):
             if target.kind == "channel":
                 yield _finding(target.place, "no-channel", text)
+
+
+def _people(configuration: Configuration) -> Iterator[Finding]:
+    """Whoever subscribed by Telegram has a chat with a bot, which is found by the route's targets."""
+    text = "`people: telegram` finds chats by the bot: none of the targets is a connection of `type: telegram`"
+    for route in configuration.routes.values():
+        if route.source.people == "telegram" and not bots_of(route, configuration):
+            yield _finding(route.source.place, "no-bot", text)
 
 
 def _entrances(configuration: Configuration, adapters: Adapters) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pipe.config.alerts import Alerts, Hours, RuleName, Severity
+from pipe.config.alerts import Alerts, Way, Wish
 from pipe.config.events import EventKind, EventLog
 from pipe.config.sign_in import SignIn
 from pipe.config.traces import Traces
@@ -222,20 +222,12 @@ class FromConfig:
     every: float | None = None
     outcomes: tuple[OutcomeName, ...] = ()
     of: tuple[str, ...] = ()
-    severity: Severity = "warning"
-    """the least of the alerts that it tells"""
-    rules: tuple[RuleName, ...] = ()
-    """of the alerts; none: all"""
-    about: tuple[str, ...] = ()
-    """connections and routes that the alerts concern; none: all"""
-    hours: Hours | None = None
-    """when they may be told"""
+    wish: Wish = Wish()
+    """which alerts it tells"""
+    people: Way | None = None
+    """it tells alerts to people who subscribed, each on their own, in this way"""
     events: tuple[EventKind, ...] = ()
     channel: str | None = None
-
-    def hears(self, at: float) -> bool:
-        """Whether it may be told of alerts at a moment, seconds since 1970."""
-        return self.hours is None or self.hours.hold(at)
 
 
 @dataclass(frozen=True, slots=True)

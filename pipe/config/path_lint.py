@@ -104,19 +104,19 @@ class _Paths:
         elif isinstance(config, EnrichConfig):
             yield from self._check(expressions_in(config.options), body, step.place, extra)
         elif not isinstance(config, (TapConfig, FlowConfig)):
-            yield from self._check(_expressions(step), body, step.place, extra)
+            yield from self._check(expressions_of(step), body, step.place, extra)
 
     def _after(self, step: StepConfig, body: Shape | None) -> Shape | None:
         """What the body can have after a step; None where nobody can tell."""
         config = step.config
         if step.name == "map":
-            return of_map(_root(config), f"the `map` on line {step.place.line}")
+            return of_map(root_of(config), f"the `map` on line {step.place.line}")
         if step.name == "check":
-            return self._schema(config, step.place) or body
+            return self._schema(step) or body
         if isinstance(config, EnrichConfig):
             return _with(body, config.into)
         if step.name == "set":
-            written = _root(config)
+            written = root_of(config)
             for path in written if isinstance(written, dict) else ("body",):
                 body = _with(body, str(path))
             return body
@@ -145,10 +145,8 @@ class _Paths:
             parts |= {name: None if parts.get(name, shape) != shape else shape for name, shape in end.parts.items()}
         return Shape(parts, known[0].origin, certain=all(end.certain for end in known))
 
-    def _schema(self, config: Any, place: Place) -> Shape | None:
-        folder = posixpath.dirname(place.file)
-        for text in _texts(config):
-            name = posixpath.normpath(posixpath.join(folder, text))
+    def _schema(self, step: StepConfig) -> Shape | None:
+        for name in files_of(step):
             if name in self.configuration.files:
                 return of_schema(self.configuration.files[name], f"`{name}`")
         return None
@@ -188,13 +186,13 @@ def _door(steps: tuple[StepConfig, ...]) -> tuple[tuple[StepConfig, ...], tuple[
     return steps[:count], steps[count:]
 
 
-def _expressions(step: StepConfig) -> list[Expression]:
+def expressions_of(step: StepConfig) -> list[Expression]:
     """Those of a transformer, also where its Config keeps them as texts until it is built."""
     found = expressions_in(step.config)
     if found or step.name not in _WRITES_EXPRESSIONS:
         return found
     made = []
-    for text in _texts(step.config):
+    for text in texts_of(step.config):
         try:
             made.append(Expression(text))
         except ValueError:
@@ -203,19 +201,27 @@ def _expressions(step: StepConfig) -> list[Expression]:
     return made
 
 
-def _texts(value: Any) -> Iterator[str]:
-    value = _root(value)
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text behind a step's key."""
+    value = root_of(value)
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for inner in value.values():
-            yield from _texts(inner)
+            yield from texts_of(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from _texts(inner)
+            yield from texts_of(inner)
 
 
-def _root(config: Any) -> Any:
+def files_of(step: StepConfig) -> Iterator[str]:
+    """The files that a step names, as they are called among those of the configuration."""
+    path = getattr(root_of(step.config), "path", None)
+    for text in [path] if isinstance(path, str) else texts_of(step.config):
+        yield posixpath.normpath(posixpath.join(posixpath.dirname(step.place.file), text))
+
+
+def root_of(config: Any) -> Any:
     """What stands behind a step's key, as it was written."""
     if hasattr(config, "root"):
         return config.root

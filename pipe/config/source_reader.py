@@ -9,7 +9,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import Field
 
 from pipe.config import hooks
-from pipe.config.alerts import Hours, RuleName, Severity
+from pipe.config.alerts import Hours, RuleName, Severity, Way, Wish
 from pipe.config.events import EventKind
 from pipe.config.findings import nearest
 from pipe.config.models import FromConfig, OutcomeName
@@ -59,6 +59,11 @@ class AlertKeys(Strict):
         default=None,
         description="Only within these hours, in Kyiv; what still lasts when they begin is told then.",
         examples=["08:00-20:00"],
+    )
+    people: Way | None = Field(
+        default=None,
+        description="Tells people what they subscribed to at `/ops/alerts/subscriptions`, one message each: `body.to` "
+        "is their mail address, or their chat with the bot that is a target of the route.",
     )
 
 
@@ -148,9 +153,8 @@ def _from_alerts(reading: Reading, node: Node, keys: AlertKeys) -> FromConfig:
                 known = sorted({*reading.connection_types, *reading.routes})
                 text = f"there is no connection or route `{name}`{nearest(name, known)}"
                 reading.note(place, "unknown-name", text)
-    return FromConfig(
-        "alerts", node.place, severity=keys.alerts, rules=tuple(keys.rules), about=tuple(keys.of), hours=keys.hours
-    )
+    wish = Wish(keys.alerts, tuple(keys.rules), tuple(keys.of), keys.hours)
+    return FromConfig("alerts", node.place, wish=wish, people=keys.people)
 
 
 def _from_outcome(reading: Reading, node: Node, keys: OutcomeKeys) -> FromConfig:

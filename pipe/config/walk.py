@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from pipe.config.models import (
     ChooseConfig,
+    Configuration,
     EnrichConfig,
     FlowConfig,
     Place,
@@ -121,3 +122,9 @@ def emissions(route: RouteConfig) -> Iterator[Emission]:
     for step in every_step(route):
         if isinstance(step.config, TapConfig):
             yield Emission(step.config.route, step.place, dropping or id(step) not in own)
+
+
+def bots_of(route: RouteConfig, configuration: Configuration) -> list[str]:
+    """The Telegram bots that a route sends through, in its order."""
+    names = [target.connection for target in every_target(route) if target.connection is not None]
+    return [name for name in names if configuration.connections[name].type == "telegram"]

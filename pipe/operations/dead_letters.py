@@ -25,6 +25,7 @@ from pipe.operations.selection import (
 )
 from pipe.operations.wires import wire_of
 from pipe.redact import mask
+from pipe.refusing import in_language, refused
 from pipe.store import codec
 from pipe.store.journal import Work
 from pipe.store.schema import DISCARDED, HELD, READY, attempt, audit, dead_letter, delivery, message
@@ -34,7 +35,7 @@ ALL = Which()
 AT_ONCE = 200
 SHOWN_REPLY = 64 << 10
 
-_Done = tuple[str, int, str | None]
+Acted = tuple[str, int, PipeError | None]
 """message, delivery, and why not"""
 
 
@@ -181,24 +182,42 @@ async def replay(
     is only passed over with `ignore_deadline`. Every one is written into the audit.
     """
 
-    def one(tx: Tx, work: Work) -> str | None:
-        return send_again(tx, host, work, ignore_deadline=ignore_deadline, reason=reason)
+    def group(numbers: list[int]) -> Callable[[Tx], list[Acted]]:
+        return replaying(host, numbers, ignore_deadline=ignore_deadline, reason=reason)
 
-    return await _each(host, which, one, "replayed", rate)
+    return await _each(host, which, group, "replayed", rate)
 
 
 async def discard(host: Host, which: Which, reason: str) -> dict[str, Any]:
     """Closes dead letters for good: they will not be sent. The reason is written into the audit."""
     why = reason_given(reason)
-    return await _each(host, which, lambda tx, work: close(tx, host, work, why), "discarded", None)
+    return await _each(host, which, lambda numbers: discarding(host, numbers, why), "discarded", None)
 
 
-def close(tx: Tx, host: Host, work: Work, reason: str) -> str | None:
+def replaying(host: Host, numbers: list[int], *, ignore_deadline: bool, reason: str) -> Callable[[Tx], list[Acted]]:
+    """The unit of work that sends these deliveries again; it tells of each that is still kept why not."""
+    if host.engine is not None:
+        host.engine.prepared.forget()
+
+    def one(tx: Tx, work: Work) -> PipeError | None:
+        return send_again(tx, host, work, ignore_deadline=ignore_deadline, reason=reason)
+
+    return _group(host, numbers, one)
+
+
+def discarding(host: Host, numbers: list[int], reason: str) -> Callable[[Tx], list[Acted]]:
+    """The unit of work that closes these deliveries for good; it tells of each that is still kept why not."""
+    if host.engine is not None:
+        host.engine.prepared.forget()
+    return _group(host, numbers, lambda tx, work: close(tx, host, work, reason))
+
+
+def close(tx: Tx, host: Host, work: Work, reason: str) -> PipeError | None:
     """Makes a dead delivery a discarded one; why not, where that cannot be."""
     note = f"discarded by {host.actor}: {reason}"
     changed = update(delivery).where(D.id == work.id, D.state.in_(LETTERS)).values(state=DISCARDED, note=note)
     if tx.execute(changed.returning(D.id)).first() is None:
-        return "it is no longer a dead letter"
+        return refused(BadRequest, "no_longer_dead")
     tx.count(work.route, work.state, -1)
     tx.count(work.route, DISCARDED)
     after = {"station": work.station, "delivery": work.id, "reason": reason}
@@ -206,21 +225,21 @@ def close(tx: Tx, host: Host, work: Work, reason: str) -> str | None:
     return None
 
 
-def send_again(tx: Tx, host: Host, work: Work, *, ignore_deadline: bool, reason: str) -> str | None:
+def send_again(tx: Tx, host: Host, work: Work, *, ignore_deadline: bool, reason: str) -> PipeError | None:
     """Makes a dead delivery pending again; why not, where that cannot be."""
     if host.engine is not None and host.station(work.route, work.station) is None:
-        return f"the route {work.route} has no {work.station} now"
+        return refused(BadRequest, "no_station", route=work.route, station=work.station)
     if host.never_again(work.route):
-        return f"{work.route} has `replay: never`: it is worth nothing later"
+        return refused(BadRequest, "never_again", route=work.route)
     row = tx.execute(
         select(D.state, D.expires_at, M.kind).join(message, M.seq == D.message).where(D.id == work.id)
     ).first()
     if row is None or row.state not in LETTERS:
-        return "it is no longer a dead letter"
+        return refused(BadRequest, "no_longer_dead")
     if row.kind == "gone":
-        return "its body is no longer kept"
+        return refused(BadRequest, "body_gone")
     if row.expires_at is not None and row.expires_at <= tx.now and not ignore_deadline:
-        return "its deadline has passed: --ignore-deadline sends it all the same"
+        return refused(BadRequest, "too_late")
     state = HELD if work.order_key is not None and _lane_is_busy(tx, work) else READY
     fresh = {"attempts": 0, "spent": 0.0, "crashes": 0, "cursor": 0, "code": None, "status": None, "note": None}
     late = {"expires_at": None} if ignore_deadline else {}
@@ -253,33 +272,34 @@ def _forget_output(tx: Tx, work: Work) -> None:
 
 
 async def _each(
-    host: Host, which: Which, one: Callable[[Tx, Work], str | None], verb: str, pace: Rate | None
+    host: Host, which: Which, group: Callable[[list[int]], Callable[[Tx], list[Acted]]], verb: str, pace: Rate | None
 ) -> dict[str, Any]:
-    """Does `one` to every chosen delivery, a group in one commit; what was refused is told with its reason."""
+    """Does it to every chosen delivery, a group in one commit; what was refused is told with its reason."""
     if which.empty:
-        raise BadRequest("say which: ids, or a filter such as --route; `--route ROUTE` alone means all of that route")
+        raise refused(BadRequest, "which_dead")
     chosen = await host.store.read(which.numbers, SEARCH_LIMIT_S)
-    done, refused = 0, []
+    done, not_done = 0, []
     step = AT_ONCE if pace is None else max(1, min(AT_ONCE, int(pace.count / pace.per)))
     for begin in range(0, len(chosen), step):
         numbers = chosen[begin : begin + step]
-        if host.engine is not None:
-            host.engine.prepared.forget()
-        for id_, number, why in await host.store.write(_group(host, numbers, one)):
+        for id_, number, why in await host.store.write(group(numbers)):
             if why is None:
                 done += 1
             else:
-                refused.append({"message_id": id_, "id": number, "text": why})
+                said = {"text": why.text, "text_uk": in_language(why, "uk")}
+                not_done.append({"message_id": id_, "id": number, **said})
         host.progress(begin + len(numbers), len(chosen), verb)
         if pace is not None and begin + step < len(chosen):
             await host.clock.sleep(len(numbers) * pace.per / pace.count)
-    return {"chosen": len(chosen), verb: done, "refused": refused}
+    return {"chosen": len(chosen), verb: done, "refused": not_done}
 
 
-def _group(host: Host, numbers: list[int], one: Callable[[Tx, Work], str | None]) -> Callable[[Tx], list[_Done]]:
-    def unit(tx: Tx) -> list[_Done]:
+def _group(host: Host, numbers: list[int], one: Callable[[Tx, Work], PipeError | None]) -> Callable[[Tx], list[Acted]]:
+    def unit(tx: Tx) -> list[Acted]:
         works, damaged = host.store.loader.works(tx.connection, D.id.in_(numbers))
-        results: list[_Done] = [(work.message.id, work.id, one(tx, work)) for work in works]
-        return results + [(work.message.id, work.id, error.text) for work, error in damaged]
+        results: list[Acted] = [(work.message.id, work.id, one(tx, work)) for work in works]
+        return results + [
+            (work.message.id, work.id, refused(BadRequest, "row_damaged", text=error.text)) for work, error in damaged
+        ]
 
     return unit

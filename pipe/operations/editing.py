@@ -15,6 +15,7 @@ from pipe.errors import BadRequest, NotFound, PipeError
 from pipe.operations.dead_letters import close
 from pipe.operations.host import Host, reason_given
 from pipe.operations.selection import LETTERS, D, deliveries_of
+from pipe.refusing import refused
 from pipe.route import Route
 from pipe.steps.pipeline import StepStopped
 from pipe.store import codec, journal
@@ -39,14 +40,12 @@ async def edit(
     if not rows:
         raise NotFound(f"{id} has no dead letter: `pipe explain {id}` tells where it is", message=id)
     if len(rows) > 1:
-        raise BadRequest(
-            f"{id} is dead at several targets: name one of {', '.join(row['station'] for row in rows)} with --station"
-        )
+        raise refused(BadRequest, "several_dead", id=id, names=", ".join(row["station"] for row in rows))
     number = rows[0]["delivery"]
     works, damaged = await host.store.read(lambda c: host.store.loader.works(c, D.id == number))
     work = works[0] if works else damaged[0][0]
     if host.never_again(work.route):
-        raise BadRequest(f"{work.route} has `replay: never`: it is worth nothing later")
+        raise refused(BadRequest, "never_again", route=work.route)
     route = host.routes().get(work.route)
     if route is None or work.station not in route.by_station:
         raise NotFound(f"the route {work.route} has no {work.station} now", route=work.route)
@@ -60,16 +59,16 @@ def _body(work: Work, text: str | None, base64_body: str | None) -> Any:
         try:
             return base64.b64decode(base64_body, validate=True)
         except binascii.Error as error:
-            raise BadRequest(f"the new body is not base64: {error}") from None
+            raise refused(BadRequest, "not_base64", text=error) from None
     if text is None:
-        raise BadRequest("there is no new body")
+        raise refused(BadRequest, "no_new_body")
     if work.stage == 0:
         return text.encode()
     # Behind a commit point of the route bodies are values, not bytes.
     try:
         return codec.load(text.encode())
     except ValueError as error:
-        raise BadRequest(f"at this stage of the route a body is JSON: {error}") from None
+        raise refused(BadRequest, "not_json", text=error) from None
 
 
 async def _entry(host: Host, route: Route, work: Work, body: Any) -> Entry:
@@ -82,17 +81,18 @@ async def _entry(host: Host, route: Route, work: Work, body: Any) -> Entry:
         facts = {"origin": work.message.id, "position": work.position, "gather": work.gather, "counter": "emitted"}
         entry = route.entry(message, stage, decoded, **facts)
     except StepStopped as stop:
-        raise BadRequest(f"the new body is still refused: {stop.error.text}", place=str(stop.step.place)) from stop
+        facts_of = {"place": str(stop.step.place)}
+        raise refused(BadRequest, "still_refused", facts=facts_of, text=stop.error.text) from stop
     except PipeError as error:
-        raise BadRequest(f"the new body is still refused: {error.text}") from error
+        raise refused(BadRequest, "still_refused", text=error.text) from error
     entry.stations = (work.station,)
     entry.guard(work.sensitive, secret=work.secret)
     return entry
 
 
 def _replace(tx: Tx, host: Host, work: Work, entry: Entry, reason: str) -> None:
-    if refused := close(tx, host, work, f"edited and sent again as {entry.message.id}: {reason}"):
-        raise BadRequest(refused)
+    if (why_not := close(tx, host, work, f"edited and sent again as {entry.message.id}: {reason}")) is not None:
+        raise why_not
     if work.gather is not None:
         host.outcomes().gathering.reopen(tx, work)
     journal.store(tx, entry, host.store.vault)

@@ -9,32 +9,33 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Connection, Select, TextClause, and_, false, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Connection, Executable, Select, and_, or_, select, text
 
 from pipe.errors import BadRequest, ConfigError, PipeError
 from pipe.operations.host import Host
 from pipe.operations.messages import shown_of
 from pipe.operations.selection import (
-    LETTERS,
     SEARCH_LIMIT_S,
     D,
     M,
     by_keys,
+    in_states,
     listed,
     routes_of,
     states_named,
     told,
     values_of,
+    within,
 )
 from pipe.redact import mask
 from pipe.store.codec import read_envelope
 from pipe.store.family import family
-from pipe.store.full_text import holds, seen
+from pipe.store.full_text import holding, seen
 from pipe.store.schema import ANSWERED, CONSUMED, DEAD, DELIVERED, EXPIRED, PENDING, message
-from pipe.words import asked
+from pipe.words import Phrase, asked
 
-NEWEST = 2000
-"""messages with the words that are looked at first"""
+NEWEST: tuple[int | None, ...] = (2000, 20_000, None)
+"""so many messages with the words, the key or the subject are looked at first, and all only where these do not do"""
 MOST = 1000
 """rows in one answer"""
 ENDINGS: dict[str, tuple[str, ...]] = {
@@ -85,10 +86,10 @@ async def find(
 
     def query(connection: Connection) -> tuple[list[dict[str, Any]], int | None]:
         # A common word stands in very many messages, and most who look for it want the newest.
-        for most in (NEWEST, None):
-            chosen = _listing(connection, host, sought, routes, bodies=bodies, before=before, most=most)
+        for most in NEWEST if _narrows(sought) else (None,):
+            chosen, whole = _listing(connection, host, sought, routes, bodies=bodies, before=before, most=most)
             rows = connection.execute(chosen.order_by(D.id.desc()).limit(limit)).mappings().fetchall()
-            if sought.text is None or len(rows) == limit:
+            if whole or len(rows) == limit:
                 break
         return [teller.tell(row, bodies=bodies) for row in rows], _unseen(connection, host, sought)
 
@@ -117,7 +118,7 @@ async def news(
         if after is None or ended is None:
             return {"exchanges": [], "more": False, **marks}
         moved = or_(D.id > after, D.done_at >= ended, and_(D.done_at.is_(None), D.attempts > 0))
-        chosen = _listing(connection, host, sought, routes).where(moved, D.id <= newest)
+        chosen = _listing(connection, host, sought, routes)[0].where(moved, D.id <= newest)
         rows = connection.execute(chosen.order_by(D.id.desc()).limit(limit)).mappings().fetchall()
         told_ = [teller.tell(row) for row in reversed(rows)]
         return {"exchanges": told_, "more": len(rows) == limit, **marks}
@@ -134,65 +135,73 @@ def _listing(
     bodies: bool = False,
     before: int | None = None,
     most: int | None = None,
-) -> Select[Any]:
-    """The query for what is sought, in no order; `routes` are all that a key may belong to.
+) -> tuple[Select[Any], bool]:
+    """The query for what is sought, in no order, and whether it leaves none out; `routes` are all that may have a key.
 
-    `before` is a delivery that all are older than; of messages with the words the newest `most` are looked at.
+    `before` is a delivery that all are older than. Of the messages with the words, the key, the subject, the newest
+    `most` are looked at. Raises BadRequest, StoreUnavailable.
     """
-    chosen = listed().add_columns(M.envelope, M.kind)
+    chosen = listed().add_columns(M.envelope, M.kind).where(*_conditions(connection, host, sought))
     if bodies:
         chosen = chosen.add_columns(M.body, M.checksum)
-    last = None
+    last, whole = None, True
     if before is not None:
         chosen = chosen.where(D.id < before)
-        last = connection.execute(select(func.max(D.message)).where(D.id <= before)).scalar()
-    return chosen.where(*_conditions(connection, host, sought, routes, last, most))
+        last = connection.execute(select(D.message).where(D.id <= before).order_by(D.id.desc()).limit(1)).scalar()
+    for condition in by_keys(host.store.vault, routes, key=sought.key, subject=sought.subject):
+        if most is not None:
+            newest = _newest(condition, last, most)
+            whole &= _fewer(connection, newest, most)
+            chosen = chosen.where(D.message.in_(newest))
+        else:
+            chosen = chosen.where(condition)
+    if sought.text is not None:
+        found, told = holding(connection, host.store.data, _phrases(sought.text), last, most)
+        if most is not None:
+            whole &= _fewer(connection, text(found).bindparams(**told), most)
+        # Many are told apart by a look at each delivery, not looked up one by one: a plus keeps their index out of it.
+        plus = "+" if most is None else ""
+        chosen = chosen.where(text(f"{plus}delivery.message IN ({found})").bindparams(**told))
+    return chosen, whole
 
 
-def _conditions(
-    connection: Connection, host: Host, sought: Sought, routes: Iterable[str], last: int | None, most: int | None
-) -> list[ColumnElement[bool] | TextClause]:
-    """The same as SQL, over `delivery` joined with `message`. Raises BadRequest, StoreUnavailable."""
-    found: list[ColumnElement[bool] | TextClause] = []
-    if sought.since is not None:
-        found += [M.received_at >= sought.since, _not_done_before(connection, sought.since)]
-    if sought.until is not None:
-        found.append(M.received_at < sought.until)
+def _narrows(sought: Sought) -> bool:
+    """Whether an index knows the messages of which what is sought are some."""
+    return (sought.text, sought.key, sought.subject) != (None, None, None)
+
+
+def _phrases(said: str) -> list[Phrase]:
+    phrases = asked(said)
+    if not phrases:
+        raise BadRequest(f"`{said}` holds no word to look for")
+    return phrases
+
+
+def _fewer(connection: Connection, seqs: Executable, most: int) -> bool:
+    """Whether a query of at most so many finds fewer."""
+    return len(connection.execute(seqs).all()) < most
+
+
+def _conditions(connection: Connection, host: Host, sought: Sought) -> list[ColumnElement[bool]]:
+    """What is sought as SQL, over `delivery` joined with `message`, but for what has an index of its own."""
+    found = within(connection, host.store.moments, sought.since, sought.until)
     if sought.route is not None:
         found.append(D.route == sought.route)
     if sought.connection is not None:
         found.append(_through(sought.connection, sources_of(host)))
     if sought.outcome is not None:
-        found += _in_state(ENDINGS.get(sought.outcome) or states_named(sought.outcome, *ENDINGS))
+        found += in_states(ENDINGS.get(sought.outcome) or states_named(sought.outcome, *ENDINGS))
     if sought.code is not None:
         found.append(D.code == sought.code)
     if sought.id is not None:
         found.append(M.seq.in_(family([sought.id])))
-    found += by_keys(host.store.vault, routes, key=sought.key, subject=sought.subject)
-    if sought.text is not None:
-        phrases = asked(sought.text)
-        if not phrases:
-            raise BadRequest(f"`{sought.text}` holds no word to look for")
-        found.append(holds(connection, host.store.data, phrases, last, most))
     return found
 
 
-def _not_done_before(connection: Connection, since: float) -> ColumnElement[bool]:
-    """What was accepted since then was not done before: this lets all that is older be passed over by number."""
-    first = connection.execute(select(func.min(D.id)).where(D.done_at >= since)).scalar()
-    done = D.id >= first if first is not None else false()
-    return or_(done, D.done_at.is_(None))
-
-
-def _in_state(states: Iterable[str]) -> list[ColumnElement[bool]]:
-    """Written so that the indexes over what is dead, and over what is not done, are used: they know no parameters."""
-    wanted = set(states)
-    found: list[ColumnElement[bool]] = [D.state.in_(wanted)]
-    if wanted <= set(LETTERS):
-        found.append(D.state.in_([literal_column(f"'{state}'") for state in LETTERS]))
-    elif wanted <= set(PENDING):
-        found.append(D.done_at.is_(None))
-    return found
+def _newest(condition: ColumnElement[bool], last: int | None, most: int) -> Select[tuple[int]]:
+    """The newest of the messages that an index knows."""
+    chosen = select(M.seq).where(condition).order_by(M.seq.desc()).limit(most).correlate(None)
+    return chosen if last is None else chosen.where(M.seq <= last)
 
 
 def _through(connection: str, came: Mapping[str, str]) -> ColumnElement[bool]:

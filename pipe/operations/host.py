@@ -13,6 +13,7 @@ from sqlalchemy import select
 from pipe.config.models import Configuration, RouteConfig
 from pipe.errors import BadRequest, ConfigError
 from pipe.outcomes import Outcomes, listeners_of
+from pipe.refusing import refused
 from pipe.route import Route
 from pipe.store import schema
 
@@ -157,5 +158,5 @@ class Host:
 def reason_given(reason: str | None) -> str:
     """The reason of an action that must have one. Raises BadRequest."""
     if not reason or not reason.strip():
-        raise BadRequest("this needs a reason: it is written into the audit", hint="add --reason 'WHY'")
+        raise refused(BadRequest, "no_reason", hint="add --reason 'WHY'")
     return reason.strip()

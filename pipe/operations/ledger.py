@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, String, bindparam, func, literal, select, tuple_, union_all
 
@@ -44,6 +44,32 @@ def counters_of(connection: Connection) -> dict[str, dict[str, int]]:
     return counters
 
 
+class Waits(NamedTuple):
+    """What waits of one kind."""
+
+    route: str
+    station: str
+    state: str
+    n: int
+    first: int
+    """number of the first of them"""
+
+
+def waits_of(connection: Connection) -> list[Waits]:
+    """All that waits, counted once: who needs several sums of it adds these up."""
+    d = delivery.c
+    kind = (d.route, d.station, d.state)
+    counted = select(*kind, func.count(), func.min(d.id)).where(d.done_at.is_(None)).group_by(*kind)
+    return [Waits(*row) for row in connection.execute(counted)]
+
+
+def first_of(connection: Connection, kind: Waits, most: int) -> list[int]:
+    """Numbers of the first deliveries of a kind."""
+    d = delivery.c
+    of = (d.route == kind.route, d.station == kind.station, d.state == kind.state, d.done_at.is_(None))
+    return list(connection.execute(select(d.id).where(*of).order_by(d.id).limit(most)).scalars())
+
+
 def heads_of(connection: Connection) -> list[tuple[str, str, str, int]]:
     """Route, station, state and number of the first delivery of each kind that waits.
 
@@ -71,8 +97,13 @@ _NEXT_KIND = (
 
 def oldest_of(connection: Connection, now: float) -> dict[str, float]:
     """Seconds that the oldest pending delivery of each route waits; timers, which wait on purpose, left out."""
+    return ages_of(connection, heads_of(connection), now)
+
+
+def ages_of(connection: Connection, heads: Iterable[tuple[str, str, str, int]], now: float) -> dict[str, float]:
+    """The same of these heads: route, station, state and number of the first delivery of each kind."""
     first: dict[str, int] = {}
-    for route, _, state, number in heads_of(connection):
+    for route, _, state, number in heads:
         if state != TIMER:
             first[route] = min(number, first.get(route, number))
     numbers = list(first.values())
@@ -82,8 +113,13 @@ def oldest_of(connection: Connection, now: float) -> dict[str, float]:
 
 def unknown_of(connection: Connection) -> dict[str, int]:
     """Of how many deliveries of each route nobody knows whether they arrived, and nothing asks any more."""
+    return unknown_among(connection, heads_of(connection))
+
+
+def unknown_among(connection: Connection, heads: Iterable[tuple[str, str, str, int]]) -> dict[str, int]:
+    """The same of these heads: kinds of which none is uncertain are not looked at."""
     d = delivery.c
-    kinds = {(route, station) for route, station, state, _ in heads_of(connection) if state == UNCERTAIN}
+    kinds = {(route, station) for route, station, state, _ in heads if state == UNCERTAIN}
     found: dict[str, int] = {}
     for route, station in kinds:
         of = (d.route == route, d.station == station, d.state == UNCERTAIN, d.done_at.is_(None), d.next_at.is_(None))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,10 +10,19 @@ from sqlalchemy import Connection, func, select
 
 from pipe.config.promise import promise_of
 from pipe.operations.host import Host
-from pipe.operations.ledger import NAMES, oldest_of, totals_of
+from pipe.operations.ledger import (
+    NAMES,
+    Waits,
+    ages_of,
+    counters_of,
+    one_moment,
+    totals_of,
+    unknown_among,
+    waits_of,
+)
 from pipe.redact import mask
 from pipe.store import restore, wiping
-from pipe.store.schema import ANSWERING, DEAD, FINAL, HELD, READY, RETRY, TIMER, UNCERTAIN, control, delivery
+from pipe.store.schema import DEAD, FINAL, TIMER, control, delivery
 
 RATE_S = 60.0
 STUCK_S = 900.0
@@ -21,8 +31,17 @@ STUCK_S = 900.0
 
 async def status(host: Host) -> dict[str, Any]:
     """Everything at one look; `well` is False where a person must do something."""
+    return (await looked(host))[0]
+
+
+async def looked(host: Host) -> tuple[dict[str, Any], list[Waits]]:
+    """The status, and what waits, which it was made from: all of one moment, counted once."""
     found = await host.store.read(lambda connection: _looked(connection, host.clock.now()))
-    connections_ = await connections(host)
+    connections_ = await _connections(host, by_station(found["waits"]))
+    return _told(host, found, connections_), found["waits"]
+
+
+def _told(host: Host, found: dict[str, Any], connections_: list[dict[str, Any]]) -> dict[str, Any]:
     routes_ = [_route(host, name, found) for name in _route_names(host, found)]
     totals = {name: sum(rows[name] for rows in found["totals"].values()) for name in NAMES}
     disk = _disk(host)
@@ -46,7 +65,10 @@ async def status(host: Host) -> dict[str, Any]:
 
 async def connections(host: Host) -> list[dict[str, Any]]:
     """State of each connection, why, since when, and how many deliveries wait for it."""
-    waiting = await host.store.read(waiting_by_station)
+    return await _connections(host, by_station(await host.store.read(waits_of)))
+
+
+async def _connections(host: Host, waiting: dict[tuple[str, str], int]) -> list[dict[str, Any]]:
     if host.engine is None:
         return [_closed(name, spec.type, row) for name, spec, row in await _configured(host)]
     for_whom: dict[str | None, int] = {}
@@ -62,7 +84,7 @@ async def connections(host: Host) -> list[dict[str, Any]]:
                 "type": connection.config.type,
                 "state": health.state,
                 "reason": mask(health.reason, ()),
-                "code": connection.code,
+                "code": health.code or None,
                 "since": connection.since,
                 "opens_at": connection.opens_at,
                 "last_ok": connection.last_ok,
@@ -107,35 +129,48 @@ async def routes(host: Host) -> list[dict[str, Any]]:
 
 def _looked(connection: Connection, now: float) -> dict[str, Any]:
     d = delivery.c
+    with one_moment(connection):
+        waits = waits_of(connection)
+        heads = [(each.route, each.station, each.state, each.first) for each in waits]
+        ended = select(d.route, func.count().label("n")).where(d.done_at > now - RATE_S).group_by(d.route)
+        return {
+            "states": _by_state(waits),
+            "waits": waits,
+            "oldest": ages_of(connection, heads, now),
+            "ended": {row.route: row.n for row in connection.execute(ended)},
+            "totals": _totals(connection, waits),
+            "switched": {(row.kind, row.name): row.state for row in connection.execute(select(control))},
+            "restored": restore.restored_from(connection),
+            "held": {row.name for row in connection.execute(select(control.c.name).where(control.c.by == restore.BY))},
+            "erasing": len(wiping.unfinished(connection)),
+            "uncertain": sum(unknown_among(connection, heads).values()),
+        }
+
+
+def _by_state(waits: Iterable[Waits]) -> dict[str, dict[str, int]]:
     states: dict[str, dict[str, int]] = {}
-    for route, state, n in connection.execute(
-        select(d.route, d.state, func.count()).where(d.done_at.is_(None)).group_by(d.route, d.state)
-    ):
-        states.setdefault(route, {})[state] = n
-    ended = select(d.route, func.count().label("n")).where(d.done_at > now - RATE_S).group_by(d.route)
-    return {
-        "states": states,
-        "oldest": oldest_of(connection, now),
-        "ended": {row.route: row.n for row in connection.execute(ended)},
-        "totals": totals_of(connection),
-        "switched": {(row.kind, row.name): row.state for row in connection.execute(select(control))},
-        "restored": restore.restored_from(connection),
-        "held": {row.name for row in connection.execute(select(control.c.name).where(control.c.by == restore.BY))},
-        "erasing": len(wiping.unfinished(connection)),
-        "uncertain": connection.execute(
-            select(func.count()).where(d.state == UNCERTAIN, d.next_at.is_(None), d.done_at.is_(None))
-        ).scalar(),
-    }
+    for each in waits:
+        of = states.setdefault(each.route, {})
+        of[each.state] = of.get(each.state, 0) + each.n
+    return states
 
 
-def waiting_by_station(connection: Connection) -> dict[tuple[str, str], int]:
+def _totals(connection: Connection, waits: Iterable[Waits]) -> dict[str, dict[str, int]]:
+    totals = counters_of(connection)
+    for each in waits:
+        of = totals.setdefault(each.route, dict.fromkeys(NAMES, 0))
+        of["pending"] += each.n
+    return totals
+
+
+def by_station(waits: Iterable[Waits]) -> dict[tuple[str, str], int]:
     """How many deliveries wait at each route and station; timers, which wait on purpose, left out."""
-    d = delivery.c
-    waits = d.state.in_((READY, RETRY, HELD, UNCERTAIN, ANSWERING))
-    rows = connection.execute(
-        select(d.route, d.station, func.count()).where(d.done_at.is_(None), waits).group_by(d.route, d.station)
-    )
-    return {(route, station): n for route, station, n in rows}
+    found: dict[tuple[str, str], int] = {}
+    for each in waits:
+        if each.state != TIMER:
+            at = each.route, each.station
+            found[at] = found.get(at, 0) + each.n
+    return found
 
 
 def _connection_of(host: Host, route: str, station: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pipe.errors import BadRequest, OutcomeUnknown
 from pipe.operations.host import Host, reason_given
 from pipe.operations.selection import D, deliveries_of
+from pipe.refusing import refused
 from pipe.store import journal
 from pipe.store.journal import Outcome, Work
 from pipe.store.schema import DEAD, DELIVERED, RETRY, UNCERTAIN
@@ -25,10 +26,10 @@ async def resolve(host: Host, id: str, decision: Decision, reason: str, station:
     states = (UNCERTAIN, RETRY) if decision == "retry" else (UNCERTAIN,)
     rows = [row for row in await deliveries_of(host, id, *states) if station in (None, row["station"])]
     if not rows:
-        raise BadRequest(f"nothing of {id} is uncertain; `pipe explain {id}` tells where it is")
+        raise refused(BadRequest, "nothing_uncertain", id=id)
     if len({row["station"] for row in rows}) > 1:
         names = ", ".join(row["station"] for row in rows)
-        raise BadRequest(f"several deliveries of {id} wait for a decision: name one of {names} with --station")
+        raise refused(BadRequest, "several_uncertain", id=id, names=names)
     numbers = [row["delivery"] for row in rows]
     decided = await host.store.write(_unit(host, numbers, decision, why))
     return {"id": rows[0]["id"], "station": rows[0]["station"], "decision": decision, "resolved": decided}

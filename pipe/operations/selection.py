@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import ColumnElement, Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, false, literal_column, select
 
 from pipe.errors import BadRequest, NotFound, PipeError
 from pipe.operations.host import Host
@@ -14,6 +14,7 @@ from pipe.redact import mask
 from pipe.store import codec, schema
 from pipe.store.family import family
 from pipe.store.loading import Loader
+from pipe.store.moments import Moments
 from pipe.store.schema import DEAD, EXPIRED, FINAL, PENDING, UNCERTAIN, dead_letter, delivery, idempotency, message
 from pipe.store.vault import Vault
 
@@ -42,27 +43,26 @@ async def search(
     `id` is a message's, also of what came of it; `key` an order key, `subject` whose data it is: both are found by
     their keyed hashes. `state` is one of the delivery's states, or `pending`. Times are seconds since 1970.
     """
-    vault = host.store.vault
+    vault, moments = host.store.vault, host.store.moments
     conditions: list[ColumnElement[bool]] = []
     if id is not None:
         conditions.append(M.seq.in_(family([id])))
     if route is not None:
         conditions.append(D.route == route)
     if state is not None:
-        conditions.append(D.state.in_(states_named(state)))
-    if since is not None:
-        conditions.append(M.received_at >= since)
-    if until is not None:
-        conditions.append(M.received_at < until)
+        conditions += in_states(states_named(state))
     conditions += by_keys(vault, await routes_of(host, route) if key is not None else (), key=key, subject=subject)
     if idempotency_key is not None:
         seqs = await _by_idempotency(host, await routes_of(host, route), idempotency_key, caller)
         conditions.append(M.seq.in_(seqs))
     statement = listed().where(*conditions).order_by(D.id.desc()).limit(max(1, limit))
     loader = host.store.loader
-    return await host.store.read(
-        lambda c: [told(row, loader) for row in c.execute(statement).mappings()], SEARCH_LIMIT_S
-    )
+
+    def query(connection: Connection) -> list[dict[str, Any]]:
+        timely = statement.where(*within(connection, moments, since, until))
+        return [told(row, loader) for row in connection.execute(timely).mappings()]
+
+    return await host.store.read(query, SEARCH_LIMIT_S)
 
 
 def listed() -> Select[Any]:
@@ -135,7 +135,7 @@ class Which(BaseModel):
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The same as SQL."""
-        found: list[ColumnElement[bool]] = [D.state.in_(LETTERS)]
+        found: list[ColumnElement[bool]] = [DEAD_ONES]
         equal = (
             (D.route, self.route),
             (D.station, self.station),
@@ -162,7 +162,7 @@ def _meant(ids: Iterable[str]) -> ColumnElement[bool]:
     given = list(ids)
     numbers = [int(text) for text in given if text.isdecimal() and len(text) < 19]
     # Callers know a message by the id that they were given; a flow or a split may have gone on with others.
-    return M.seq.in_(family(given)) | D.id.in_(numbers)
+    return D.message.in_(family(given)) | D.id.in_(numbers)
 
 
 async def deliveries_of(host: Host, id: str, *states: str) -> list[Any]:
@@ -199,6 +199,33 @@ def states_named(state: str, *others: str) -> tuple[str, ...]:
     raise BadRequest(
         f"there is no state `{state}`; there are: {', '.join(dict.fromkeys(('pending', *others, *PENDING, *FINAL)))}"
     )
+
+
+DEAD_ONES: ColumnElement[bool] = D.state.in_([literal_column(f"'{state}'") for state in LETTERS])
+"""written out, as the index over what is dead knows no parameters"""
+
+
+def in_states(states: Iterable[str]) -> list[ColumnElement[bool]]:
+    """Whether a delivery is in one of these, so that the indexes over what is dead, and what is not done, are used."""
+    wanted = set(states)
+    found: list[ColumnElement[bool]] = [D.state.in_(wanted)]
+    if wanted <= set(LETTERS):
+        found.append(DEAD_ONES)
+    elif wanted <= set(PENDING):
+        found.append(D.done_at.is_(None))
+    return found
+
+
+def within(
+    connection: Connection, moments: Moments, since: float | None, until: float | None
+) -> list[ColumnElement[bool]]:
+    """Accepted since one time and before another, where these are given; older and newer numbers are not passed."""
+    if since is None and until is None:
+        return []
+    numbers = moments.deliveries(connection, since, until)
+    found = [false()] if numbers is None else [D.id >= numbers[0], D.id <= numbers[1]]
+    found += [M.received_at >= since] if since is not None else []
+    return found + ([M.received_at < until] if until is not None else [])
 
 
 def by_keys(vault: Vault, routes: Iterable[str], *, key: str | None, subject: str | None) -> list[ColumnElement[bool]]:

@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 
 from pipe.errors import BadRequest, NotFound
 from pipe.operations.host import Host, reason_given
+from pipe.refusing import refused
 from pipe.store import restore
 from pipe.store.schema import control
 from pipe.store.transaction import Tx
@@ -36,7 +37,7 @@ async def resume_all(host: Host, reason: str = "") -> dict[str, Any]:
 
     def unit(tx: Tx) -> list[tuple[str, str]]:
         if restore.restored_from(tx.connection) is None:
-            raise BadRequest("this is no restored copy that waits: name the connection or the route to resume")
+            raise refused(BadRequest, "not_restored")
         released = restore.release(tx)
         tx.audit("gateway.resumed", after={"reason": reason, "resumed": released}, target="gateway", actor=host.actor)
         return released
@@ -53,7 +54,7 @@ async def _switch(host: Host, name: str, switch: Switch | None, reason: str) -> 
         reason = reason_given(reason)
     kind = await _kind(host, name)
     if switch == "draining" and kind == "connection":
-        raise BadRequest(f"{name} is a connection: it can be paused; routes can be drained")
+        raise refused(BadRequest, "no_drain", name=name)
 
     def unit(tx: Tx) -> str | None:
         at = (C.kind == kind, C.name == name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pipe import saying
 from pipe.config.models import StepConfig
 from pipe.config.walk import every_step
 from pipe.contract import Message
@@ -35,16 +36,21 @@ async def trace(host: Host, id: str) -> dict[str, Any]:
         raise NotFound(f"the body of {row['id']} is no longer kept", message=row["id"])
     await host.store.write(lambda tx: tx.audit("message.viewed", target=row["id"], actor=host.actor))
     if row["size"] > LARGEST:
-        return {"id": row["id"], "steps": [], "why": "it is too large to be run again for a look"}
+        return _untraced(row["id"], "large")
     route = await Routes(host).then(row["revision"], row["route"])
     if route is None or row["stage"] >= len(route.stages):
-        return {"id": row["id"], "steps": [], "why": "its configuration is no longer kept"}
+        return _untraced(row["id"], "revision")
     message, values = host.store.loader.message(row), host.store.loader.sensitive(row)
     stations = await host.store.read(
         lambda c: list(c.execute(delivery.select().where(D.message == row["seq"]).order_by(D.id)).mappings())
     )
     steps = await _steps(route, row, message, [each["station"] for each in stations])
-    return {"id": row["id"], "steps": [_told(step, row, values) for step in steps], "why": ""}
+    return {"id": row["id"], "steps": [_told(step, row, values) for step in steps], "why": "", "why_uk": ""}
+
+
+def _untraced(id: str, why: str) -> dict[str, Any]:
+    uk, en = (saying.say(f"untraced.{why}", language) for language in saying.LANGUAGES)
+    return {"id": id, "steps": [], "why": en, "why_uk": uk}
 
 
 async def _steps(route: Route, row: Any, message: Message, stations: Sequence[str]) -> list[dict[str, Any]]:

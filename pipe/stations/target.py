@@ -10,6 +10,7 @@ from pipe.errors import ConnectionWaits, DeadlinePassed, PipeError, Verdict
 from pipe.events import Attempted
 from pipe.redact import mask, without
 from pipe.route import Route, Target
+from pipe.sampling import answer_in
 from pipe.stations.judge import judge_of, verdict
 from pipe.stations.station import Station
 from pipe.steps.pipeline import Run, StepStopped
@@ -32,6 +33,7 @@ class TargetStation(Station):
         super().__init__(engine, route, name, concurrency)
         self.connection = connection
         self._idempotent = is_idempotent(route.targets[name].config, connection.adapter)
+        self._sample = answer_in(route.name, route.targets[name].config.key)
         connection.on_open(self.kick)
 
     def retire(self) -> None:
@@ -113,6 +115,7 @@ class TargetStation(Station):
             work.attempts += 1
             outcome = Outcome(DELIVERED, status=None if receipt.status is None else str(receipt.status))
             outcome.extra["receipt"] = receipt
+            self.engine.sampling.offer(self.connection.name, self._sample, receipt.body)
             if self.route.config.gather is not None:
                 outcome.extra["gathered"] = receipt_bytes(receipt, self._secrets(), only=True)
         outcome.at, outcome.ms = at, (clock.monotonic() - begun) * 1000

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, TextClause, column, create_engine, select, table, text
+from sqlalchemy import Connection, Engine, column, create_engine, select, table, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
@@ -63,12 +63,12 @@ def full_text(url: str, data: Path) -> FullText:
     return Embedded(database.path_of(url), data / FILE) if database.is_sqlite(url) else InPostgres(url)
 
 
-def holds(
+def holding(
     connection: Connection, data: Path, phrases: Sequence[Phrase], last: int | None = None, most: int | None = None
-) -> TextClause:
-    """Whether the `message` of a query holds all these phrases: of the newest `most` that do, and not after `last`.
+) -> tuple[str, dict[str, Any]]:
+    """The query, and its parameters, for the `seq` of the messages that hold all these phrases.
 
-    Raises StoreUnavailable where nothing is indexed.
+    Of the newest `most`, and not after `last`. Raises StoreUnavailable where nothing is indexed.
     """
     if not _visible(connection, data):
         raise StoreUnavailable(_NONE)
@@ -80,10 +80,8 @@ def holds(
     else:
         found = "SELECT seq FROM body_words WHERE words @@ CAST(:asked AS tsquery) AND seq <= :last ORDER BY seq DESC"
         words = _tsquery(phrases)
-    newest = text(f"message.seq IN ({found} LIMIT :most)")
-    return newest.bindparams(
-        asked=words, last=_NO_END if last is None else last, most=_NO_END if most is None else most
-    )
+    bounds = {"last": _NO_END if last is None else last, "most": _NO_END if most is None else most}
+    return f"{found} LIMIT :most", {"asked": words, **bounds}
 
 
 def seen(connection: Connection, data: Path) -> int:

@@ -46,7 +46,13 @@ def _fourth(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-STORE: tuple[Migration, ...] = (_first, _second, _third, _fourth)
+def _fifth(connection: Connection) -> None:
+    """Ways to all messages of an order key and to all deliveries of an error code."""
+    for statement in schema.LATER_INDEXES:
+        connection.execute(text(statement))
+
+
+STORE: tuple[Migration, ...] = (_first, _second, _third, _fourth, _fifth)
 """append only; a released one never changes"""
 
 

@@ -28,6 +28,12 @@ DEAD, EXPIRED, DISCARDED = "dead", "expired", "discarded"
 PENDING = (READY, RETRY, HELD, TIMER, ANSWERING, UNCERTAIN)
 FINAL = (DELIVERED, CONSUMED, ANSWERED, DEAD, EXPIRED, DISCARDED)
 
+LATER_INDEXES = (
+    "CREATE INDEX message_order ON message (order_key, seq) WHERE order_key IS NOT NULL",
+    "CREATE INDEX delivery_code ON delivery (code, id) WHERE code IS NOT NULL",
+)
+"""that searches need, and that a store of the fourth version lacks; what has no key, or no error, is not in them"""
+
 metadata = MetaData()
 Big = BigInteger().with_variant(Integer, "sqlite")
 

@@ -23,6 +23,8 @@ from pipe.store.full_text import FullText, full_text
 from pipe.store.loading import Loader
 from pipe.store.lock import FolderLock, usable
 from pipe.store.migrations import Migration, migrate
+from pipe.store.moments import Moments
+from pipe.store.spent import SPENT, Spent
 from pipe.store.transaction import Tx
 from pipe.store.vault import Vault
 from pipe.store.writer import Committed, Writer
@@ -62,6 +64,7 @@ class Store:
         self.url = url or database.default_url(data)
         self.blobs = data / "blobs"
         self.full_text: FullText = full_text(self.url, data)
+        self.moments = Moments()
         self._lock = FolderLock(data)
         self._guard: Connection | None = None
         self.vault: Vault
@@ -69,6 +72,8 @@ class Store:
         self.key_file = key_file or data / "keys" / "master.keys"
         self._readers = ThreadPoolExecutor(4, "pipe-reader") if threaded else None
         self._listeners: dict[str, set[asyncio.Event]] = {}
+        self._followed: dict[tuple[tuple[str, ...], int, int], asyncio.Future[Sequence[Any]]] = {}
+        """reads of feeds that are under way and began after the last commit that concerned them"""
         self.files = asyncio.Lock()
         """held by whoever needs the blobs to stay as they are, or takes some away: a backup, an erasure, upkeep"""
         self.on_commit: Callable[[Committed], None] = lambda committed: None
@@ -161,7 +166,17 @@ class Store:
         if self._readers is None:
             await asyncio.sleep(0)
             return self.read_here(query, limit_s)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_here, query, limit_s)
+        work, spent = self.read_here, SPENT.get()
+        if spent is not None:
+            work = partial(self._read_for, spent)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work, query, limit_s)
+
+    def _read_for(self, spent: Spent, query: Callable[[Connection], T], limit_s: float) -> T:
+        began = time.thread_time()
+        try:
+            return self.read_here(query, limit_s)
+        finally:
+            spent.seconds += time.thread_time() - began
 
     def read_here(self, query: Callable[[Connection], T], limit_s: float = database.READ_LIMIT_S) -> T:
         """The same for a thread of one's own: it blocks."""
@@ -211,6 +226,8 @@ class Store:
 
     def _committed(self, committed: Committed) -> None:
         self.on_commit(committed)
+        if committed.topics:
+            self._followed.clear()
         for topic in committed.topics:
             for event in self._listeners.get(topic, ()):
                 event.set()
@@ -232,7 +249,7 @@ class Store:
         try:
             while True:
                 arrived.clear()
-                events = await self.read(lambda connection: _events(connection, topics, after, limit))
+                events = await self._next(tuple(sorted(topics)), after, limit)
                 if events:
                     return events
                 await arrived.wait()
@@ -242,6 +259,23 @@ class Store:
                 listeners.discard(arrived)
                 if not listeners:
                     del self._listeners[topic]
+
+    async def _next(self, topics: tuple[str, ...], after: int, limit: int) -> Sequence[Any]:
+        """What follows now; those who follow the same from the same place read it once."""
+        key = topics, after, limit
+        reading = self._followed.get(key)
+        if reading is None:
+            work = self.read(lambda connection: _events(connection, topics, after, limit))
+            reading = self._followed[key] = asyncio.ensure_future(work)
+            reading.add_done_callback(partial(self._read_through, key))
+        # Whoever goes away takes it from nobody else.
+        return await asyncio.shield(reading)
+
+    def _read_through(self, key: tuple[tuple[str, ...], int, int], reading: asyncio.Future[Sequence[Any]]) -> None:
+        if self._followed.get(key) is reading:
+            del self._followed[key]
+        if not reading.cancelled():
+            reading.exception()  # each who waited for it was told
 
 
 def _events(connection: Connection, topics: Sequence[str], after: int, limit: int) -> Sequence[Any]:

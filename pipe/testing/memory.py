@@ -65,7 +65,7 @@ class MemorySource:
 
     async def check(self) -> Health:
         """Down while `lost`."""
-        return Health("down", "told to be gone") if self.lost else Health("up")
+        return Health("down", "told to be gone", Unreachable.code) if self.lost else Health("up")
 
     async def put(self, body: bytes, *, topic: str = "", **parts: Any) -> Accepted:
         """Hands in one message as a peer would; `parts` are further fields of Arrival.
@@ -154,7 +154,7 @@ class MemorySink:
     async def check(self) -> Health:
         """Down while the next attempt is told to fail for lack of a connection."""
         lost = bool(self.failures) and isinstance(self.failures[0], Unreachable)
-        return Health("down", "told to be gone") if lost else Health("up")
+        return Health("down", "told to be gone", Unreachable.code) if lost else Health("up")
 
     def natural(self, target: Any) -> bool:
         """Two attempts are two entries."""

@@ -274,7 +274,7 @@ async def test_a_folder_that_is_not_there_is_told(peer: FilesPeer) -> None:
         peer.write("inn/a.csv", b"1")
         await look(peer)
         assert await source.check() == Health("up")
-    assert health == Health("degraded", "inn is not there")
+    assert health == Health("degraded", "inn is not there", "troubles")
 
 
 async def test_what_the_store_refuses_stays_where_it_was(peer: FilesPeer) -> None:

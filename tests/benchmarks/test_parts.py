@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import access as access_part
 from benchmarks import access_world, node_red, subjects
+from benchmarks import ops as ops_part
 from benchmarks.__main__ import main
 from benchmarks.adapters_mqtt import adapters_mqtt
 from benchmarks.adapters_soap import ALONE, ROUTE, ZEEP, adapters_soap
@@ -28,7 +29,7 @@ from benchmarks.storm import storm
 from benchmarks.throughput import throughput
 
 pytestmark = pytest.mark.timeout(300)  # a part starts up to five gateways
-SMALL = Options(rounds=1, seconds=0.2, waiting=200, pending=300, finished=300, rows=700, starts=1, pairs=1)
+SMALL = Options(rounds=1, seconds=0.2, waiting=200, pending=300, finished=300, rows=700, shown=5000, starts=1, pairs=1)
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +101,22 @@ def test_a_gateway_with_much_finished_stands_beside_an_empty_one() -> None:
     rows = rows_of(finished(SMALL))
     assert number(rows["processor a message, µs"][0]) > 0
     assert number(rows["300 finished"][3]) > 0
+
+
+def test_every_page_of_operations_is_asked_and_twenty_stay_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with its time and size; what was found is more than an empty page."""
+    monkeypatch.setattr(ops_part, "STALE_S", 0)
+    rows = rows_of(ops_part.ops(SMALL))
+    asked = {name: cells for name, cells in rows.items() if name.startswith(("page: ", "search: "))}
+    assert len(asked) == 51
+    assert all(number(cells[0]) > 0 < number(cells[2]) for cells in asked.values())
+    size = {name: number(cells[3]) for name, cells in asked.items()}
+    for much, little in (
+        ("by code", "by a code that nothing has"),
+        ("by order key", "by an order key that nothing has"),
+    ):
+        assert size[f"search: {much}"] > size[f"search: {little}"]
+    assert number(rows["processor a message, µs"][0]) > 0
 
 
 def test_a_body_of_ten_megabytes_passes() -> None:

@@ -46,7 +46,7 @@ class TcpFrames:
         try:
             _, writer = await self._connected(2)
         except PipeError as error:
-            return Health("down", error.text)
+            return Health("down", error.text, error.code)
         writer.close()
         return Health("up")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -36,6 +37,10 @@ connections:
   busy: {{type: http_client, url: "http://127.0.0.1:{busy}", breaker: false}}
   hangs: {{type: http_client, url: "http://127.0.0.1:{hangs}", breaker: false, timeout: {{read: 10m, total: 10m}}}}
   forgets: {{type: http_client, url: "http://127.0.0.1:{forgets}", breaker: false}}
+  drifts:
+    type: http_client
+    url: "http://127.0.0.1:{drifts}"
+    drift: {{every: 100ms, openapi: {{get: /openapi.json}}}}
 defaults: {{retry: {{first: 200ms}}}}
 limits: {{disk_floor: {floor}}}
 alerts:
@@ -55,6 +60,10 @@ routes:
   awaited: {{from: {{connection: callers, path: /awaited}}, to: {{connection: busy, post: /x, idempotent: true}}}}
   hung: {{from: {{connection: callers, path: /hung}}, to: {{connection: hangs, post: /x, idempotent: true}}}}
   forgotten: {{from: {{connection: callers, path: /forgotten}}, to: {{connection: forgets, post: /x}}}}
+  drifting:
+    from: {{connection: callers, path: "/persons/{{id}}", methods: [GET]}}
+    reply: {{mode: sync, steps: [{{map: {{name: body.name}}}}]}}
+    to: {{connection: drifts, get: "/persons/${{params.id}}"}}
   told: {{from: {{alerts: info}}, to: {{connection: duty, post: /duty, idempotent: true}}}}
 """
 SOON = "probe: {get: /ping, every: 100ms}, reconnect: {first: 100ms, max: 100ms}, timeout: {connect: 5s}"
@@ -196,6 +205,28 @@ async def is_resolved(ward: Ward) -> None:
     await ward.do("resolve", id=row["id"], decision="delivered", reason="the partner has it")
 
 
+def described(*fields: str) -> bytes:
+    """An answer with an OpenAPI document; a person has these fields."""
+    person = {"type": "object", "required": [*fields], "properties": {name: {"type": "string"} for name in fields}}
+    answer = {"200": {"content": {"application/json": {"schema": person}}}}
+    document = {"openapi": "3.1.0", "paths": {"/persons/{id}": {"get": {"responses": answer}}}}
+    return reply(200, json.dumps(document).encode(), Content_Type="application/json")
+
+
+async def changes_its_document(ward: Ward) -> None:
+    """A field that a mapping reads is called otherwise."""
+    await ward.sees(lambda: len(ward.partners["drifts"].requests) > 0)  # what it was is known
+    ward.partners["drifts"].behaviours["*"] = says(described("full_name"))
+
+
+async def is_as_it_was(ward: Ward) -> None:
+    """The partner took it back, once the duty was told which step reads the field, in both languages."""
+    texts = [each for body in told(ward.duty) for each in body["alerts"] if each["rule"] == "drift"]
+    assert all("`body.name` is gone" in each["text"] for each in texts)
+    assert all("routes.drifting.reply.steps[0] map (c.yaml:" in each["text_uk"] for each in texts)
+    ward.partners["drifts"].behaviours["*"] = says(described("name"))
+
+
 async def altered_audit(ward: Ward) -> None:
     """By somebody who owns the database, and knows how to remove what refuses that."""
     ward.sql(*audit_guard.removal("sqlite"), ALTERED)
@@ -227,6 +258,7 @@ FAULTS: dict[RuleName, tuple[Act, Act]] = {
     "connection_down": (of(lambda ward: ward.ends("gone")), of(lambda ward: ward.begins("gone"))),
     "connection_degraded": (of(lambda ward: ward.hand_in("/awaited")), recovers),
     "certificate": (nothing, new_certificate),
+    "drift": (changes_its_document, is_as_it_was),
     "connection_flapping": (breaks_twice, twenty_seconds_pass),
     "dead_letters": (of(lambda ward: ward.hand_in("/refused")), discards),
     "queue_age": (of(lambda ward: ward.hand_in("/hung")), answers),
@@ -263,8 +295,9 @@ async def a_ward(folder: Path) -> AsyncIterator[Ward]:
             "busy": says(reply(429, Retry_After="2")),
             "hangs": hangs,
             "forgets": resets(),
+            "drifts": says(described("name")),
         }
-        for name in ("gone", "comes", "lapses", "refuses", "busy", "hangs", "forgets"):
+        for name in ("gone", "comes", "lapses", "refuses", "busy", "hangs", "forgets", "drifts"):
             ward.partners[name] = RawServer({"*": behaviours.get(name, says(reply(200)))})
             await ward.begins(name, tls=soon if name == "lapses" else None)
         write(ward, "1B")

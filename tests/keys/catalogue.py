@@ -11,6 +11,7 @@ from adapters import ADAPTERS
 from adapters.smtp.addresses import Person
 from pipe.config import hooks
 from pipe.config.alerts import Alerts
+from pipe.config.blocks import Drift, Samples
 from pipe.config.events import EventLog
 from pipe.config.loader import IncludedKeys, TestKeys, TopKeys
 from pipe.config.models import Confirm, Exchanges, Limits, Listener, OnUncertain, Retention, Retry
@@ -38,8 +39,7 @@ SHARED: dict[str, Model] = {
     "timeout": Timeout, "retry": Retry, "reconnect": Reconnect, "breaker": Breaker, "probe": Probe, "rate": KeyedRate,
     "retention": Retention, "limits": Limits, "listeners": Listener, "on_uncertain": OnUncertain,
     "on_uncertain.confirm": Confirm, "mailbox": Person, "sign_in": SignIn, "alerts": Alerts,
-    "exchanges": Exchanges, "events": EventLog,
-    "traces": Traces,
+    "exchanges": Exchanges, "events": EventLog, "traces": Traces, "drift": Drift, "drift.samples": Samples,
 }  # fmt: skip
 """blocks that stand in several places, or whose place no model names; their keys are claimed once"""
 PLACES: dict[str, Model] = {

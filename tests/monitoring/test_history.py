@@ -7,7 +7,8 @@ from collections import Counter
 import pytest
 from sqlalchemy import func, select
 
-from monitoring.history import MIGRATIONS, Recorder, gauges_of, points_of, turns_of
+from monitoring.history import MIGRATIONS, Hour, Recorder, points_of, turns_of
+from monitoring.history.recorder import Tally, put
 from monitoring.history.tables import MINUTE, QUARTER, sample, turn
 from monitoring.history.times import class_of, longest, packed, percentile, unpacked
 from pipe.errors import PeerFailed, Refused, StoreFull
@@ -57,7 +58,8 @@ async def test_a_minute_says_what_came_and_what_became_of_it(house: House) -> No
         await house.reaches(*states)
     await recorder.once()
     now = house.clock.now()
-    gauges = {each.connection: each for each in await house.store.read(lambda c: gauges_of(c, now - 120, now + 1))}
+    summed, _, _ = await house.store.read(lambda c: Hour().look(c, now + 60))
+    gauges = {each.connection: each for each in summed}
     assert (gauges[""].came, gauges["out"].done, gauges["out"].failed, gauges["out"].dead) == (3, 1, 1, 1)
     points = await house.store.read(lambda c: points_of(c, now - 3600, now + 60))
     assert len(points) == 61
@@ -66,6 +68,25 @@ async def test_a_minute_says_what_came_and_what_became_of_it(house: House) -> No
     assert busy[0].median is not None
     of_partner = await house.store.read(lambda c: points_of(c, now - 120, now + 60, partner="out"))
     assert sum(each.came for each in of_partner) == 0
+
+
+async def test_an_hour_that_is_kept_says_what_one_that_is_read_afresh_says(house: House) -> None:
+    """Whatever comes and goes: minutes that end, one that is written late, and one whose hour is over."""
+    await begin(house)
+    begins, kept = int(house.clock.now() // MINUTE * MINUTE), Hour()
+
+    def tally(at: int, route: str) -> Tally:
+        return Tally(came=at % 7, done=at % 5, failed=at % 3, waiting=at % 2, times=Counter({at % 4: 2, 9: 1}))
+
+    for minute in [*range(70), 69, 68, 71, 72, 140]:
+        at = begins + minute * MINUTE
+        rows = {(f"r{minute % 3}", partner): tally(minute, partner) for partner in ("", f"p{minute % 2}")}
+        await house.store.write(lambda tx, at=at, rows=rows: put(tx, MINUTE, at, rows))  # type: ignore[misc]
+        until = begins + (minute + 1) * MINUTE if minute not in (68, 69) else begins + 70 * MINUTE
+        one, other = await house.store.read(lambda c, until=until: (kept.look(c, until), Hour().look(c, until)))  # type: ignore[misc]
+        assert one == other
+        assert sum(each.came for each in one[1]) == sum(each.came for each in one[0])
+    assert [each.came for each in one[0]] == [140 % 7, 0]
 
 
 async def test_a_quiet_minute_has_no_row_and_a_store_without_room_loses_no_count(house: House) -> None:
@@ -139,7 +160,7 @@ async def test_turns_of_a_connection_are_kept_with_their_reason(house: House) ->
     await recorder.once()
     found = await house.store.read(lambda c: turns_of(c, "out", 0.0))
     assert [each.state for each in found] == ["unknown", "paused"]
-    assert found[1].reason == "paused by a person"
+    assert (found[1].reason, found[1].code) == ("paused by a person", "paused")
     await house.pass_time(91 * DAY)
     await recorder.once()
     assert await house.store.read(lambda c: c.execute(select(func.count()).select_from(turn)).scalar()) == 0

@@ -20,6 +20,7 @@ class Partner:
     def __init__(self) -> None:
         self.bodies: list[Any] = []
         self.status = 200
+        self.answer: Any = {"state": "ok"}
         self.silent = False
         """it takes a request and never answers"""
         self._changed = asyncio.Condition()
@@ -35,7 +36,7 @@ class Partner:
             self.bodies.append(await request.json() if request.can_read_body else None)
             async with self._changed:
                 self._changed.notify_all()
-        return web.json_response({"state": "ok"}, status=self.status)
+        return web.json_response(self.answer, status=self.status)
 
     async def got(self, enough: Callable[[list[Any]], bool]) -> None:
         """Returns once the bodies are enough; at most 30 s."""
@@ -56,9 +57,9 @@ class Partner:
 
 
 @asynccontextmanager
-async def running(config: Path) -> AsyncIterator[Gateway]:
-    """A gateway with this configuration, its data beside it, on a free port of loopback."""
-    gateway = Gateway(Settings(config, config.parent / "data", "127.0.0.1:0"))
+async def running(config: Path, store: str | None = None) -> AsyncIterator[Gateway]:
+    """A gateway with this configuration, its data beside it or in `store`, on a free port of loopback."""
+    gateway = Gateway(Settings(config, config.parent / "data", "127.0.0.1:0", store))
     await gateway.start()
     try:
         yield gateway

@@ -345,7 +345,7 @@ async def test_troubles_that_the_adapter_knows_of_degrade_what_is_up(house: Hous
     connection, troubles = house.engine.connections["out"], ["in/a.csv cannot be had", "done is not there"]
     assert connection.health == Health("up")
     connection.adapter.troubles = lambda: troubles
-    assert connection.health == Health("degraded", "in/a.csv cannot be had; done is not there")
+    assert connection.health == Health("degraded", "in/a.csv cannot be had; done is not there", "troubles")
     troubles.clear()
     assert connection.health == Health("up")
 

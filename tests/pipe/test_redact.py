@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from urllib.parse import quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipe.redact import MASK, Shield, mask
+from pipe.redact import MASK, Shield, _folded, mask
 
 VALUE = 'Олена "Оля" <О\'Коваль> & +380'
 
@@ -68,6 +69,18 @@ def test_the_longest_value_wins() -> None:
 def test_secrets_are_known_by_their_shape(text: str, expected: str) -> None:
     """Keys and passwords that nobody declared; ordinary words and addresses stay."""
     assert mask(text) == expected
+
+
+def test_no_sign_that_a_pattern_takes_for_a_letter_hides_a_secret() -> None:
+    """A text is only looked at for a kind of secrets where it holds a word of it: in whatever case, of any script."""
+    every = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
+    for letter in "abcdefghijklmnopqrstuvwxyz":
+        same = re.findall(letter, every, re.IGNORECASE)
+        assert {letter, letter.upper()} <= set(same)
+        assert [sign for sign in same if letter not in _folded(sign)] == []
+    assert mask("BAſİC abcdefgh, PAſſWORD=abc, paſſwd: x, ſecret=1, apı_key=5, toKen aaaaaaaa") == (
+        "BAſİC ***, PAſſWORD=***, paſſwd: ***, ſecret=***, apı_key=***, toKen ***"
+    )
 
 
 @given(

@@ -62,6 +62,7 @@ class Alerts(BaseModel):
     alerts: list[Alert] = Field(description="What fires, the loudest first, then what may, then what is over.")
     silences: list[Silence] = Field(description="What is silent now.")
     told_by: list[str] = Field(description="Routes that tell alerts.")
+    subscribed: int = Field(description="How many people subscribed and hear.")
     subjects: list[str] = Field(description="Connections and routes that can be silenced.")
 
     def of(self, state: str) -> list[Alert]:
@@ -103,7 +104,7 @@ class Tested(BaseModel):
 
 
 @AREA.page(
-    "/ops/alerts", "ops/alerts.html", permission=READ, api="GET /alerts",
+    "/ops/alerts", "ops/alerts.html", permission=READ, alike=True, api="GET /alerts",
     nav=Nav("nav.ops", "ops.alerts.title", "bell", -15),
 )  # fmt: skip
 async def everything(call: Call) -> Alerts:
@@ -112,11 +113,13 @@ async def everything(call: Call) -> Alerts:
     told = await operations.find(host, past=True)
     silent = told["silences"]
     configuration = host.configuration()
+    heard = await call.read(lambda connection: call.site.duty.listeners(connection, configuration, call.now))
     return Alerts(
         after=seen.after, now=call.now,
         alerts=[Alert.model_validate({name: row[name] for name in Alert.model_fields}) for row in told["alerts"]],
         silences=[Silence.model_validate({name: row[name] for name in Silence.model_fields}) for row in silent],
         told_by=[name for name, route in configuration.routes.items() if route.source.kind == "alerts"],
+        subscribed=len({each.person.to for each in heard if each.person is not None}),
         subjects=sorted({*configuration.connections, *configuration.routes}),
     )  # fmt: skip
 

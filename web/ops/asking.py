@@ -23,15 +23,20 @@ async def acted(call: Call, work: Awaitable[T]) -> T:
     except Conflict:
         raise
     except BadRequest as error:
-        raise Invalid("", "form.error.refused", why=error.text.rstrip(".")) from None
+        raise Invalid("", "form.error.refused", why=call.words.refusal(error)) from None
     await call.write(lambda tx: tx.publish(TOPIC, {}))
     return result
 
 
-def only_done(told: dict[str, Any], verb: str) -> int:
+def only_done(call: Call, told: dict[str, Any], verb: str) -> int:
     """How many of an action were done. Raises Invalid where none was, with the first reason."""
     if not told[verb] and told["refused"]:
-        raise Invalid("", "form.error.refused", why=told["refused"][0]["text"])
+        raise Invalid("", "form.error.refused", why=in_words(call, told["refused"][0]))
     if not told[verb]:
         raise Invalid("", "ops.dead.no_longer")
     return int(told[verb])
+
+
+def in_words(call: Call, said: dict[str, Any]) -> str:
+    """What an operation says in both languages, in the reader's."""
+    return str(said["text_uk"] if call.words.language == "uk" else said["text"])

@@ -3,111 +3,88 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from pipe.contract import Rate
 from pipe.operations import dead_letters, rehearsal
+from pipe.operations.dead_letters import Acted
 from pipe.operations.host import Host
 from pipe.operations.selection import D, Which
+from pipe.refusing import in_language
 from pipe.store.schema import DEAD, EXPIRED, delivery
+from pipe.store.transaction import Tx
 from web.ops.hiding import said
 from web.pages.call import Call
-from web.pages.works import Work
+from web.pages.works import Do, Gain, Work
 
 GROUP = 100
-"""deliveries between two looks whether a person wants no more"""
-SHOWN = 50
-"""refusals and reasons that are kept to be shown"""
+"""deliveries in one commit"""
 _IN = 500
 """numbers in one question to the store"""
+GONE = {"text": "it is no longer kept", "text_uk": "його вже не зберігають"}
 
 
-def begin_replay(call: Call, numbers: list[int], *, reason: str, per_second: int | None, late: bool) -> Work:
-    """Sends them again, the oldest first."""
-    rate = Rate(per_second, 1.0) if per_second else None
-    host = call.host()
-
-    async def run(work: Work) -> None:
-        for group in _groups(numbers, min(GROUP, per_second or GROUP)):
-            if work.stopped:
-                return
-            which = Which(deliveries=group)
-            told = await dead_letters.replay(host, which, rate, ignore_deadline=late, reason=reason)
-            await _noted(call, work, told, "replayed", len(group))
-            if rate is not None and work.done < work.total:
-                await host.clock.sleep(len(group) / rate.count * rate.per)
-
-    return call.site.works.begin("replay", call.actor, len(numbers), run, numbers=numbers, acted=0, refused=[])
+async def begin(call: Call, verb: str, numbers: list[int], options: dict[str, Any] | None = None) -> Work:
+    """`rehearse`, `replay` (options `reason`, `per_second`, `late`) or `discard` (`reason`) them, the oldest first."""
+    options = {name: value for name, value in (options or {}).items() if value}
+    group = min(GROUP, options.get("per_second") or GROUP)
+    return await call.site.works.begin(verb, call.actor, numbers, group, doing(call.host(), verb, options), options)
 
 
-def begin_discard(call: Call, numbers: list[int], *, reason: str) -> Work:
-    """Closes them for good."""
-    host = call.host()
-
-    async def run(work: Work) -> None:
-        for group in _groups(numbers, GROUP):
-            if work.stopped:
-                return
-            told = await dead_letters.discard(host, Which(deliveries=group), reason)
-            await _noted(call, work, told, "discarded", len(group))
-
-    return call.site.works.begin("discard", call.actor, len(numbers), run, numbers=numbers, acted=0, refused=[])
+async def resume(call: Call, id: str) -> Work:
+    """Goes on with one that broke off, in the name of who asks."""
+    found = await call.site.works.one(id)
+    return await call.site.works.resume(id, call.actor, doing(call.host(), found.verb, found.options))
 
 
-def begin_rehearsal(call: Call, numbers: list[int]) -> Work:
-    """Runs them through today's configuration; nothing is sent."""
-    host = call.host()
-    facts: dict[str, Any] = {"passing": [], "failing": 0, "unknown": 0, "changed": 0, "why": Counter()}
+def doing(host: Host, verb: str, options: Any) -> Do:
+    """How a part of it is done."""
+    reason, late = options.get("reason", ""), bool(options.get("late"))
 
-    async def run(work: Work) -> None:
-        for group in _groups(numbers, GROUP):
-            if work.stopped:
-                return
-            await _rehearsed(host, work, group)
-            work.done += len(group)
-            await call.site.works.told(work)
+    async def do(numbers: list[int]) -> Callable[[Tx], Gain]:
+        if verb == "rehearse":
+            gain = await _rehearsed(host, numbers)
+            return lambda tx: gain
+        if verb == "replay":
+            unit = dead_letters.replaying(host, numbers, ignore_deadline=late, reason=reason)
+        else:
+            unit = dead_letters.discarding(host, numbers, reason)
+        return lambda tx: _gain(numbers, unit(tx))
 
-    return call.site.works.begin("rehearse", call.actor, len(numbers), run, numbers=numbers, **facts)
+    return do
 
 
-async def _rehearsed(host: Host, work: Work, group: list[int]) -> None:
-    told = await rehearsal.rehearse(host, Which(deliveries=group), len(group))
+def _gain(numbers: Sequence[int], told: list[Acted]) -> Gain:
+    refused = [{"text": why.text, "text_uk": in_language(why, "uk")} for _, _, why in told if why is not None]
+    gone = len(numbers) - len(told)
+    return Gain(acted=len(told) - len(refused), refused=[*refused, *[GONE] * gone])
+
+
+async def _rehearsed(host: Host, numbers: list[int]) -> Gain:
+    told = await rehearsal.rehearse(host, Which(deliveries=numbers), len(numbers))
+    gain, why = Gain(), Counter[tuple[str, str, str]]()
     for letter in told["letters"]:
         if letter["passes"]:
-            work.facts["passing"].append(letter["id"])
-            work.facts["changed"] += letter["changed"] is True
+            gain.passing.append(letter["id"])
+            gain.changed += letter["changed"] is True
         elif letter["passes"] is None:
-            work.facts["unknown"] += 1
+            gain.unknown += 1
         else:
-            work.facts["failing"] += 1
-            why: Counter[tuple[str, str, str]] = work.facts["why"]
-            key = (letter["code"] or "", letter["place"] or "", said(letter["code"], letter["text"], sees=False))
-            if key in why or len(why) < SHOWN:
-                why[key] += 1
-
-
-async def _noted(call: Call, work: Work, told: dict[str, Any], verb: str, size: int) -> None:
-    work.facts["acted"] += told[verb]
-    work.facts["refused"] += told["refused"][: SHOWN - len(work.facts["refused"])]
-    # Those that were no dead letters any more when their turn came are passed over, too.
-    work.done += size
-    await call.site.works.told(work)
-
-
-def _groups(numbers: Sequence[int], size: int) -> list[list[int]]:
-    return [list(numbers[at : at + size]) for at in range(0, len(numbers), size)]
+            gain.failing += 1
+            why[letter["code"] or "", letter["place"] or "", said(letter["code"], letter["text"], sees=False)] += 1
+    gain.why = why.most_common()
+    return gain
 
 
 async def outcome(call: Call, work: Work) -> dict[str, int]:
     """What became of those that were sent again, counted in the store now: delivered, waiting, dead, other."""
-    numbers = work.facts["numbers"][: work.done]
+    numbers = await call.site.works.numbers(work.id)
     counted: Counter[str] = Counter()
-    for group in _groups(numbers, _IN):
-        for state, n in await call.read(partial(_states, group)):
+    for at in range(0, len(numbers), _IN):
+        for state, n in await call.read(partial(_states, numbers[at : at + _IN])):
             counted[_word(state)] += n
     return dict(counted)
 

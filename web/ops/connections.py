@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection as Reading
 from sqlalchemy import and_, or_, select
 
+from monitoring.drift import operations as drifting
 from monitoring.history import points_of, turns_of
+from monitoring.history.reading import Turn
 from monitoring.history.tables import MINUTE, QUARTER
 from pipe.config.walk import uses
 from pipe.contract import KeyedRate
 from pipe.errors import NotFound
 from pipe.operations import switching
 from pipe.operations.doctor.connections import doctor_connections
+from pipe.operations.ledger import Waits, first_of
 from pipe.operations.selection import D, M
 from pipe.store.schema import attempt, delivery, message
 from web.ops.asking import acted
@@ -30,10 +34,12 @@ from web.pages.router import Area, Nav
 
 AREA = Area("connections", whole=True)
 READ, SWITCH = "connection.read", "connection.switch"
-DAY_S = 86400.0
-SPANS = {"hour": (3600.0, MINUTE), "day": (DAY_S, QUARTER), "month": (30 * DAY_S, QUARTER)}
+HOUR, DAY_S = 3600, 86400.0
+SPANS = {"hour": (3600.0, MINUTE, MINUTE), "day": (DAY_S, QUARTER, QUARTER), "month": (30 * DAY_S, QUARTER, HOUR)}
+"""how long, the rows that are read, and what a point of the chart stands for, in seconds"""
 _ERRORS_SINCE_S = 7 * DAY_S
 _MOST = 50
+_SHOWN = 20
 _LOOKED_AT = 5000
 """failed attempts of all connections, the newest, among which those of one are looked for"""
 
@@ -58,6 +64,7 @@ class Turned(BaseModel):
     at: float = Field(description="When.")
     state: str = Field(description="What it became.")
     reason: str = Field(description="Why.")
+    code: str | None = Field(description="Of the error, or a word for another cause.")
     lasted_s: float = Field(description="How long it was so.")
 
 
@@ -99,6 +106,53 @@ class Breaking(BaseModel):
     opens_over: float = Field(description="It opens from this share of failures on, 0 to 1.")
 
 
+class DriftStep(BaseModel):
+    """A step that a change concerns."""
+
+    route: str = Field(description="Its route.")
+    step: str = Field(description="Where it stands in the route.")
+    place: str = Field(description="File and line of the configuration.")
+    makes: bool = Field(description="Whether it makes what is sent; else it reads what comes.")
+
+
+class DriftChange(BaseModel):
+    """A field that is not what it was."""
+
+    path: str = Field(description="The field; empty where it is an operation as a whole.")
+    how: str = Field(description="`gone`, `new`, `kind`, `list`, `required` or `optional`.")
+    breaks: bool = Field(description="Whether a mapping may break of it.")
+    text: str = Field(description="In a sentence.")
+    text_uk: str = Field(description="The same in Ukrainian.")
+    uses: list[DriftStep] = Field(description="Steps that read the field, or make it.")
+
+
+class DriftWatched(BaseModel):
+    """A description that the partner publishes, or messages of one kind."""
+
+    what: str = Field(description="`wsdl`, `openapi` or `sample`.")
+    name: str = Field(description="What it is called.")
+    name_uk: str = Field(description="The same in Ukrainian.")
+    where: str | None = Field(description="Where it is served.")
+    known: str | None = Field(description="Hash of the known shape; none while it is learned.")
+    seen: str | None = Field(description="Hash of what is served now.")
+    learned: int | None = Field(description="How many messages were looked at.")
+    learn: int | None = Field(description="How many make the shape known.")
+    looked_at: float | None = Field(description="When it was last looked at.")
+    changed_at: float | None = Field(description="Since when it differs.")
+    trouble: str | None = Field(description="Why it could not be read.")
+    accepted_at: float | None = Field(description="When a person made a change the known shape.")
+    accepted_by: str | None = Field(description="Who.")
+    reason: str | None = Field(description="Why.")
+    changes: list[DriftChange] = Field(description="What differs.")
+
+
+class DriftAccepted(BaseModel):
+    """What is known from here on."""
+
+    connection: str = Field(description="The connection.")
+    accepted: list[str] = Field(description="What had changed.")
+
+
 class One(BaseModel):
     """A connection."""
 
@@ -120,6 +174,8 @@ class One(BaseModel):
     turns: list[Turned] = Field(description="Changes of its state, the newest first.")
     failures: list[Failure] = Field(description="Attempts of the last week that failed, alike ones together.")
     waiting: list[Waiting] = Field(description="The first messages that wait for it.")
+    drift: str = Field(description="`same`, `changed`, `learning`, `unknown` or `off`.")
+    watched: list[DriftWatched] = Field(description="What of its data is watched for changes.")
 
     @property
     def latency(self) -> Chart:
@@ -172,7 +228,7 @@ class Switched(BaseModel):
 
 
 @AREA.page(
-    "/ops/connections", "ops/connections.html", permission=READ, api="GET /connections",
+    "/ops/connections", "ops/connections.html", permission=READ, alike=True, api="GET /connections",
     nav=Nav("nav.ops", "ops.connections.title", "plug", -19),
 )  # fmt: skip
 async def everything(call: Call) -> Connections:
@@ -183,7 +239,7 @@ async def everything(call: Call) -> Connections:
     return Connections(after=seen.after, now=seen.status["now"], connections=tiles)
 
 
-@AREA.page("/ops/connections/{name}", "ops/connection.html", permission=READ, api="GET /connections/{name}")
+@AREA.page("/ops/connections/{name}", "ops/connection.html", permission=READ, alike=True, api="GET /connections/{name}")
 async def one(call: Call, ask: Period) -> One:
     """One connection: state, history, certificates, breaker, errors, what waits for it."""
     name, host = call.params["name"], call.host()
@@ -193,8 +249,9 @@ async def one(call: Call, ask: Period) -> One:
     seen = await look(call)
     row = next(each for each in seen.status["connections"] if each["connection"] == name)
     live = host.engine.connections.get(name) if host.engine is not None else None
-    span, grain = SPANS[ask.period or "hour"]
-    until = call.now // grain * grain
+    (drift,) = await drifting.find(host, name)
+    span, grain, step = SPANS[ask.period or "hour"]
+    until = call.now // step * step
     routes = {route.name: route for route in host.configuration().routes.values()}
     stations = [
         (route.name, station)
@@ -204,8 +261,8 @@ async def one(call: Call, ask: Period) -> One:
     ]
 
     def read(connection: Reading) -> One:
-        points = points_of(connection, until - span, until, grain=grain, partner=name)
-        turns = turns_of(connection, name, call.now - 90 * DAY_S, _MOST)
+        points = points_of(connection, until - span, until, grain=grain, step=step, partner=name)
+        turns = _with_the_last(turns_of(connection, name, call.now - 90 * DAY_S, _MOST), tile_of(row, seen))
         ends = [call.now, *(each.at for each in turns)]
         breaker = live.breaker() if live is not None else None
         return One(
@@ -227,11 +284,12 @@ async def one(call: Call, ask: Period) -> One:
             ],
             p99_s=max((each.p99 for each in seen.gauges if each.connection == name and each.p99), default=None),
             turns=[
-                Turned(at=each.at, state=each.state, reason=each.reason, lasted_s=ended - each.at)
+                Turned(at=each.at, state=each.state, reason=each.reason, code=each.code, lasted_s=ended - each.at)
                 for each, ended in zip(turns, ends, strict=False)
             ],
             failures=_failures(connection, stations, call.now),
-            waiting=_waiting(connection, stations) if call.may("message.read", GATEWAY) else [],
+            waiting=_waiting(connection, seen.waits, stations) if call.may("message.read", GATEWAY) else [],
+            drift=drift["state"], watched=[DriftWatched.model_validate(each) for each in drift["watched"]],
         )  # fmt: skip
 
     return await call.read(read)
@@ -264,6 +322,18 @@ async def resume(call: Call, form: MaybeWhy) -> Done:
     return await switched(call, "connection", "resume", form.reason)
 
 
+@AREA.action(
+    "/ops/connections/{name}/drift", permission="alert.edit", on=one, api="POST /connections/{name}/drift",
+    result=DriftAccepted,
+)  # fmt: skip
+async def accept(call: Call, form: Why) -> Done:
+    """What it gives now is the known shape; the alert is over."""
+    call.require(READ, GATEWAY)
+    name = call.params["name"]
+    told = await acted(call, drifting.accept(call.host(), name, form.reason))
+    return Done(f"/ops/connections/{name}", "ops.drift", {"name": name}, DriftAccepted.model_validate(told))
+
+
 async def switched(call: Call, kind: str, act: str, reason: str) -> Done:
     """Pauses, drains or resumes a connection or a route. Raises NotFound for another kind of thing."""
     name, host = call.params["name"], call.host()
@@ -274,6 +344,13 @@ async def switched(call: Call, kind: str, act: str, reason: str) -> Done:
     told = await acted(call, work(host, name, reason))
     found = Switched(name=name, state=told["state"], before=told["before"])
     return Done(f"/ops/{kind}s/{name}", f"ops.{act}", {"name": name}, found)
+
+
+def _with_the_last(turns: list[Turn], tile: Tile) -> list[Turn]:
+    """Changes are written once a minute: the last one may be known and not written yet."""
+    if tile.since is None or tile.state == "unknown" or (turns and turns[0].at > tile.since - 1):
+        return turns
+    return [Turn(tile.since, tile.state, tile.reason), *turns]
 
 
 def _rate(rate: Any) -> str:
@@ -302,15 +379,16 @@ def _failures(connection: Reading, stations: list[tuple[str, str]], now: float) 
     ]
 
 
-def _waiting(connection: Reading, stations: list[tuple[str, str]]) -> list[Waiting]:
-    if not stations:
-        return []
+def _waiting(connection: Reading, waits: Sequence[Waits], stations: list[tuple[str, str]]) -> list[Waiting]:
+    """The first ones. They are among the kinds that begin first, of which each is looked into by its index."""
+    mine = {(route, each) for route, station in stations for each in (station, f"gather:{station}")}
+    kinds = sorted((each for each in waits if (each.route, each.station) in mine), key=lambda each: each.first)[:_SHOWN]
+    numbers = sorted(number for kind in kinds for number in first_of(connection, kind, _SHOWN))[:_SHOWN]
     query = (
         select(M.id, D.route, D.state, M.received_at, D.next_at)
         .join(message, M.seq == D.message)
-        .where(_at(stations), D.done_at.is_(None))
+        .where(D.id.in_(numbers))
         .order_by(D.id)
-        .limit(20)
     )
     return [
         Waiting(id=row.id, route=row.route, state=row.state, received_at=row.received_at, next_at=row.next_at)

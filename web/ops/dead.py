@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, Field
 from sqlalchemy import ColumnElement, Connection, func, select
 
+from pipe import saying
 from pipe.operations import dead_letters, selection
-from pipe.operations.selection import LETTERS, D, L, M, Which
-from pipe.store.schema import dead_letter, delivery, message
+from pipe.operations.selection import DEAD_ONES, D, L, Which
+from pipe.store.schema import dead_letter, delivery
 from web.ops import bulk
+from web.ops.asking import in_words
 from web.ops.hiding import said, sees_bodies
 from web.pages.call import Call
 from web.pages.forms import Input, Invalid, Said
@@ -80,11 +84,14 @@ class Progress(BaseModel):
     actor: str = Field(description="Who began it.")
     began_at: float = Field(description="When.")
     ended_at: float | None = Field(description="When it was over.")
+    reason: str = Field(description="Why, as they said.")
     total: int = Field(description="How many there are.")
     done: int = Field(description="How many were passed.")
     acted: int = Field(description="How many of these it was done to.")
     stopped: bool = Field(description="Whether a person stopped it.")
-    failed: str = Field(description="Why it broke off.")
+    waits: bool = Field(description="Whether a restart or a failure broke it off; `resume` goes on with the rest.")
+    resumed_by: str | None = Field(description="Who went on with it after that.")
+    failed: str = Field(description="Why it broke off, where that is known.")
     refused: list[str] = Field(description="Why some were refused.")
     outcome: dict[str, int] = Field(description="Of those sent again: delivered, waiting, dead, other, now.")
     passing: int = Field(description="Of those rehearsed: how many would pass.")
@@ -153,35 +160,33 @@ class Discarded(Chosen):
 
 
 @AREA.page(
-    "/ops/dead", "ops/dead.html", permission=READ, api="GET /dead",
+    "/ops/dead", "ops/dead.html", permission=READ, alike=True, api="GET /dead",
     nav=Nav("nav.ops", "ops.dead.title", "tray", -16),
 )  # fmt: skip
 async def letters_by_cause(call: Call, ask: Ask) -> Dead:
     """Dead letters by cause, and what is being done to them."""
     sees, configuration = sees_bodies(call), call.host().configuration()
-    works = [work for work in call.site.works.all() if work.verb in ("rehearse", "replay", "discard")]
-    told = [await _progress(call, work) for work in works]
+    told = [await _progress(call, work) for work in await call.site.works.all()]
 
     def read(connection: Connection) -> Dead:
         after = ends(connection)[1]
-        where = _where(ask, call.now)
-        kind = func.coalesce(L["class"], D.state)
-        others = _where(ask.model_copy(update={"kind": ""}), call.now)
-        kinds = connection.execute(
-            _joined(kind, func.count()).where(*others).group_by(kind).order_by(func.count().desc())
-        )
-        routes = connection.execute(_joined(D.route).where(D.state.in_(LETTERS)).distinct().order_by(D.route))
-        groups = _groups(connection, where, call, sees=sees)
+        # All classes are counted in one pass; the list of those to choose from tells of them all.
+        alike = _alike(connection, _where(ask.model_copy(update={"kind": ""}), call.now))
+        kinds: Counter[str] = Counter()
+        for row in alike:
+            kinds[row.kind] += row.n
+        wanted = [row for row in alike if ask.kind in ("", row.kind)]
+        routes = connection.execute(select(D.route).where(DEAD_ONES).distinct().order_by(D.route))
         return Dead(
-            after=after, ask=ask, total=connection.execute(_joined(func.count()).where(*where)).scalar_one(),
-            kinds={row[0]: row[1] for row in kinds}, routes=list(routes.scalars()), groups=groups, works=told,
-            kept_days=round(configuration.retention.dead / 86400, 1),
+            after=after, ask=ask, total=sum(row.n for row in wanted), kinds=dict(kinds.most_common()),
+            routes=list(routes.scalars()), groups=_groups(connection, wanted[:MOST_GROUPS], call, sees=sees),
+            works=told, kept_days=round(configuration.retention.dead / 86400, 1),
         )  # fmt: skip
 
     return await call.read(read)
 
 
-@AREA.page("/ops/dead/letters", "ops/letters.html", permission=READ, api="GET /dead/letters")
+@AREA.page("/ops/dead/letters", "ops/letters.html", permission=READ, alike=True, api="GET /dead/letters")
 async def letters(call: Call, ask: LetterAsk) -> Letters:
     """Dead letters one by one, the newest first."""
     sees, loader = sees_bodies(call), call.site.store.loader
@@ -192,7 +197,7 @@ async def letters(call: Call, ask: LetterAsk) -> Letters:
 
     def read(connection: Connection) -> Letters:
         after = ends(connection)[1]
-        total = connection.execute(_joined(func.count()).where(*where)).scalar_one()
+        total = connection.execute(_letters(func.count()).where(*where)).scalar_one()
         query = selection.listed().where(*where, *older).order_by(D.id.desc()).limit(MOST_LETTERS)
         rows = [dead_letters.letter_of(row, loader) for row in connection.execute(query).mappings()]
         more = rows[-1]["id"] if len(rows) == MOST_LETTERS else None
@@ -212,7 +217,7 @@ def _letter(row: dict[str, Any], *, sees: bool) -> Letter:
 @AREA.action("/ops/dead/rehearse", permission=READ, on=letters_by_cause, api="POST /dead/rehearse", result=Progress)
 async def rehearse(call: Call, form: Chosen) -> Done:
     """Finds out which of them would pass today; no partner is asked and nothing is kept."""
-    work = bulk.begin_rehearsal(call, await _numbers(call, form))
+    work = await bulk.begin(call, "rehearse", await _numbers(call, form))
     return Done("/ops/dead", "ops.begun", result=await _progress(call, work))
 
 
@@ -220,8 +225,8 @@ async def rehearse(call: Call, form: Chosen) -> Done:
 async def replay(call: Call, form: Chosen) -> Done:
     """Sends them again through today's configuration, the oldest first."""
     call.require(READ, GATEWAY)
-    numbers = await _numbers(call, form)
-    work = bulk.begin_replay(call, numbers, reason=form.reason, per_second=form.per_second, late=form.ignore_deadline)
+    how = {"reason": form.reason, "per_second": form.per_second, "late": form.ignore_deadline}
+    work = await bulk.begin(call, "replay", await _numbers(call, form), how)
     return Done("/ops/dead", "ops.begun", result=await _progress(call, work))
 
 
@@ -229,25 +234,42 @@ async def replay(call: Call, form: Chosen) -> Done:
 async def discard(call: Call, form: Discarded) -> Done:
     """Closes them for good, with a reason."""
     call.require(READ, GATEWAY)
-    work = bulk.begin_discard(call, await _numbers(call, form), reason=form.reason)
+    work = await bulk.begin(call, "discard", await _numbers(call, form), {"reason": form.reason})
     return Done("/ops/dead", "ops.begun", result=await _progress(call, work))
 
 
-@AREA.action("/ops/dead/works/{id}/stop", permission=REPLAY, api="POST /dead/works/{id}/stop", result=Progress)
+RIGHTS = {"rehearse": READ, "replay": REPLAY, "discard": DISCARD}
+"""what one may do to many at once, one may also stop and go on with"""
+
+
+@AREA.action("/ops/dead/works/{id}/stop", permission=READ, api="POST /dead/works/{id}/stop", result=Progress)
 async def stop(call: Call) -> Done:
     """Lets no more of it be done; what is done stays done."""
-    work = call.site.works.one(call.params["id"])
-    if work.verb == "discard":
-        call.require(DISCARD, GATEWAY)
-    work.stopped = True
-    return Done("/ops/dead", "ops.stopped", result=await _progress(call, work))
+    work = await _mine(call)
+    halted = await call.site.works.halt(work.id, call.actor)
+    return Done("/ops/dead", "ops.stopped", result=await _progress(call, halted))
+
+
+@AREA.action("/ops/dead/works/{id}/resume", permission=READ, api="POST /dead/works/{id}/resume", result=Progress)
+async def resume(call: Call) -> Done:
+    """Goes on with what a restart or a failure broke off; what is done is not done again."""
+    work = await _mine(call)
+    resumed = await bulk.resume(call, work.id)
+    return Done("/ops/dead", "ops.resumed", result=await _progress(call, resumed))
 
 
 @AREA.action("/ops/dead/works/{id}/drop", permission=READ, api="POST /dead/works/{id}/drop")
 async def drop(call: Call) -> Done:
     """Shows it no more, where it is over."""
-    call.site.works.drop(call.params["id"])
+    await call.site.works.drop((await _mine(call)).id)
     return Done("/ops/dead")
+
+
+async def _mine(call: Call) -> Work:
+    """The work that is meant, by who might have begun it. Raises NotFound, Denied."""
+    work = await call.site.works.one(call.params["id"])
+    call.require(RIGHTS[work.verb], GATEWAY)
+    return work
 
 
 class WorkList(BaseModel):
@@ -259,7 +281,7 @@ class WorkList(BaseModel):
 @AREA.page("/ops/dead/works", "ops/works.html", permission=READ, api="GET /dead/works")
 async def works(call: Call) -> WorkList:
     """What is being done to many dead letters at once."""
-    return WorkList(works=[await _progress(call, work) for work in call.site.works.all()])
+    return WorkList(works=[await _progress(call, work) for work in await call.site.works.all()])
 
 
 # --- what is uncertain --------------------------------------------------------------------------------------------
@@ -272,7 +294,7 @@ class Uncertain(BaseModel):
     letters: list[Letter] = Field(description="The newest first.")
 
 
-@AREA.page("/ops/uncertain", "ops/uncertain.html", permission=READ, api="GET /uncertain")
+@AREA.page("/ops/uncertain", "ops/uncertain.html", permission=READ, alike=True, api="GET /uncertain")
 async def uncertain(call: Call) -> Uncertain:
     """Deliveries of which nobody knows whether they arrived."""
     sees, loader = sees_bodies(call), call.site.store.loader
@@ -290,13 +312,8 @@ async def uncertain(call: Call) -> Uncertain:
 # --- parts --------------------------------------------------------------------------------------------------------
 
 
-def _joined(*columns: Any) -> Any:
-    return (
-        select(*columns)
-        .select_from(delivery)
-        .join(message, M.seq == D.message)
-        .outerjoin(dead_letter, L.delivery == D.id)
-    )
+def _letters(*columns: Any) -> Any:
+    return select(*columns).select_from(delivery).outerjoin(dead_letter, L.delivery == D.id)
 
 
 def _where(ask: Ask, now: float) -> list[ColumnElement[bool]]:
@@ -306,14 +323,19 @@ def _where(ask: Ask, now: float) -> list[ColumnElement[bool]]:
     return [*found, func.coalesce(L["class"], D.state) == ask.kind] if ask.kind else found
 
 
-def _groups(connection: Connection, where: list[ColumnElement[bool]], call: Call, *, sees: bool) -> list[Group]:
+def _alike(connection: Connection, where: list[ColumnElement[bool]]) -> Sequence[Any]:
+    """How many are alike, since when, and which is the newest; the latest first."""
     kind = func.coalesce(L["class"], D.state).label("kind")
     alike = (D.route, D.station, kind, D.code, L.place)
-    counted = _joined(
+    counted = _letters(
         *alike, func.count().label("n"), func.min(D.done_at).label("first"), func.max(D.done_at).label("last"),
         func.max(D.id).label("newest"),
-    ).where(*where).group_by(*alike).order_by(func.max(D.done_at).desc()).limit(MOST_GROUPS)  # fmt: skip
-    rows = connection.execute(counted).all()
+    ).where(*where).group_by(*alike).order_by(func.max(D.done_at).desc())  # fmt: skip
+    rows: Sequence[Any] = connection.execute(counted).all()
+    return rows
+
+
+def _groups(connection: Connection, rows: Sequence[Any], call: Call, *, sees: bool) -> list[Group]:
     examples = selection.listed().where(D.id.in_([row.newest for row in rows]))
     loader = call.site.store.loader
     newest = {row["delivery"]: selection.told(row, loader) for row in connection.execute(examples).mappings()}
@@ -331,12 +353,12 @@ def _groups(connection: Connection, where: list[ColumnElement[bool]], call: Call
 async def _numbers(call: Call, form: Chosen) -> list[int]:
     """The deliveries that are meant, the oldest first. Raises Invalid where none is."""
     chosen = [_group_of(key) for key in form.groups]
-    passing = call.site.works.one(form.rehearsed).facts.get("passing", []) if form.rehearsed else []
+    passing = await call.site.works.passing(form.rehearsed) if form.rehearsed else []
 
     def read(connection: Connection) -> list[int]:
         found = set(form.deliveries) | set(passing)
         for where in chosen:
-            found |= set(connection.execute(_joined(D.id).where(*where)).scalars())
+            found |= set(connection.execute(_letters(D.id).where(*where)).scalars())
         return sorted(found)
 
     numbers = await call.read(read)
@@ -356,20 +378,19 @@ def _group_of(key: str) -> list[ColumnElement[bool]]:
         raise Invalid("groups", "form.error.other")
     pairs = ((D.route, route), (D.station, station), (func.coalesce(L["class"], D.state), kind), (D.code, code))
     same = [column == value if value is not None else column.is_(None) for column, value in (*pairs, (L.place, place))]
-    return [D.state.in_(LETTERS), *same]
+    return [DEAD_ONES, *same]
 
 
 async def _progress(call: Call, work: Work) -> Progress:
-    facts = work.facts
+    gained = work.gained
+    why = sorted(gained.why, key=lambda each: -each[1])[:5]
     return Progress(
         id=work.id, verb=work.verb, actor=work.actor, began_at=work.began_at, ended_at=work.ended_at,
-        total=work.total, done=work.done, acted=facts.get("acted", 0), stopped=work.stopped, failed=work.failed,
-        refused=[str(each["text"]) for each in facts.get("refused", ())],
+        reason=work.options.get("reason", ""), total=work.total, done=work.done, acted=gained.acted,
+        stopped=work.stopped, waits=work.waits, resumed_by=work.resumed_by,
+        failed=saying.because(work.code, work.failed, call.words.language),
+        refused=[in_words(call, each) for each in gained.refused],
         outcome=await bulk.outcome(call, work) if work.verb == "replay" else {},
-        passing=len(facts.get("passing", ())), failing=facts.get("failing", 0), unknown=facts.get("unknown", 0),
-        changed=facts.get("changed", 0),
-        why=[
-            Failing(code=code, place=place, text=text, n=n)
-            for (code, place, text), n in (facts["why"].most_common(5) if "why" in facts else ())
-        ],
+        passing=gained.passed, failing=gained.failing, unknown=gained.unknown, changed=gained.changed,
+        why=[Failing(code=code, place=place, text=text, n=n) for (code, place, text), n in why],
     )  # fmt: skip

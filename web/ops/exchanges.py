@@ -106,7 +106,7 @@ class Exchanges(BaseModel):
 
 
 @AREA.page(
-    "/ops/exchanges", "ops/exchanges.html", permission=READ, api="GET /exchanges",
+    "/ops/exchanges", "ops/exchanges.html", permission=READ, alike=True, api="GET /exchanges",
     nav=Nav("nav.ops", "exchanges.nav", "transfer", -17),
 )  # fmt: skip
 async def log(call: Call, ask: ExchangeQuery) -> Exchanges:

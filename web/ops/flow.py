@@ -14,6 +14,8 @@ TARGET_PITCH, TARGET_BAR = 48.0, 34.0
 TOP = 34.0
 MOST = 14
 """routes that a picture shows; more would be a tangle"""
+FEW = 4
+"""routes that it shows also where they stand still"""
 THIN, THICK = 2.5, 15.0
 LONGEST_END, LONGEST_NODE = 17, 17
 """letters that fit"""
@@ -103,10 +105,14 @@ class Flow:
 
 
 def flow(ways: Sequence[Way]) -> Flow:
-    """The picture of these routes: what is ill first, then what is busiest; those of one source beside one another."""
-    chosen = sorted(ways, key=lambda way: (not _ill(way), -way.came - sum(out.done for out in way.outs), way.route))
-    drawn = Flow(more=max(0, len(ways) - MOST))
-    shown = chosen[:MOST]
+    """The picture of these routes: what is ill first, then what is busiest; those of one source beside one another.
+
+    Where much is configured and little moves, what stands still is left to the table.
+    """
+    chosen = sorted(ways, key=lambda way: (not _ill(way), -_moved(way), way.route))
+    moving = sum(_ill(way) or _moved(way) > 0 for way in ways)
+    shown = chosen[: min(MOST, max(FEW, moving))] if moving else chosen[:MOST]
+    drawn = Flow(more=len(ways) - len(shown))
     order = list(dict.fromkeys(way.source for way in sorted(shown, key=lambda way: way.source)))
     shown.sort(key=lambda way: (order.index(way.source), way.route))
     targets = list(dict.fromkeys((out.kind, out.to) for way in shown for out in way.outs))
@@ -121,6 +127,10 @@ def flow(ways: Sequence[Way]) -> Flow:
     _sources(drawn, shown, order, TOP + (tallest - left_height) / 2, most)
     _targets(drawn, shown, targets, ys, TOP + (tallest - right_height) / 2, most)
     return drawn
+
+
+def _moved(way: Way) -> int:
+    return way.came + sum(out.done for out in way.outs)
 
 
 def _ill(way: Way) -> bool:

@@ -8,22 +8,25 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from monitoring.alerts.operations import find as alerts_of
-from monitoring.history import Gauge, Point, gauges_of, points_of
-from monitoring.history.tables import MINUTE, sample
+from monitoring.history import Gauge, Point
+from monitoring.history.hour import HOUR_S, Hour
+from monitoring.history.tables import MINUTE
+from monitoring.pulse import BEAT_S, TOPIC
 from pipe.config.models import RouteConfig
 from pipe.config.walk import every_target
 from pipe.operations import overview
-from pipe.store.schema import DEAD, EXPIRED, control, dead_letter, delivery
+from pipe.operations.ledger import Waits
+from pipe.operations.selection import DEAD_ONES
+from pipe.store.schema import control, dead_letter, delivery
 from web.ops.flow import Calm, Out, Way
 from web.pages.call import Call
-from web.pages.live import ends
+from web.pages.live import ends, newest
 
-HOUR_S = 3600.0
 SETTLED_S = 2.0
 """after the end of a minute its row is written within so long"""
 _HOUR_LIMIT_S = 20.0
-KEPT_S = 1.0
-"""how long one look holds for all pages that are open"""
+KEPT_S = BEAT_S
+"""how long one look holds for all pages: until open ones hear of a change, at most"""
 
 
 @dataclass(slots=True)
@@ -33,8 +36,7 @@ class Look:
     after: int
     """number of the last event of the feeds that is in it"""
     status: dict[str, Any]
-    waiting: dict[tuple[str, str], int]
-    """deliveries by route and station"""
+    waits: list[Waits]
     dead: dict[str, int]
     """dead letters by class"""
     gauges: list[Gauge]
@@ -46,24 +48,27 @@ class Look:
     """pending and firing"""
     paused: dict[tuple[str, str], Any]
     """by kind and name: who paused it, when and why"""
+    waiting: dict[tuple[str, str], int] = field(default_factory=dict)
+    """deliveries by route and station"""
     of_connection: dict[str, list[Gauge]] = field(default_factory=dict)
     """gauges by connection"""
 
     def __post_init__(self) -> None:
+        self.waiting = overview.by_station(self.waits)
         for each in self.gauges:
             if each.connection:
                 self.of_connection.setdefault(each.connection, []).append(each)
 
 
 async def look(call: Call) -> Look:
-    """The look of this moment, shared by all who ask in the same second."""
-    _, after = await call.read(ends)
-    return await call.site.kept.get("look", after, KEPT_S, lambda: _looked(call, after))
+    """The look that all share who ask in the same few seconds; what somebody has just done is in it."""
+    after, told = await call.read(lambda connection: (ends(connection)[1], newest(connection, TOPIC)))
+    return await call.site.kept.get("look", told, KEPT_S, lambda: _looked(call, after))
 
 
 async def _looked(call: Call, after: int) -> Look:
     host = call.host()
-    status = await overview.status(host)
+    status, waits = await overview.looked(host)
     alerts = await alerts_of(host)
     # A minute that is over stays as it is: its numbers are added up once for all pages of the next.
     until = (call.now - SETTLED_S) // MINUTE * MINUTE
@@ -72,7 +77,7 @@ async def _looked(call: Call, after: int) -> Look:
     def read(connection: Connection) -> Look:
         rows = connection.execute(select(control).where(control.c.kind != "gateway")).mappings()
         return Look(
-            after, status, overview.waiting_by_station(connection), dead_by_class(connection),
+            after, status, waits, dead_by_class(connection),
             gauges, points, queues, alerts["alerts"],
             {(row["kind"], row["name"]): row for row in rows},
         )  # fmt: skip
@@ -81,10 +86,8 @@ async def _looked(call: Call, after: int) -> Look:
 
 
 async def _hour(call: Call, until: float) -> tuple[list[Gauge], list[Point], dict[str, list[int]]]:
-    since = until - HOUR_S
-    return await call.site.store.read(
-        lambda c: (gauges_of(c, since, until), points_of(c, since, until), _queues(c, since, until)), _HOUR_LIMIT_S
-    )
+    hour = call.site.kept.lasting("hour", Hour)
+    return await call.site.store.read(lambda connection: hour.look(connection, until), _HOUR_LIMIT_S)
 
 
 def dead_by_class(connection: Connection) -> dict[str, int]:
@@ -95,25 +98,11 @@ def dead_by_class(connection: Connection) -> dict[str, int]:
         select(kind, func.count().label("n"))
         .select_from(delivery)
         .outerjoin(dead_letter, letter.delivery == d.id)
-        .where(d.state.in_((DEAD, EXPIRED)))
+        .where(DEAD_ONES)
         .group_by(kind)
         .order_by(func.count().desc(), kind)
     )
     return {row[0]: row[1] for row in connection.execute(query)}
-
-
-def _queues(connection: Connection, since: float, until: float) -> dict[str, list[int]]:
-    s = sample.c
-    begin, count = int(since // MINUTE * MINUTE), int(HOUR_S // MINUTE)
-    found: dict[str, list[int]] = {}
-    rows = connection.execute(
-        select(s.route, s.at, s.waiting).where(
-            s.grain == MINUTE, s.at >= begin, s.at < until, s.connection == "", s.waiting > 0
-        )
-    )
-    for route, at, waiting in rows:
-        found.setdefault(route, [0] * count)[(at - begin) // MINUTE] = waiting
-    return found
 
 
 def targets_of(route: RouteConfig) -> dict[str, tuple[str, str]]:

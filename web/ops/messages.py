@@ -188,7 +188,7 @@ async def content(call: Call) -> Content:
     return Content(
         story=found, original=text_of(shown), cut=bool(shown.get("body_cut")), wire=text_of(wire) if wire else None,
         headers={name: str(value) for name, value in shown["headers"].items()}, steps=steps,
-        why=traced["why"], replies=kept,
+        why=traced["why_uk" if call.words.language == "uk" else "why"], replies=kept,
     )  # fmt: skip
 
 
@@ -277,7 +277,7 @@ async def replay(call: Call, form: Replay) -> Done:
     told = await acted(
         call, dead_letters.replay(call.host(), which, ignore_deadline=form.ignore_deadline, reason=form.reason)
     )
-    done = only_done(told, "replayed")
+    done = only_done(call, told, "replayed")
     return Done(f"/ops/messages/{call.params['id']}", "ops.replayed", {"n": done}, Acted(done=done))
 
 
@@ -285,7 +285,7 @@ async def replay(call: Call, form: Replay) -> Done:
 async def discard(call: Call, form: Why) -> Done:
     """Closes its dead letters for good: they will not be sent."""
     told = await acted(call, dead_letters.discard(call.host(), await _dead(call, form.station), form.reason))
-    done = only_done(told, "discarded")
+    done = only_done(call, told, "discarded")
     return Done(f"/ops/messages/{call.params['id']}", "ops.discarded", {"n": done}, Acted(done=done))
 
 

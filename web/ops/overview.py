@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, PrivateAttr
 
+from monitoring.history.hour import HOUR_S
 from pipe.operations.ledger import NAMES
 from pipe.store.schema import FINAL
 from web.ops.charts import Chart, chart, spark
 from web.ops.flow import Flow, flow
-from web.ops.looking import HOUR_S, Look, look, ways
+from web.ops.looking import Look, look, ways
 from web.pages.call import Call
 from web.pages.router import Area, Nav
 
@@ -184,7 +185,14 @@ class Overview(BaseModel):
         return chart([[each.p95_s for each in self.minutes], [each.median_s for each in self.minutes]], 0.1)
 
 
-@AREA.page("/ops", "ops/overview.html", permission=READ, api="GET /ops", nav=Nav("nav.ops", "ops.nav", "overview", -20))
+@AREA.page(
+    "/ops",
+    "ops/overview.html",
+    permission=READ,
+    alike=True,
+    api="GET /ops",
+    nav=Nav("nav.ops", "ops.nav", "overview", -20),
+)
 async def overview(call: Call) -> Overview:
     """The gateway at one look: verdict, connections, queues, dead letters, the last hour."""
     return made(call, await look(call))

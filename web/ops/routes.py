@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection, select, text
 
 from monitoring.history import points_of
-from monitoring.history.tables import MINUTE, QUARTER
 from pipe.config.models import RouteConfig, StepConfig
 from pipe.config.promise import promise_of
 from pipe.config.walk import every_target
@@ -17,7 +16,7 @@ from pipe.operations.host import Host
 from pipe.operations.selection import D, M
 from pipe.store.schema import delivery, message
 from web.ops.charts import Chart, chart
-from web.ops.connections import DAY_S, MaybeWhy, Period, Switched, Why, switched
+from web.ops.connections import SPANS, MaybeWhy, Period, Switched, Why, switched
 from web.ops.looking import Look, look, source_of
 from web.ops.overview import Minute
 from web.pages.call import Call
@@ -27,7 +26,6 @@ from web.pages.router import Area, Nav
 
 AREA = Area("routes", whole=True)
 READ, SWITCH = "route.read", "route.switch"
-SPANS = {"hour": (3600.0, MINUTE), "day": (DAY_S, QUARTER), "month": (30 * DAY_S, QUARTER)}
 
 
 class Line(BaseModel):
@@ -123,7 +121,7 @@ class One(BaseModel):
 
 
 @AREA.page(
-    "/ops/routes", "ops/routes.html", permission=READ, api="GET /routes",
+    "/ops/routes", "ops/routes.html", permission=READ, alike=True, api="GET /routes",
     nav=Nav("nav.ops", "ops.routes.title", "route", -18),
 )  # fmt: skip
 async def everything(call: Call) -> Routes:
@@ -150,7 +148,7 @@ async def everything(call: Call) -> Routes:
     return Routes(after=seen.after, routes=lines)
 
 
-@AREA.page("/ops/routes/{name}", "ops/route.html", permission=READ, api="GET /routes/{name}")
+@AREA.page("/ops/routes/{name}", "ops/route.html", permission=READ, alike=True, api="GET /routes/{name}")
 async def one(call: Call, ask: Period) -> One:
     """One route: steps, targets, promise, queue, latest messages."""
     name, host = call.params["name"], call.host()
@@ -158,11 +156,11 @@ async def one(call: Call, ask: Period) -> One:
     if route is None:
         raise NotFound(f"there is no route {name}", hint="`pipe routes` lists them")
     seen = await look(call)
-    span, grain = SPANS[ask.period or "hour"]
-    until = call.now // grain * grain
+    span, grain, step = SPANS[ask.period or "hour"]
+    until = call.now // step * step
 
     def read(connection: Connection) -> One:
-        points = points_of(connection, until - span, until, grain=grain, route=name)
+        points = points_of(connection, until - span, until, grain=grain, step=step, route=name)
         recent = _recent(connection, name) if call.may("message.read", GATEWAY) else []
         minutes = [
             Minute(at=each.at, came=each.came, done=each.done, median_s=each.median, p95_s=each.p95) for each in points

@@ -10,7 +10,16 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from pipe.errors import Conflict
 from web.pages.words import Words
@@ -41,6 +50,14 @@ class Input(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_nul(cls, value: Any) -> Any:
+        """PostgreSQL keeps no text with a NUL, and nobody types one."""
+        if any(isinstance(each, str) and "\0" in each for each in (value if isinstance(value, list) else (value,))):
+            raise PydanticCustomError("nul", "a NUL character cannot be kept")
+        return value
+
 
 class Invalid(Conflict):
     """A handler found something wrong with a field that the model cannot know, such as a name that is taken."""
@@ -57,7 +74,8 @@ class Form:
 
     name: str = ""
     """of the action that it belongs to"""
-    values: Mapping[str, str] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """texts, and lists of them"""
     errors: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -98,7 +116,7 @@ def sent_back(name: str, raw: Mapping[str, Any], error: ValidationError | Invali
     values = {
         each: value
         for each, value in raw.items()
-        if isinstance(value, str) and not any(word in each for word in NEVER_SENT_BACK)
+        if isinstance(value, (str, list)) and not any(word in each for word in NEVER_SENT_BACK)
     }
     errors: dict[str, str] = {}
     for each, text in mistakes(error, words):

@@ -14,9 +14,11 @@ from sqlalchemy import Connection, func, select
 
 from flows.access.changes import TOPIC as RIGHTS
 from flows.signin.sessions import FEED as SESSIONS
+from pipe.clock import Clock
 from pipe.errors import BadRequest, RateLimited
 from pipe.store.schema import feed
 from web.pages.forms import Input
+from web.pages.kept import Kept
 from web.pages.permission import GATEWAY, Permission
 from web.server import Request
 
@@ -60,10 +62,12 @@ class Topic:
 class Streams:
     """The open streams."""
 
-    def __init__(self, topics: Sequence[Topic]) -> None:
+    def __init__(self, topics: Sequence[Topic], clock: Clock) -> None:
         self._topics: Mapping[str, Topic] = {topic.name: topic for topic in topics}
         self._open: dict[str, list[Request]] = {}
         self._stop = asyncio.Event()
+        self.kept = Kept(clock)
+        """the sessions that have streams"""
 
     def stop(self) -> None:
         """Ends them all; browsers come again."""
@@ -109,13 +113,13 @@ class Streams:
             now = call.site.clock.monotonic()
             if not events or known != access.version or now - looked >= LOOK_S:
                 known, looked = access.version, now
-                if not await self._goes_on(call, response, topics):
+                if not await self._goes_on(call, response, topics, events[-1][0] if events else after):
                     return
                 if menu != call.menu_mark:
                     menu = call.menu_mark
                     await response.write(b"event: rights\ndata: {}\n\n")
             for seq, topic, event in events:
-                if topic in GUARDS and not await self._goes_on(call, response, topics):
+                if topic in GUARDS and not await self._goes_on(call, response, topics, seq):
                     return
                 after = seq
                 if topic in names:
@@ -139,9 +143,9 @@ class Streams:
                 each.cancel()
             await asyncio.gather(coming, stop, turned, return_exceptions=True)
 
-    async def _goes_on(self, call: Call, response: web.StreamResponse, topics: list[Topic]) -> bool:
+    async def _goes_on(self, call: Call, response: web.StreamResponse, topics: list[Topic], mark: int) -> bool:
         """Whether the session is still good and may still see all of it; tells the page where not."""
-        why = "signed_out" if not await call.site.still_there(call) else ""
+        why = "signed_out" if not await call.site.still_there(call, mark) else ""
         if not why and not all(topic.allowed(call) for topic in topics):
             why = "denied"
         if why:
@@ -167,12 +171,18 @@ class Streams:
             mine[:] = [each for each in mine if each is not request]
             if not mine:
                 self._open.pop(owner, None)
+                self.kept.drop(owner)
 
 
 def ends(connection: Connection) -> tuple[int, int]:
     """Numbers of the oldest and the newest event that are kept; 0 where there is none."""
     row = connection.execute(select(func.min(feed.c.seq), func.max(feed.c.seq))).one()
     return row[0] or 0, row[1] or 0
+
+
+def newest(connection: Connection, topic: str) -> int:
+    """Number of the newest event of one feed; 0 where there is none."""
+    return connection.execute(select(func.max(feed.c.seq)).where(feed.c.topic == topic)).scalar() or 0
 
 
 def _known_before(call: Call, ask: Follow) -> int | None:

@@ -62,6 +62,8 @@ class Operation:
     """of the API's answer where that is not nothing"""
     media: str = ""
     """of what a raw operation answers with"""
+    alike: bool = False
+    """a page that shows the same to all who have the same rights"""
     whole: bool = False
     """it concerns the gateway as a whole: a right that is given for one company is not enough"""
 
@@ -88,10 +90,14 @@ class Area:
         api: str | None = None,
         nav: Nav | None = None,
         early: bool = False,
+        alike: bool = False,
     ) -> Callable[[Handler], Operation]:
-        """A page for GET: what the function gives is `it` of the template, and the JSON of the API."""
+        """A page for GET: what the function gives is `it` of the template, and the JSON of the API.
+
+        `alike`: it shows the same to all who have the same rights.
+        """
         return lambda handler: self._add(
-            handler, "page", "GET", path, permission, template=template, api=api, nav=nav, early=early
+            handler, "page", "GET", path, permission, template=template, api=api, nav=nav, early=early, alike=alike
         )
 
     def action(
@@ -173,6 +179,8 @@ class Router:
 
     def find(self, method: str, path: str) -> Match:
         """Raises NotFound, or MethodNotAllowed where the path is served for other methods."""
+        if "\0" in path:
+            raise NotFound("nothing is served at an address with a NUL character")
         method = "GET" if method == "HEAD" else method
         allowed: set[str] = set()
         meant: re.Pattern[str] | None = None

@@ -16,6 +16,7 @@ from yarl import URL
 from flows.access import people
 from flows.access.changes import noted
 from flows.access.engine import Access
+from flows.duty.hearing import Duty
 from flows.signin import api_keys, sessions
 from flows.signin import passwords as password_table
 from flows.signin.passwords import Passwords
@@ -40,8 +41,9 @@ from web.pages import cookies, forms, shield
 from web.pages.bots import Act, Bot
 from web.pages.call import Call
 from web.pages.kept import Kept
-from web.pages.live import Streams, Topic
+from web.pages.live import LOOK_S, Streams, Topic
 from web.pages.permission import GATEWAY, Open
+from web.pages.refreshing import HEADER, Refreshing
 from web.pages.results import Done, Show
 from web.pages.router import API, Area, Operation, Router
 from web.pages.static import Static
@@ -85,9 +87,11 @@ class Site:
         self.router = Router(areas)
         self.static = Static()
         self.templates = Templates(self.static)
-        self.streams = Streams(topics)
+        self.streams = Streams(topics, clock)
         self.kept = Kept(clock)
         self.works = Works(store, clock)
+        self.duty = Duty(access, store.vault)
+        self.refreshing = Refreshing(self)
         self._starts = starts
 
     def factor(self, name: str) -> Factor:
@@ -105,9 +109,24 @@ class Site:
         """Puts the headers of all pages on an answer; for those who prepare one themselves."""
         shield.guard(request, response)
 
-    async def still_there(self, call: Call) -> bool:
-        """Whether the session or key of an open stream is still good."""
-        return await self._identify(call)
+    async def still_there(self, call: Call, mark: int) -> bool:
+        """Whether the session or key of an open stream is still good.
+
+        Streams of one session ask the store once; again after the event of number `mark`, and after a second.
+        """
+        if call.session is None:
+            return await self._identify(call)
+        # Rights turn a moment before the event that tells of it.
+        known = (self.access.version << 48) + mark
+        found = await self.streams.kept.get(call.session.id, known, LOOK_S, lambda: self._entered(call))
+        if found is not None:
+            call.session, call.person, call.must = found
+        return found is not None
+
+    async def _entered(self, call: Call) -> tuple[sessions.Session, people.Person, str] | None:
+        token, now = call.request.cookies.get(cookies.SESSION, ""), self.clock.now()
+        settings = self.settings()
+        return await self.store.read(lambda connection: entered(connection, token, now, settings)) if token else None
 
     # --- the steps ---
 
@@ -155,9 +174,7 @@ class Site:
         said = call.request.headers.get("Authorization")
         if call.by_api and said is not None:
             return await self._by_key(call, said)
-        token, now = call.request.cookies.get(cookies.SESSION, ""), self.clock.now()
-        settings = self.settings()
-        found = await self.store.read(lambda connection: entered(connection, token, now, settings)) if token else None
+        found = await self._entered(call)
         if found is None:
             call.person, call.session, call.must = None, None, ""
             call.token = call.request.cookies.get(cookies.VISITOR, "")
@@ -165,7 +182,7 @@ class Site:
                 call.token, call.fresh = sessions.new_token(), True
             return False
         call.session, call.person, call.must = found
-        call.token = token
+        call.token, now = call.request.cookies[cookies.SESSION], self.clock.now()
         if now - call.session.seen_at > sessions.SEEN_EVERY_S and call.operation.name != "common.feed":
             session_id = call.session.id
             await self.store.write(lambda tx: sessions.seen(tx, session_id))
@@ -190,6 +207,8 @@ class Site:
         try:
             typed = call.by_api and call.request.method != "GET"
             arguments = [forms.read(operation.takes, raw, typed=typed)] if operation.takes else []
+            if operation.kind == "page" and HEADER in call.request.headers and call.person is not None:
+                return await self.refreshing.answer(call, arguments)
             result = await operation.handler(call, *arguments)
         except (ValidationError, forms.Invalid) as error:
             return await self._sent_back(call, raw, error)
@@ -215,12 +234,18 @@ class Site:
     def page(self, call: Call, template: str, it: Any, *, status: int = 200) -> web.Response:
         """A page with the layout, menu and all."""
         toast = cookies.toast_of(call.request)
-        context = call.context() | {"it": it, "site": self, "toast": toast, "menu": self._menu(call)}
+        context = call.context() | {"it": it, "site": self, "alone": False, "toast": toast, "menu": self._menu(call)}
         text = self.templates.render(template, call.words, context)
         response = web.Response(text=text, status=status, content_type="text/html", charset="utf-8")
         if toast is not None:
             cookies.drop(response, cookies.TOAST)
         return response
+
+    def parts(self, call: Call, it: Any) -> str:
+        """What a page shows, without what stands around it: for one that is open already."""
+        assert call.operation.template is not None
+        context = call.context() | {"it": it, "site": self, "alone": True}
+        return self.templates.render(call.operation.template, call.words, context)
 
     def start(self, call: Call) -> str:
         """The page that `/` leads to: of the first part of the site in which the one who asks may do something."""

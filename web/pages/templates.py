@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +18,9 @@ from web.pages.static import Static
 from web.pages.words import LANGUAGES, Words
 
 FOLDER = Path(__file__).resolve().parent.parent / "templates"
+
+
+_CODE = re.compile(r"`([^`]+)`")
 
 
 class Templates:
@@ -62,13 +67,14 @@ def _environment(words: Words, static: Static, folder: Path) -> Environment:
     environment.globals |= {
         "t": words,
         "static": static.url,
-        "icon": lambda *args, **more: _icon(static, *args, **more),
+        "icon": lru_cache(maxsize=1000)(partial(_icon, static)),
     }
     environment.filters |= {
         "moment": words.moment,
         "clock": words.clock,
         "lasting": words.lasting,
         "number": words.number,
+        "coded": _coded,
         "query": _query,
         "initials": _initials,
         "named": words.name_of,
@@ -76,6 +82,11 @@ def _environment(words: Words, static: Static, folder: Path) -> Environment:
         "browser": lambda agent: _browser(agent) or words("session.unknown_agent"),
     }
     return environment
+
+
+def _coded(text: str) -> Markup:
+    """What stands between backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 — escaped before
 
 
 def _icon(static: Static, name: str, label: str | None = None) -> Markup:

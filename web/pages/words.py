@@ -1,6 +1,6 @@
 """What pages say, in Ukrainian and in English: one catalogue, both languages side by side.
 
-Files `web/texts/*.toml` and `flows/texts/*.toml`: a table a key, in it `uk` and `en`. A text with a number has forms
+Files `web/texts/*.toml` and `pipe/texts/*.toml`: a table a key, in it `uk` and `en`. A text with a number has forms
 by number instead:
 `uk = {one = "{n} сеанс", few = "{n} сеанси", many = "{n} сеансів"}`.
 """
@@ -13,18 +13,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-from flows.refusing import FOLDER, Term
+from pipe import saying
 from pipe.errors import PipeError
+from pipe.refusing import Term
 
-Language = Literal["uk", "en"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
+Language = saying.Language
+LANGUAGES = saying.LANGUAGES
 FIRST: Language = "uk"
-FOLDERS = (Path(__file__).resolve().parent.parent / "texts", FOLDER)
+FOLDERS = (Path(__file__).resolve().parent.parent / "texts", saying.FOLDER)
 KYIV = ZoneInfo("Europe/Kyiv")
 _NAME = re.compile(r"{(\w+)}")
 PLACES = {"Ґ": "Гӿ", "ґ": "гӿ", "Є": "Еӿ", "є": "еӿ", "І": "Иӿ", "і": "иӿ", "Ї": "Иӿӿ", "ї": "иӿӿ"}
@@ -73,7 +74,8 @@ class Words:
 
     def __call__(self, key: str, /, **values: Any) -> str:
         """The text with its `{names}` filled in. Raises KeyError for a key or a name that is not there."""
-        return _NAME.sub(lambda found: self._say(values[found[1]]), self._text(key, values))
+        text = self._text(key, values)
+        return _NAME.sub(lambda found: self._say(values[found[1]]), text) if "{" in text else text
 
     def rich(self, key: str, /, **values: Any) -> Markup:
         """The same for pages where the text itself has tags, such as `<b>`; what is filled in is escaped."""
@@ -117,9 +119,11 @@ class Words:
         form = "%d.%m.%Y %H:%M" if self.language == "uk" else "%Y-%m-%d %H:%M"
         return datetime.fromtimestamp(at, KYIV).strftime(form + (":%S" if seconds else ""))
 
-    def clock(self, at: float) -> str:
-        """`14:32:07` in Kyiv."""
-        return datetime.fromtimestamp(at, KYIV).strftime("%H:%M:%S")
+    def clock(self, at: float, *, fine: bool = False) -> str:
+        """`14:32:07` in Kyiv; `fine`: `14:32:07,114`."""
+        then = datetime.fromtimestamp(at, KYIV)
+        part = f"{',' if self.language == 'uk' else '.'}{then.microsecond // 1000:03}" if fine else ""
+        return then.strftime("%H:%M:%S") + part
 
     def lasting(self, seconds: float) -> str:
         """`12 хв`: the two largest units at most."""

@@ -15,7 +15,7 @@ from pipe.errors import NotFound, RateLimited
 from pipe.store.transaction import Tx
 from web.pages.call import Call
 from web.pages.forms import Input, Invalid
-from web.pages.permission import SIGNED_IN
+from web.pages.permission import GATEWAY, SIGNED_IN
 from web.pages.results import Done, Show
 from web.pages.router import Area
 from web.signin.beginning import check_new
@@ -46,6 +46,7 @@ class Account(BaseModel):
     has_password: bool = Field(description="Whether there is a password.")
     has_totp: bool = Field(description="Whether there is an authenticator app.")
     has_telegram: bool = Field(description="Whether codes come to a Telegram chat.")
+    may_subscribe: bool = Field(description="Whether one may hear of alerts.")
     sessions: list[Open] = Field(description="Sessions that are open.")
 
 
@@ -115,9 +116,13 @@ async def confirm(call: Call, text: str) -> None:
 
 
 def has_password(connection: Connection, call: Call) -> bool:
-    """Whether the one who asks has a password that is good now; who comes by single sign-on may have none."""
+    """Whether the one who asks has a password that is good now; who comes by single sign-on may have none.
+
+    A one-time password that waits to be used is none to whoever has come by single sign-on: it proves nothing of them.
+    """
     kept = passwords.kept(connection, call.who.id)
-    return kept is not None and kept.good(call.now)
+    by_password = call.session is not None and "password" in call.session.factors
+    return kept is not None and kept.good(call.now) and (by_password or not kept.must_change)
 
 
 async def prove(call: Call, text: str) -> None:
@@ -240,6 +245,7 @@ def _account(connection: Connection, call: Call, here: str) -> Account:
         has_password=has_password(connection, call),
         has_totp="totp" in second,
         has_telegram="otp" in second,
+        may_subscribe=call.may("alert.read", GATEWAY),
         sessions=[
             Open(
                 id=each.id,

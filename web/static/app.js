@@ -115,7 +115,8 @@ if (wrong) wrong.focus();
 
 // --- live parts: <main data-live="TOPIC,…" data-after="N"> with parts <… data-part="ID"> ---
 // After an event, or when other rights make another menu, the page is asked for again, and its parts that differ take
-// the place of what is shown; a part under the pointer or the focus waits until it is left.
+// the place of what is shown; a part under the pointer or the focus waits until it is left, unless there is nothing in
+// it to press: [data-bare].
 
 const menu = document.querySelector("[data-rights]");
 if (menu) keepLive(document.querySelector("[data-live]"));
@@ -124,6 +125,9 @@ function keepLive(place) {
   const sign = document.querySelector("[data-live-sign]");
   let asking = false;
   let again = false;
+  let whole = false;
+  // Parts that wait until they are left: a pointer may rest on one for days.
+  const used = new WeakSet();
 
   async function refresh() {
     if (asking) {
@@ -131,8 +135,11 @@ function keepLive(place) {
       return;
     }
     asking = true;
+    // Only what is shown, not what stands around it, unless the menu has changed.
+    const headers = whole ? { Accept: "text/html" } : { Accept: "text/html", "X-Refresh": "parts" };
+    whole = false;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const answer = await fetch(location.href, { headers });
       if (answer.redirected || answer.status === 403) {
         location.reload();
         return;
@@ -157,9 +164,12 @@ function keepLive(place) {
   }
 
   function replace(part, next) {
-    const used = part.matches(":hover") || part.contains(document.activeElement);
-    if (used || part.querySelector("dialog[open], .tick:checked")) {
+    const touched = !part.hasAttribute("data-bare") && (part.matches(":hover") || part.contains(document.activeElement));
+    if (touched || part.querySelector("dialog[open], .tick:checked")) {
+      if (used.has(part)) return;
+      used.add(part);
       const later = () => {
+        used.delete(part);
         part.removeEventListener("pointerleave", later);
         part.removeEventListener("focusout", later);
         setTimeout(refresh, 50);
@@ -174,7 +184,10 @@ function keepLive(place) {
   const hear = {
     event: refresh,
     reset: refresh,
-    rights: refresh,
+    rights: () => {
+      whole = true;
+      refresh();
+    },
     // A form that ends the session itself, such as signing out, leads on by itself.
     end: () => document.querySelector("form[data-sent]") || location.reload(),
     state: (up) => {

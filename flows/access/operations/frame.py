@@ -10,9 +10,9 @@ from flows.access.difference import Change
 from flows.access.engine import Access
 from flows.access.model import Object, Snapshot
 from flows.access.predicate import Allow, Region
-from flows.refusing import refused
 from pipe.errors import BadRequest, NotFound
 from pipe.operations.host import Host
+from pipe.refusing import refused
 
 T = TypeVar("T")
 

@@ -151,10 +151,10 @@ class House(Pages):
 
 
 @asynccontextmanager
-async def house(folder: Path, *, ready: bool = True, more: str = "") -> AsyncIterator[House]:
+async def house(folder: Path, *, ready: bool = True, more: str = "", routes: str = "") -> AsyncIterator[House]:
     """Everything up; two companies, and staff, use one-time passwords where they are to be `ready`.
 
-    `more` are further lines of `connections:`.
+    `more` are further lines of `connections:`, `routes` of `routes:`.
     """
     async with AsyncExitStack() as stack:
         theirs = folder / "telegram"
@@ -162,19 +162,19 @@ async def house(folder: Path, *, ready: bool = True, more: str = "") -> AsyncIte
         telegram = TelegramPartner("otp-bot", config(theirs), theirs)
         stack.push_async_callback(telegram.close)
         await telegram.start()
-        made = await stack.enter_async_context(gateway(folder, telegram, more))
+        made = await stack.enter_async_context(gateway(folder, telegram, more, routes))
         if ready:
             await set_up(made)
         yield made
 
 
 @asynccontextmanager
-async def gateway(folder: Path, telegram: TelegramPartner, more: str = "") -> AsyncIterator[House]:
+async def gateway(folder: Path, telegram: TelegramPartner, more: str = "", routes: str = "") -> AsyncIterator[House]:
     """The gateway of a folder, beside a Telegram that goes on."""
     (folder / "box").mkdir(exist_ok=True)
     (folder / "token").write_text(TOKEN, encoding="utf-8")
     written = CONFIG.format(api=telegram.address).replace("flows/otp/routes.yaml", "routes.yaml")
-    written = written.replace("routes:\n", more + "routes:\n", 1)
+    written = written.replace("routes:\n", more + "routes:\n", 1) + routes
     (folder / "routes.yaml").write_text((ROOT / "flows/otp/routes.yaml").read_text(encoding="utf-8"), encoding="utf-8")
     (folder / "c.yaml").write_text(written, encoding="utf-8")
     async with running(folder / "c.yaml") as made, aiohttp.ClientSession() as client:

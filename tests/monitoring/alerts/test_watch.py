@@ -80,7 +80,7 @@ async def told(house: House, count: int) -> list[Any]:
 
 def down(house: House, name: str = "out") -> None:
     """The connection breaks."""
-    house.engine.connections[name].note(Health("down", "the partner refuses"))
+    house.engine.connections[name].note(Health("down", "the partner refuses", "PIPE-2001"))
 
 
 async def ask(house: House, operation: str, **arguments: Any) -> Any:
@@ -97,7 +97,7 @@ async def test_a_connection_that_is_down_is_told_and_so_is_that_it_is_back(house
     (body,) = await told(house, 1)
     assert (body["state"], body["severity"], body["count"]) == ("firing", "critical", 1)
     assert body["subject"] == "CRITICAL: out is down: the partner refuses"
-    assert body["subject_uk"] == "КРИТИЧНО: out не працює: the partner refuses"
+    assert body["subject_uk"] == "КРИТИЧНО: out не працює: партнер недосяжний (the partner refuses)"
     (one,) = body["alerts"]
     assert (one["rule"], one["connection"], one["route"]) == ("connection_down", "out", None)
     house.engine.connections["out"].note(Health("up"))

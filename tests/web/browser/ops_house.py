@@ -18,6 +18,7 @@ from flows.access.changes import Unit
 from flows.access.permissions import CATALOGUE
 from flows.signin import passwords
 from pipe.store.schema import delivery, message
+from tests.adapters.smtp_bench import MailServer
 from tests.pipe.running import running
 from tests.web.browser.conftest import CONSOLE, LOGIN, NAME, PASSWORD, House
 from tests.web.pages.site import QUICK
@@ -33,7 +34,12 @@ connections:
     probe: {get: /ping, every: 1s}
   archive: {type: file_folder, path: box}
   crm: {type: http_client, url: "%s", reconnect: {first: 1s, max: 1s}}
+  mail: {type: smtp, url: "smtp://127.0.0.1:%d", starttls: false, sender: pipe@ukc.gov.ua}
+alerts: {every: 200ms, group: 0s, clear: 1s, rules: {connection_down: {for: 1s}}}
 routes:
+  alerts.people:
+    from: {alerts: info, people: mail}
+    to: {connection: mail, send: "${body.to}", subject: "${body.subject}", text: "${body.text}"}
   appeals:
     from: {connection: partners, path: /appeals, methods: [POST]}
     sensitive: [body.phone]
@@ -55,12 +61,14 @@ class Mortal:
     """A partner that is killed and comes back at the same address."""
 
     def __init__(self) -> None:
-        self.status, self.taken, self.port = 200, 0, 0
+        self.status, self.port = 200, 0
+        self.taken: list[str] = []
+        """ids of what it took, each as often as it came"""
         self._runner: web.AppRunner | None = None
 
     async def _take(self, request: web.Request) -> web.Response:
         if self.status == 200 and request.method == "POST":
-            self.taken += 1
+            self.taken.append(request.headers["X-Pipe-Message-Id"])
         return web.json_response({"state": "ok" if self.status == 200 else "no"}, status=self.status)
 
     async def live(self) -> None:
@@ -91,14 +99,26 @@ class OpsHouse(House):
 
     registry: Mortal
     crm: Mortal
+    mail: MailServer
 
     async def hand_in(self, path: str, n: int) -> None:
-        """Accepts so many messages."""
-        async with aiohttp.ClientSession(self.address) as client:
-            for each in range(n):
+        """Accepts so many messages, a few at a time."""
+        numbers = iter(range(n))
+
+        async def some() -> None:
+            for each in numbers:
                 body = {"phone": "+380671234567", "text": f"Немає води, будинок {each}", "number": str(each)}
                 async with client.post(f"/pipe/{path}", json=body) as answer:
                     assert answer.status == 202
+
+        async with aiohttp.ClientSession(self.address) as client:
+            await asyncio.gather(*(some() for _ in range(8)))
+
+    async def mailed(self, subject: str) -> None:
+        """Returns once somebody got a mail with this in its subject; at most a minute later."""
+        async with asyncio.timeout(60):
+            while not any(subject in str(mail["subject"]) for mail in self.mail.mails):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     async def ids(self, route: str, state: str) -> list[str]:
         """Messages of a route in that state."""
@@ -116,7 +136,7 @@ class OpsHouse(House):
 
 def everything(tx: Unit) -> None:
     """Somebody who may do all of it."""
-    made = people.create(tx, CONSOLE, LOGIN, NAME, level=3)
+    made = people.create(tx, CONSOLE, LOGIN, NAME, level=3, email=LOGIN)
     passwords.keep(tx, made.id, QUICK.hash(PASSWORD))
     roles.create(tx, CONSOLE, "all", {"uk": "Чергова інженерка"}, [each.name for each in CATALOGUE])
     grants.give(tx, CONSOLE, "all", "person", made.id, scope="all", level=2, reason="чергування")
@@ -129,12 +149,15 @@ async def ops_house(chromium: Browser, folder: Path) -> AsyncIterator[OpsHouse]:
     registry, crm = Mortal(), Mortal()
     await registry.live()
     await crm.live()
-    (folder / "c.yaml").write_text(CONFIG % (registry.url, crm.url), encoding="utf-8")
+    mail = MailServer()
+    await mail.start()
+    (folder / "c.yaml").write_text(CONFIG % (registry.url, crm.url, mail.port), encoding="utf-8")
     try:
         async with running(folder / "c.yaml") as gateway:
             gateway.staff.site.passwords = passwords.Passwords(QUICK)
             await gateway.staff.access.change(CONSOLE, everything)
-            yield OpsHouse(gateway, chromium, registry, crm)
+            yield OpsHouse(gateway, chromium, registry, crm, mail)
     finally:
         await registry.die()
         await crm.die()
+        await mail.stop()

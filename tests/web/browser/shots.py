@@ -1,23 +1,21 @@
-"""`python -m tests.web.browser.shots`: makes the pictures of docs/images again, in both languages."""
+"""`python -m tests.web.browser.shots`: makes the pictures of docs/images again, in both languages.
+
+`shots_ops` makes those of /ops.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import math
 import tempfile
-from collections import Counter
 from pathlib import Path
 
 from playwright.async_api import Browser, async_playwright
 
 from flows.access import grants, organisation, people
 from flows.access.changes import Actor, Unit
-from monitoring.history.recorder import Tally, put
-from pipe.store.transaction import Tx
 from tests.flows.otp.house import house as otp_house
 from tests.pipe.running import running
 from tests.web.browser.conftest import CONFIG, LOGIN, NARROW, PASSWORD, House, begin
-from tests.web.browser.ops_house import ops_house
 
 IMAGES = Path(__file__).resolve().parents[3] / "docs" / "images"
 SIZE = (1200, 700)
@@ -83,54 +81,7 @@ async def main() -> None:
             await page.screenshot(path=IMAGES / f"sign-in-{language}.png")
             await context.close()
         await one_time_passwords(browser)
-        await on_duty(browser)
         await browser.close()
-
-
-async def on_duty(browser: Browser) -> None:
-    """The pages of operations while a partner is away and another one refuses."""
-    async with ops_house(browser, Path(tempfile.mkdtemp())) as duty:
-        await duty.gateway.store.write(an_hour)
-        await duty.hand_in("appeals", 20)
-        duty.crm.status = 422
-        await duty.hand_in("crm", 9)
-        await duty.settled("crm.sync", "dead", 9)
-        await duty.registry.die()
-        await duty.hand_in("appeals", 14)
-        async with asyncio.timeout(60):
-            while duty.gateway.engine.connections["registry"].state != "down":  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
-        dead = (await duty.ids("crm.sync", "dead"))[0]
-        pages = {
-            "ops": "",
-            "ops-connection": "/connections/registry",
-            "ops-message": f"/messages/{dead}",
-            "ops-dead": "/dead",
-        }
-        for language in ("uk", "en"):
-            context, page = await duty.signed_in(SIZE, language=language, theme="dark" if language == "en" else "light")
-            await page.goto("/ops/dead")
-            await page.locator("[data-all]").check()
-            await page.locator("[formaction$=rehearse]").click()
-            await page.locator(".bulk progress[value='9']").first.wait_for()
-            for name, path in pages.items():
-                await page.goto(f"/ops{path}")
-                await page.set_viewport_size({"width": SIZE[0], "height": 1000 if name == "ops" else SIZE[1]})
-                await page.screenshot(path=IMAGES / f"{name}-{language}.png")
-            await context.close()
-
-
-def an_hour(tx: Tx) -> None:
-    """An hour of history, so that there is something to be seen."""
-    now = int(tx.now // 60 * 60)
-    for minute in range(60):
-        n = 60 + round(20 * math.sin(minute / 7)) + minute * 7 % 10
-        times = Counter({18 + minute * 5 % 4 + minute // 12: n})
-        put(tx, 60, now - 60 * (60 - minute), {
-            ("appeals", ""): Tally(came=n), ("appeals", "registry"): Tally(done=n, times=times),
-            ("appeals", "archive"): Tally(done=n, times=Counter({4: n})), ("crm.sync", ""): Tally(came=9),
-            ("crm.sync", "crm"): Tally(done=9, times=Counter({25: 9})),
-        })  # fmt: skip
 
 
 async def one_time_passwords(browser: Browser) -> None:

@@ -32,7 +32,12 @@ version: 1
 connections:
   box: {type: file_folder, path: box}
   partners: {type: http_server, auth: none}
-  crm: {type: http_client, url: "%s", reconnect: {first: 1s, max: 2s}, timeout: {total: 2s}}
+  crm:
+    type: http_client
+    url: "%s"
+    reconnect: {first: 1s, max: 2s}
+    timeout: {total: 2s}
+    drift: {samples: {every: 1ms, learn: 2, sure: 1}}
 routes:
   appeals:
     from: {connection: partners, path: /appeals, methods: [POST]}
@@ -40,7 +45,7 @@ routes:
     steps:
       - decode: json
       - map: {phone: body.phone, text: body.text, n: "to_int(body.n)"}
-    to: {connection: crm, post: /people}
+    to: {connection: crm, post: /people, dead_when: "body.state == 'never'"}
   copies: {from: {connection: box, get: "*.in"}, to: {connection: box, put: "out/${message.id}"}}
 """
 

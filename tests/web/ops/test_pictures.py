@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from web.ops.charts import chart, path, round_up
 from web.ops.flow import MOST, Out, Way, flow
 
@@ -16,6 +18,10 @@ def test_a_picture_shows_what_is_ill_and_tells_how_much_it_leaves_out() -> None:
     assert [pipe.state for pipe in drawn.outs if pipe.state] == ["down"]
     assert all(node.y >= 0 and node.y + node.height <= drawn.height for node in drawn.nodes)
     assert flow([]).nodes == []
+    still = Way("still", "s", "connection", 0, (Out("t", "connection", 0, 0, ""),))
+    drawn = flow([*ways[:3], still, replace(still, route="stands")])
+    assert ({node.name for node in drawn.nodes}, drawn.more) == ({"r000", "r001", "r002", "stands"}, 1)
+    assert [node.name for node in flow([still]).nodes] == ["still"]
 
 
 def test_a_chart_has_gaps_where_nothing_is_known() -> None:

@@ -123,10 +123,10 @@ class Pages:
 
 
 @asynccontextmanager
-async def pages(folder: Path, more: str = "", config: str = CONFIG) -> AsyncIterator[Pages]:
-    """A running gateway with cheap hashes."""
+async def pages(folder: Path, more: str = "", config: str = CONFIG, store: str | None = None) -> AsyncIterator[Pages]:
+    """A running gateway with cheap hashes; its rows are embedded, or in `store`."""
     (folder / "box").mkdir()
     (folder / "c.yaml").write_text(config + more, encoding="utf-8")
-    async with running(folder / "c.yaml") as gateway:
+    async with running(folder / "c.yaml", store) as gateway:
         gateway.staff.site.passwords = passwords.Passwords(QUICK)
         yield Pages(gateway)

@@ -189,6 +189,29 @@ async def test_so_many_pages_follow_at_once_and_those_that_were_left_do_not_coun
         assert (await visitor.get("/feed?topics=signin")).status == 429
 
 
+async def test_a_page_that_is_open_for_long_takes_no_more_room(
+    site: Pages, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After hundreds of events a stream waits by as many marks as after the first; closed, by none."""
+    monkeypatch.setattr(live, "BEAT_S", 0.1)
+    store, streams = site.gateway.store, site.gateway.staff.site.streams
+
+    def room() -> list[int]:
+        kept = len(streams.kept._known), len(streams.kept._lasting)
+        return [sum(map(len, store._listeners.values())), *kept, sum(map(len, streams._open.values()))]
+
+    async with following(visitor, "topics=signin") as one, following(visitor, "topics=signin") as other:
+        for _ in range(10):
+            numbers = await say(site, *map(str, range(30)))
+            for stream in (one, other):
+                assert [(await stream.next())[0] for _ in numbers] == [str(each) for each in numbers]
+        assert room()[1:] == [1, 0, 2]
+        assert len(store._followed) <= 2
+    async with asyncio.timeout(60):
+        while room()[1:] != [0, 0, 0]:  # noqa: ASYNC110 — nobody tells that a closed page was noticed
+            await asyncio.sleep(0.02)
+
+
 async def test_stopping_ends_streams_at_once(site: Pages, visitor: Visitor) -> None:
     """A gateway that stops does not wait for pages that are open."""
     async with following(visitor, "topics=signin") as stream:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.refusing import Term, refused
 from pipe.errors import BadRequest
+from pipe.refusing import Term, refused
 from web.catalogue import AREAS
 from web.pages.router import Router
 from web.pages.words import Text, Words, catalogue, chosen, plural
@@ -24,7 +24,9 @@ BUILT = ("toast.", "error.", "people.state_", "people.kind_", "home.about.", "ev
          "ops.ledger.", "ops.alerts.severity.", "ops.alerts.state.", "ops.queues.",
          "ops.fact.", "ops.event.", "ops.act.", "ops.work.", "ops.dead.period_", "ops.period.", "ops.switch.",
          "ops.doctor.", "ops.check.", "ops.promise.", "ops.rule.", "ops.alerts.", "ops.routes.",
-         "ops.connections.",
+         "ops.connections.", "ops.cure.", "ops.drift.", "drift.", "untraced.",
+         "subscriptions.why.", "subscriptions.by.", "subscriptions.in_", "subscriptions.severity.",
+         "subscriptions.fate.", "subscriptions.connections", "subscriptions.routes", "subscriptions.gone",
          "refused.hint.", "refused.term.", "code.way.", "exchanges.by.", "exchanges.outcomes.")  # fmt: skip
 """beginnings of keys that are put together where they are used"""
 
@@ -71,8 +73,9 @@ def test_each_text_is_asked_for_somewhere() -> None:
 
 
 def refusals() -> set[str]:
-    """Keys of the refusals that flows raise."""
-    flows = "\n".join(path.read_text(encoding="utf-8") for path in (WEB.parent / "flows").rglob("*.py"))
+    """Keys of the refusals that flows and operations raise."""
+    places = (path for place in ("flows", "pipe", "monitoring") for path in (WEB.parent / place).rglob("*.py"))
+    flows = "\n".join(path.read_text(encoding="utf-8") for path in places)
     keys = re.findall(r"""refused\(\s*\w+, "(\w+)\"""", flows) + re.findall(r""""(role_\w+)": select""", flows)
     return {f"refused.{key}" for key in [*keys, "columns_missing", "columns_unknown"]}
 

@@ -19,8 +19,11 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from yarl import URL
 
+from flows.access import people
+from flows.signin import passwords
 from pipe.config.sign_in import SignIn
-from tests.web.pages.site import Pages, Visitor, pages
+from pipe.store.transaction import Tx
+from tests.web.pages.site import QUICK, Pages, Visitor, pages
 from web.pages.cookies import WAY
 
 LOGIN = "anna@ukc.gov.ua"
@@ -149,6 +152,28 @@ async def test_the_request_is_bound_and_the_code_is_proven(site: Pages, liar: Li
         honest(liar, asked, email=None, email_verified=None)
         liar.userinfo = {"sub": "s-1"}
         assert (await again.get(f"/login/back/gov?code=c&state={asked['state']}")).url.path == "/me"
+
+
+async def test_a_one_time_password_that_waits_is_no_business_of_who_comes_by_the_provider(
+    site: Pages, liar: Liar
+) -> None:
+    """No page asks to change it, and no proof asks for it: a sign-in not long ago stands for it."""
+
+    def given(tx: Tx) -> None:
+        person = people.called(tx, LOGIN).id
+        passwords.keep(tx, person, QUICK.hash("once-and-only-once"), must_change=True, expires_at=time.time() + 3600)
+
+    await site.gateway.store.write(given)
+    async with site.visitor() as visitor:
+        asked = await leave(visitor)
+        honest(liar, asked)
+        assert (await visitor.get(f"/login/back/gov?code=c&state={asked['state']}")).url.path == "/me"
+        page = await visitor.get("/me/totp")
+        assert (page.url.path, 'name="current"' in page.text) == ("/me/totp", False)
+        assert 'name="app"' in (await visitor.post("/me/totp/begin")).text
+    async with site.visitor() as other:  # by the password itself it has to be changed before anything else
+        await other.sign_in(LOGIN, "once-and-only-once")
+        assert (await other.get("/admin")).url.path == "/me/password"
 
 
 LIES: dict[str, dict[str, Any]] = {

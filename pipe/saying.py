@@ -1,0 +1,54 @@
+"""Words of the gateway itself that people read in both languages: `pipe/texts/*.toml`. Pages have them, too."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+Language = Literal["uk", "en"]
+LANGUAGES: tuple[Language, ...] = get_args(Language)
+FOLDER = Path(__file__).resolve().parent / "texts"
+"""the pages' catalogue is made of it, too"""
+_NAME = re.compile(r"{(\w+)}")
+
+
+def say(key: str, language: Language, **values: Any) -> str:
+    """The text of a key with its `{names}` filled in. Raises KeyError where there is none."""
+    return _NAME.sub(lambda found: str(values[found[1]]), _texts()[key][language])
+
+
+def has(key: str) -> bool:
+    """Whether there is such a text."""
+    return key in _texts()
+
+
+def because(code: str | None, reason: str, language: Language) -> str:
+    """Why something is not well, in the reader's words, with what exactly happened in brackets.
+
+    English is said as it is: the exact words say it all.
+    """
+    if language == "en" or not code or not has(f"ops.cause.{code}"):
+        return reason
+    cause = say(f"ops.cause.{code}", language)
+    first = cause if cause[1:2].isupper() or cause.startswith("Telegram") else cause[:1].lower() + cause[1:]
+    return f"{first} ({reason})" if reason else first
+
+
+@cache
+def _texts() -> Mapping[str, Mapping[str, str]]:
+    found: dict[str, Mapping[str, str]] = {}
+    for path in sorted(FOLDER.glob("*.toml")):
+        _flatten(tomllib.loads(path.read_text(encoding="utf-8")), "", found)
+    return found
+
+
+def _flatten(table: Mapping[str, Any], prefix: str, found: dict[str, Mapping[str, str]]) -> None:
+    for name, value in table.items():
+        if set(value) <= set(LANGUAGES):
+            found[prefix + name] = value
+        else:
+            _flatten(value, f"{prefix}{name}.", found)
