@@ -50,7 +50,8 @@ class SealedWriter:
                 self._waiting.append(rest[:missing])
             self._seal(_MORE)
             rest = rest[missing:]
-        self._waiting.append(rest)
+        # A view of the end would keep all of what came with it.
+        self._waiting.append(rest if len(rest) == len(data) else memoryview(bytes(rest)))
         self._waits += len(rest)
 
     def finish(self) -> None:

@@ -12,6 +12,9 @@ from adapters.files.remote import CannotResume, Entry, Missing, Remote
 from pipe.contract import Arrival, Blob, Door, Services, Spool, Timeout
 from pipe.errors import PeerError, Refused, Unreachable
 
+PIECE = 1 << 20
+"""bytes that are handed to the spool at once: each call of a thread costs as much as some hundred KiB"""
+
 
 @dataclass(slots=True)
 class Partial:
@@ -85,14 +88,32 @@ class Fetcher:
         return partial.spool, partial.size
 
     async def _fetched(self, remote: Remote, partial: Partial) -> None:
+        waiting: list[bytes] = []
+        held = 0
         # Looked at between pieces: a write to disk that is cancelled would leave nobody sure of what is there.
         ends = asyncio.get_running_loop().time() + self._timeout.total
-        async with aclosing(remote.read(partial.file.at, partial.size)) as pieces:
-            async for piece in pieces:
-                await partial.spool.write(piece)
-                partial.size += len(piece)
-                if asyncio.get_running_loop().time() > ends:
-                    raise self._slow(partial.file)
+
+        async def write() -> None:
+            nonlocal held
+            if waiting:
+                await partial.spool.write(waiting[0] if len(waiting) == 1 else b"".join(waiting))
+                partial.size += held
+                waiting.clear()
+                held = 0
+
+        try:
+            async with aclosing(remote.read(partial.file.at, partial.size)) as pieces:
+                async for piece in pieces:
+                    waiting.append(piece)
+                    held += len(piece)
+                    if held >= PIECE:
+                        await write()
+                    if asyncio.get_running_loop().time() > ends:
+                        raise self._slow(partial.file)
+        except PeerError:
+            await write()
+            raise
+        await write()
         wanted = partial.file.size
         if partial.size < wanted and (now := await remote.find(partial.file.at)) is not None and now.size == wanted:
             raise Unreachable(f"{partial.file.path} ended after {partial.size} of {wanted} bytes")

@@ -15,8 +15,8 @@ from pipe.errors import StoreError, StoreFull, StoreUnavailable, TooLarge
 from pipe.sealed_file import SealedWriter, new_key
 
 IN_MEMORY = 1 << 20
-AT_ONCE = 1 << 19
-"""bytes that are handed to the threads together: each call of one costs as much as some hundred KiB"""
+AT_ONCE = 1 << 18
+"""bytes that are handed to the threads together: fewer cost time, more cost memory for each of many callers"""
 
 
 class BlobSpool:
