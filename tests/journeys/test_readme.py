@@ -81,7 +81,7 @@ async def terminal(tmp_path: Path) -> AsyncIterator[Terminal]:
     """A shell beside the shipped configuration; what was started in it is ended."""
     for name in ("schemas", "secrets", "partners"):
         shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("connections.yaml", "flows/otp/routes.yaml"):
+    for name in ("connections.yaml", "flows/otp/routes.yaml", "flows/duty/routes.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "dev").write_text(DEV, encoding="utf-8")

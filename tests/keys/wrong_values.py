@@ -53,6 +53,7 @@ WRONG: dict[str, tuple[str, str, str]] = {
     "alerts.rules.severity": ("loud", "bad-value", "`severity`: `loud` is not possible"),
     "from alerts.of": ("[nobody]", "unknown-name", "there is no connection or route `nobody`"),
     "from alerts.hours": ("'8-20'", "bad-value", "`hours`: `8-20` is no part of the day: write `08:00-20:00`"),
+    "from alerts.people": ("letter", "bad-value", "`people`: `letter` is not possible"),
     "events.file": ("[a]", "bad-value", "`file`: should be a text; put it in quotes; it is a list"),
     "events.kept": ("90", "bad-value", "`kept`: `90` needs a unit: write"),
     "events.syslog": ("'tcp://x:1'", "bad-value", "`syslog`: `tcp://x:1` is no address of a syslog: write `udp://"),

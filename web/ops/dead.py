@@ -18,7 +18,7 @@ from web.ops import bulk
 from web.ops.asking import in_words
 from web.ops.hiding import said, sees_bodies
 from web.pages.call import Call
-from web.pages.forms import Input, Invalid, Said
+from web.pages.forms import Input, Invalid, Number, Said
 from web.pages.live import ends
 from web.pages.permission import GATEWAY
 from web.pages.results import Done
@@ -48,7 +48,7 @@ class LetterAsk(Ask):
     station: str = Field(default="", max_length=300, description="Only of this target.")
     code: str = Field(default="", max_length=20, description="Only of this error.")
     place: str = Field(default="", max_length=1000, description="Only of this line of the configuration.")
-    before: int | None = Field(default=None, ge=1, description="Only older ones than this number.")
+    before: Number | None = Field(default=None, description="Only older ones than this number.")
 
 
 class Group(BaseModel):
@@ -146,7 +146,7 @@ class Chosen(Input):
     """Which ones are meant: groups, single ones, or those that a rehearsal found to pass."""
 
     groups: list[str] = Field(default=[], max_length=MOST_GROUPS, description="Keys of groups.")
-    deliveries: list[int] = Field(default=[], max_length=1000, description="Numbers of deliveries.")
+    deliveries: list[Number] = Field(default=[], max_length=1000, description="Numbers of deliveries.")
     rehearsed: str = Field(default="", max_length=40, description="Those that this rehearsal found to pass.")
     reason: str = Field(default="", max_length=500, description="Why; it stands in the audit of what is changed.")
     per_second: int | None = Field(default=None, ge=1, le=1000, description="At most so many sent a second.")

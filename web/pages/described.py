@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from web.pages.forms import Input
 from web.pages.permission import Open
 from web.pages.router import API, Operation
 
@@ -44,6 +45,9 @@ class Described:
         )
         self._references = {model: schema for (model, _), schema in references.items()}
         self.schemas: dict[str, Any] = definitions.get("$defs", {})
+        for model in models:
+            if issubclass(model, Input):
+                _without_nul(self.schemas[self._references[model]["$ref"].rpartition("/")[2]])
         for operation in offered:
             method, _, path = (operation.api or "").partition(" ")
             self.paths.setdefault(API + path, {})[method.lower()] = self._operation(operation, method, path)
@@ -106,6 +110,18 @@ def _results(operation: Operation) -> Iterator[type[BaseModel]]:
 
 def _is_input(model: type[BaseModel], operations: Iterable[Operation]) -> bool:
     return any(operation.takes is model for operation in operations)
+
+
+def _without_nul(schema: Any) -> None:
+    """Says of each text what `Input` demands; one that has a form of its own does so already."""
+    if isinstance(schema, list):
+        for each in schema:
+            _without_nul(each)
+    elif isinstance(schema, dict):
+        if schema.get("type") == "string" and not schema.keys() & {"pattern", "format", "enum", "const"}:
+            schema["pattern"] = r"^[^\x00]*$"
+        for each in list(schema.values()):
+            _without_nul(each)
 
 
 def _named(path: str) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     StringConstraints,
     ValidationError,
     WithJsonSchema,
@@ -24,9 +25,11 @@ from pydantic_core import PydanticCustomError
 from pipe.errors import Conflict
 from web.pages.words import Words
 
-_SOLID = r"[^\s\x1c-\x1f\x85]"
-Said = Annotated[str, StringConstraints(strip_whitespace=False, pattern=f"^{_SOLID}([\\s\\S]*{_SOLID})?$")]
+_SOLID = r"[^\s\x00\x1c-\x1f\x85]"
+Said = Annotated[str, StringConstraints(strip_whitespace=False, pattern=f"^{_SOLID}([^\\x00]*{_SOLID})?$")]
 """a text that may not be empty, without blanks around it; those of a form are taken away before"""
+Number = Annotated[int, Field(ge=1, lt=1 << 63)]
+"""of a row of the store"""
 
 
 def _day(value: object) -> object:
@@ -100,6 +103,8 @@ def read(model: type[BaseModel], raw: Mapping[str, Any], *, typed: bool = False)
 
 def _number(value: Any) -> Any:
     """To JSON, 3.0 is a whole number."""
+    if isinstance(value, list):
+        return [_number(each) for each in value]
     whole = isinstance(value, (float, Decimal)) and math.isfinite(value) and value == int(value)
     return int(value) if whole else value
 

@@ -111,7 +111,7 @@ async def test_who_may_not_sign_in_gets_one_answer(site: Pages) -> None:
         (LOGIN, "не той пароль"),
         ("nobody@ukc.gov.ua", PASSWORD),
         ("robot", PASSWORD),
-        ("\u0000'--", "x"),
+        ("\u0001'--", "x"),
     ):
         async with site.visitor() as visitor:
             answers.append(await visitor.sign_in(login, password))
@@ -119,6 +119,14 @@ async def test_who_may_not_sign_in_gets_one_answer(site: Pages) -> None:
     bare = {CSRF.sub("", re.sub(r'(name="login"[^>]* value=")[^"]*', r"\1", answer.text)) for answer in answers}
     assert len({re.sub(r'value="[^"]*"', "", text) for text in bare}) == 1
     assert await audited(site, "signin.failed") == [LOGIN, "", "", ""]
+
+
+async def test_a_login_that_no_store_keeps_is_refused_beside_the_field(site: Pages) -> None:
+    """It is nobody's, so nothing is learnt of who there is, and nobody's failure is counted."""
+    async with site.visitor() as visitor:
+        answer = await visitor.sign_in("admin\u0000", "x")
+    assert (answer.status, "знак із кодом 0" in answer.text) == (422, True)
+    assert await audited(site, "signin.failed") == []
 
 
 @pytest.mark.timeout(120)
