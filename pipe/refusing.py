@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, TypeVar
 
 from pipe import saying
 from pipe.errors import PipeError
 
 E = TypeVar("E", bound=PipeError)
-_NAME = re.compile(r"{(\w+)}")
 
 
 class Term(str):
@@ -26,9 +22,9 @@ def refused(error: type[E], key: str, /, *, hint: str = "", facts: Mapping[str, 
 
     `hint` stands in the place of the one in the file, for what pages need not tell.
     """
-    texts = _texts()
-    advice = hint or _filled(texts["hint"][key]["en"], values) if hint or key in texts["hint"] else None
-    made = error(_filled(texts[key]["en"], values), hint=advice, **(facts or {}))
+    known = saying.has(f"refused.hint.{key}")
+    advice = hint or (_said(f"hint.{key}", values, "en") if known else None)
+    made = error(_said(key, values, "en"), hint=advice, **(facts or {}))
     made.said = key, values
     return made
 
@@ -36,19 +32,13 @@ def refused(error: type[E], key: str, /, *, hint: str = "", facts: Mapping[str, 
 def in_language(error: PipeError, language: saying.Language) -> str:
     """What a refusal says, without what helps; the error's own words where it has no key."""
     key, values = error.said
-    return _filled(_texts()[key][language], values, language) if key else error.text
+    return _said(key, values, language) if key else error.text
 
 
-@cache
-def _texts() -> Mapping[str, Any]:
-    found: Mapping[str, Any] = tomllib.loads((saying.FOLDER / "refusals.toml").read_text(encoding="utf-8"))["refused"]
-    return found
-
-
-def _filled(text: str, values: Mapping[str, Any], language: saying.Language = "en") -> str:
-    return _NAME.sub(lambda found: _word(values[found[1]], language), text)
+def _said(key: str, values: Mapping[str, Any], language: saying.Language) -> str:
+    return saying.say(f"refused.{key}", language, **{name: _word(value, language) for name, value in values.items()})
 
 
 def _word(value: Any, language: saying.Language) -> str:
-    terms = _texts()["term"]
-    return str(terms[value][language]) if isinstance(value, Term) and value in terms else str(value)
+    term = f"refused.term.{value}"
+    return saying.say(term, language) if isinstance(value, Term) and saying.has(term) else str(value)

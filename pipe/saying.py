@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,7 +16,7 @@ FOLDER = Path(__file__).resolve().parent / "texts"
 _NAME = re.compile(r"{(\w+)}")
 
 
-def say(key: str, language: Language, **values: Any) -> str:
+def say(key: str, language: Language, /, **values: Any) -> str:
     """The text of a key with its `{names}` filled in. Raises KeyError where there is none."""
     return _NAME.sub(lambda found: str(values[found[1]]), _texts()[key][language])
 
@@ -38,17 +38,25 @@ def because(code: str | None, reason: str, language: Language) -> str:
     return f"{first} ({reason})" if reason else first
 
 
+def read(*folders: Path) -> dict[str, Mapping[str, Any]]:
+    """All texts of their `*.toml` by key, `[a.b] uk = …` as `a.b`. Raises ValueError where two files have the same."""
+    texts: dict[str, Mapping[str, Any]] = {}
+    for path in sorted(path for folder in folders for path in folder.glob("*.toml")):
+        for key, text in _flat(tomllib.loads(path.read_text(encoding="utf-8"))):
+            if key in texts:
+                raise ValueError(f"{path.name}: `{key}` stands in another file, too")
+            texts[key] = text
+    return texts
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, value in table.items():
+        if set(value) & set(LANGUAGES):
+            yield prefix + name, value
+        else:
+            yield from _flat(value, f"{prefix}{name}.")
+
+
 @cache
 def _texts() -> Mapping[str, Mapping[str, str]]:
-    found: dict[str, Mapping[str, str]] = {}
-    for path in sorted(FOLDER.glob("*.toml")):
-        _flatten(tomllib.loads(path.read_text(encoding="utf-8")), "", found)
-    return found
-
-
-def _flatten(table: Mapping[str, Any], prefix: str, found: dict[str, Mapping[str, str]]) -> None:
-    for name, value in table.items():
-        if set(value) <= set(LANGUAGES):
-            found[prefix + name] = value
-        else:
-            _flatten(value, f"{prefix}{name}.", found)
+    return read(FOLDER)

@@ -31,9 +31,12 @@ PROBLEM = "urn:pipe:problem"
 class Answers:
     """The answers to one request; what is learnt of it on the way makes them fit better."""
 
-    def __init__(self, service: Service, security: Wsse | None = None, clock: Clock | None = None) -> None:
-        """`security` goes on what the operation answers, and on faults once it is clear who called."""
-        self._service, self._security, self._clock = service, security, clock
+    def __init__(self, service: Service, pool: str, security: Wsse | None = None, clock: Clock | None = None) -> None:
+        """`security` goes on what the operation answers, and on faults once it is clear who called.
+
+        `pool` names the threads in which large answers are written, and all that is signed.
+        """
+        self._service, self._pool, self._security, self._clock = service, pool, security, clock
         self.version: Version = service.ports[0].version
         self.operation: Operation | None = None
         self.mtom = False
@@ -41,7 +44,7 @@ class Answers:
         self.known = False
         """whether the caller has shown who they are, where they must: nobody else makes us sign, which takes time"""
 
-    async def reply(self, accepted: Accepted, pool: str) -> web.Response:
+    async def reply(self, accepted: Accepted) -> web.Response:
         """The route's answer in the operation's output. Raises ReplyInvalid where it does not fit the WSDL."""
         receipt = accepted.reply or Receipt()
         headers = {"X-Pipe-Message": accepted.id}
@@ -49,10 +52,12 @@ class Answers:
             headers["Idempotent-Replayed"] = "true"
         try:
             if isinstance(receipt.status, int) and receipt.status >= 400:
-                return await self._told_fault(receipt, headers, pool)
+                return await self._told_fault(receipt, headers)
             values = read_reply(receipt)
             apart = weight(values) > LARGE or self._security is not None
-            body, kind = await blocking.run(pool, self._output, values, apart) if apart else self._output(values, apart)
+            body, kind = (
+                await blocking.run(self._pool, self._output, values, apart) if apart else self._output(values, apart)
+            )
         except (Unencodable, Wrong) as error:
             logger.error("A reply does not fit the WSDL: {}", error, action="soap", message=accepted.id)
             raise ReplyInvalid(f"the reply does not fit the WSDL: {error}", message=accepted.id) from error
@@ -71,7 +76,7 @@ class Answers:
         if self._security is not None and self._clock is not None:
             secured(envelope, self.version, self._security, self._clock.now())
 
-    async def _told_fault(self, receipt: Receipt, headers: dict[str, str], pool: str) -> web.Response:
+    async def _told_fault(self, receipt: Receipt, headers: dict[str, str]) -> web.Response:
         """A failure that the route itself answers by its `faults:`."""
         fault = read_fault(receipt)
         envelope = fault_envelope(
@@ -79,9 +84,9 @@ class Answers:
         )
         if self._service.small.mistakes(envelope):
             raise Unencodable("the `detail` that `faults:` made does not fit the WSDL")
-        return await self._fault(envelope, fault["code"], headers, pool)
+        return await self._fault(envelope, fault["code"], headers)
 
-    async def refusal(self, error: PipeError, pool: str) -> web.Response:
+    async def refusal(self, error: PipeError) -> web.Response:
         """A failure of ours, with `X-Pipe-Error` and the code and hint in its detail."""
         title = (error.__doc__ or "").splitlines()[0]
         code = code_of(error)
@@ -93,19 +98,19 @@ class Answers:
             headers["Retry-After"] = str(max(1, math.ceil(error.retry_after or 1.0)))
         if isinstance(error, NoCredentials) and subcode is None:
             headers["WWW-Authenticate"] = str(error.facts.get("challenge", "Bearer"))
-            return await self._fault(envelope, code, headers, pool, status=401)
+            return await self._fault(envelope, code, headers, status=401)
         if error.status == 405:
             headers["Allow"] = str(error.facts.get("allow", ""))
-            return await self._fault(envelope, code, headers, pool, status=405)
-        return await self._fault(envelope, code, headers, pool)
+            return await self._fault(envelope, code, headers, status=405)
+        return await self._fault(envelope, code, headers)
 
     async def _fault(
-        self, envelope: Any, code: Code, headers: dict[str, str], pool: str, status: int | None = None
+        self, envelope: Any, code: Code, headers: dict[str, str], status: int | None = None
     ) -> web.Response:
         """SOAP 1.1 knows one status for faults; 1.2 tells the sender's own apart."""
         if self.known and self._security is not None:
             try:
-                await blocking.run(pool, self._secure, envelope)
+                await blocking.run(self._pool, self._secure, envelope)
             except PipeError as error:  # the caller is told all the same; one who checks will not believe it
                 logger.error("A fault goes out unsigned: {}", error, action="soap")
         usual = 400 if self.version is SOAP12 and code == "Client" else 500

@@ -228,13 +228,13 @@ class SoapServer:
             raise NotFound("nothing is served at this address")
         if request.method == "GET" and "wsdl" in {name.lower() for name in request.query}:
             return self._published(request)
-        answers = Answers(service, self._security, self._services.clock)
+        answers = Answers(service, self._pool, self._security, self._services.clock)
         try:
             if request.method != "POST":
                 raise MethodNotAllowed("calls are POST; GET with ?wsdl gives the WSDL", allow="GET, POST")
             return await self._answer(request, service, answers)
         except PipeError as error:
-            return await answers.refusal(error, self._pool)
+            return await answers.refusal(error)
 
     async def _answer(self, request: web.Request, service: Service, answers: Answers) -> web.StreamResponse:
         caller = await self._known_by_http(request)
@@ -280,7 +280,7 @@ class SoapServer:
             accepted = await (asyncio.shield(door.accept(arrival)) if door.synchronous else door.accept(arrival))
         except NoCredentials as error:
             raise used_before() from error
-        return await answers.reply(accepted, self._pool)
+        return await answers.reply(accepted)
 
     async def _known_by_http(self, request: web.Request) -> tuple[str | None, Any] | None:
         """Caller and signature; None where the message itself must tell. Raises NoCredentials."""

@@ -8,7 +8,6 @@ by number instead:
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache
@@ -38,24 +37,7 @@ Text = str | Mapping[str, str]
 @cache
 def catalogue() -> Mapping[str, Mapping[str, Text]]:
     """All texts by key. Raises ValueError where two files have the same key."""
-    texts: dict[str, Mapping[str, Text]] = {}
-    for path in sorted(path for folder in FOLDERS for path in folder.glob("*.toml")):
-        for key, text in _flat(tomllib.loads(path.read_text(encoding="utf-8"))):
-            if key in texts:
-                raise ValueError(f"{path.name}: `{key}` stands in another file, too")
-            texts[key] = text
-    return texts
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Mapping[str, Text]]]:
-    """`[a.b] uk = …` as `a.b`."""
-    found: list[tuple[str, Mapping[str, Text]]] = []
-    for name, value in table.items():
-        if set(value) & set(LANGUAGES):
-            found.append((prefix + name, value))
-        else:
-            found += _flat(value, f"{prefix}{name}.")
-    return found
+    return saying.read(*FOLDERS)
 
 
 def chosen(cookie: str | None) -> Language:
